@@ -1,0 +1,54 @@
+"""What is traded: names, decimals and the scale of each generated instrument."""
+
+import zlib
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """One USDT-margined perpetual.
+
+    `tick_decimals` and `lot_decimals` are decimal places of price and quantity. `price` is the price at
+    genesis in USDT, `volume` the typical base quantity a minute, `open_interest` the typical base quantity
+    held. `volatility` multiplies the market's; `loading` is the correlation with the market factor.
+    """
+
+    symbol: str
+    base: str
+    tick_decimals: int
+    lot_decimals: int
+    price: float
+    volume: float
+    open_interest: float
+    volatility: float
+    loading: float
+
+
+_KNOWN = {
+    "BTCUSDT": Instrument("BTCUSDT", "BTC", 1, 3, 16_500.0, 90.0, 80_000.0, 1.0, 0.97),
+    "ETHUSDT": Instrument("ETHUSDT", "ETH", 2, 3, 1_200.0, 900.0, 600_000.0, 1.25, 0.85),
+}
+
+
+def instrument(symbol: str) -> Instrument:
+    """Return the instrument called `symbol`; a name nobody listed gets a scale drawn from the name itself."""
+    if symbol in _KNOWN:
+        return _KNOWN[symbol]
+    base = symbol.removesuffix("USDT")
+    if base == symbol or not base.isalnum() or not symbol.isupper():
+        raise ValueError(
+            f"instrument: found symbol {symbol!r}, expected upper case letters ending in USDT"
+        )
+    draw = zlib.crc32(symbol.encode())
+    price = 0.5 * 10 ** (draw % 1000 / 400)
+    return Instrument(
+        symbol=symbol,
+        base=base,
+        tick_decimals=4,
+        lot_decimals=1,
+        price=round(price, 4),
+        volume=round(1_500_000.0 / price, 1),
+        open_interest=round(400_000_000.0 / price, 1),
+        volatility=1.2 + draw % 7 / 10,
+        loading=0.55 + draw % 5 / 20,
+    )

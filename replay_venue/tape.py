@@ -1,0 +1,209 @@
+"""One symbol's generated market at its finest grain, block by block from genesis."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from replay_venue.instruments import Instrument
+from replay_venue.weather import (
+    BAR_MINUTES,
+    BLOCK_BARS,
+    BLOCK_DAYS,
+    DAY_BARS,
+    Weather,
+    WeatherState,
+    ar1,
+    decay,
+    next_weather,
+    stream,
+)
+
+SIGNAL_HALF_LIFE_BARS = 96
+FUNDING_BARS = 32
+_FUNDING_LIMIT = 0.003
+_OI_RATE = 0.0009  # of open interest, per bar and unit of signal
+_OI_NOISE = 1.5
+_OI_HALF_LIFE_BARS = 14 * DAY_BARS
+_DRIFT_HALF_LIFE_BARS = (
+    30 * DAY_BARS
+)  # planted drift is given back slowly, so that prices stay in this world
+_REALISED_DECAY = decay(180.0)  # per day
+
+
+@dataclass(frozen=True, slots=True)
+class TapeState:
+    """What one block hands to the next."""
+
+    weather: WeatherState
+    log_price: float
+    log_realised: float
+    drift: float = 0.0
+    signal: float = 0.0
+    log_oi: float = 0.0
+    premium: float = 0.0
+    liquidation: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """28 days of one symbol, in whole ticks and lots so that every sum is exact.
+
+    `minutes` int32[m, 5]: open, high, low, close in ticks and volume in lots, one row a minute.
+    `signal` float64[bars]: the planted signal at the open of each 15m bar, which drifts that bar.
+    `open_interest` float64[bars]: base quantity at the open of each bar. `funding` float64[days*3].
+    `fear_greed`, `flow_in_usd`, `flow_out_usd`, `mvrv` float64[days]; the last three describe the day itself.
+    """
+
+    minutes: NDArray[np.int32]
+    signal: NDArray[np.float64]
+    open_interest: NDArray[np.float64]
+    funding: NDArray[np.float64]
+    fear_greed: NDArray[np.float64]
+    flow_in_usd: NDArray[np.float64]
+    flow_out_usd: NDArray[np.float64]
+    mvrv: NDArray[np.float64]
+
+
+def initial_state(what: Instrument) -> TapeState:
+    """Return the state at genesis."""
+    log_price = math.log(what.price)
+    return TapeState(WeatherState(), log_price, log_price - 0.2)
+
+
+def next_block(
+    seed: int, edge: float, what: Instrument, number: int, state: TapeState
+) -> tuple[TapeState, Block]:
+    """Return block `number` and the state after it.
+
+    Bar i moves by sigma_i * (eps_i + edge * z_i) less the slow return of drift already given; z_i is known at
+    the open of bar i, through open interest. Neither z nor open interest depends on `edge`.
+    """
+    weather_state, weather = next_weather(seed, number, state.weather)
+    sigma = what.volatility * weather.volatility
+    signal = _signal(seed, what, number, state.signal)
+    planted = ar1(state.drift, decay(_DRIFT_HALF_LIFE_BARS), edge * sigma * signal)
+    drift = np.diff(planted, prepend=state.drift)
+    noise = _noise(seed, what, number, weather)
+    path = state.log_price + np.cumsum(
+        (sigma[:, None] * noise + drift[:, None] / BAR_MINUTES).ravel()
+    )
+    minutes = _minutes(seed, what, number, weather, state.log_price, path)
+    surprise = noise.sum(axis=1)
+    liquidation = 0.01 * np.maximum(np.abs(surprise) - 4.0, 0.0)
+    log_oi = _log_oi(seed, what, number, state, signal, liquidation)
+    returns = np.diff(path[BAR_MINUTES - 1 :: BAR_MINUTES], prepend=state.log_price)
+    premium = ar1(state.premium, decay(64), returns)
+    days = path[BAR_MINUTES * DAY_BARS - 1 :: BAR_MINUTES * DAY_BARS]
+    realised = ar1(state.log_realised, _REALISED_DECAY, (1.0 - _REALISED_DECAY) * days)
+    flow_in, flow_out = _flows(seed, what, number, np.diff(days, prepend=state.log_price), days)
+    block = Block(
+        minutes=minutes,
+        signal=signal,
+        open_interest=np.maximum(
+            np.round(what.open_interest * np.exp(log_oi), what.lot_decimals), 1.0
+        ),
+        funding=_funding(seed, what, number, np.concatenate([[state.premium], premium])[:-1]),
+        fear_greed=weather.fear_greed,
+        flow_in_usd=flow_in,
+        flow_out_usd=flow_out,
+        mvrv=np.round(np.exp(days - realised), 6),
+    )
+    after = TapeState(
+        weather=weather_state,
+        log_price=float(path[-1]),
+        log_realised=float(realised[-1]),
+        drift=float(planted[-1]),
+        signal=float(signal[-1]),
+        log_oi=float(log_oi[-1]),
+        premium=float(premium[-1]),
+        liquidation=float(liquidation[-1]),
+    )
+    return after, block
+
+
+def _signal(seed: int, what: Instrument, number: int, start: float) -> NDArray[np.float64]:
+    coefficient = decay(SIGNAL_HALF_LIFE_BARS)
+    shocks = stream(seed, number, f"{what.symbol} signal").standard_normal(BLOCK_BARS)
+    return ar1(start, coefficient, math.sqrt(1.0 - coefficient**2) * shocks)
+
+
+def _noise(seed: int, what: Instrument, number: int, weather: Weather) -> NDArray[np.float64]:
+    """Return each minute's shock, float64[bars, 15], in standard deviations of a whole bar."""
+    own = stream(seed, number, f"{what.symbol} price").standard_normal(weather.shocks.shape)
+    noise = what.loading * weather.shocks + math.sqrt(1.0 - what.loading**2) * own
+    noise /= math.sqrt(BAR_MINUTES)
+    noise[np.arange(BLOCK_BARS), weather.jump_minute] += weather.jumps
+    return noise
+
+
+def _minutes(
+    seed: int,
+    what: Instrument,
+    number: int,
+    weather: Weather,
+    log_open: float,
+    path: NDArray[np.float64],
+) -> NDArray[np.int32]:
+    """Return minute candles; extremes are those of a Brownian bridge between open and close."""
+    rng = stream(seed, number, f"{what.symbol} candle")
+    opens = np.concatenate([[log_open], path[:-1]])
+    step = path - opens
+    minute_sigma = np.repeat(what.volatility * weather.volatility, BAR_MINUTES) / math.sqrt(
+        BAR_MINUTES
+    )
+    reach = step**2 - 2.0 * minute_sigma**2 * np.log(1.0 - rng.random((2, len(path))))
+    excess = 0.5 * (np.sqrt(reach) - np.abs(step))
+    ticks = 10.0**what.tick_decimals
+    columns = np.empty((len(path), 5), np.int32)
+    columns[:, 0] = _whole(np.exp(opens) * ticks)
+    columns[:, 3] = _whole(np.exp(path) * ticks)
+    columns[:, 1] = _whole(np.exp(np.maximum(opens, path) + excess[0]) * ticks)
+    columns[:, 2] = _whole(np.exp(np.minimum(opens, path) - excess[1]) * ticks)
+    busy = np.repeat(weather.activity, BAR_MINUTES) * (0.5 + 0.5 * np.abs(step) / minute_sigma)
+    volume = what.volume * busy * np.exp(0.5 * rng.standard_normal(len(path)))
+    columns[:, 4] = _whole(volume * 10.0**what.lot_decimals)
+    return columns
+
+
+def _whole(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.clip(np.rint(values), 1.0, 2.0e9)
+
+
+def _log_oi(
+    seed: int,
+    what: Instrument,
+    number: int,
+    state: TapeState,
+    signal: NDArray[np.float64],
+    liquidation: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return log open interest against its usual level: it grows with the signal and is liquidated by shocks."""
+    noise = _OI_NOISE * stream(seed, number, f"{what.symbol} oi").standard_normal(BLOCK_BARS)
+    before = np.concatenate([[state.liquidation], liquidation[:-1]])
+    return ar1(state.log_oi, decay(_OI_HALF_LIFE_BARS), _OI_RATE * (signal + noise) - before)
+
+
+def _funding(
+    seed: int, what: Instrument, number: int, premium: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the rate settled at every eighth hour: longs pay after the price has run up."""
+    paid = premium[::FUNDING_BARS]
+    noise = 0.00003 * stream(seed, number, f"{what.symbol} funding").standard_normal(len(paid))
+    return np.round(np.clip(0.0001 + 0.004 * paid + noise, -_FUNDING_LIMIT, _FUNDING_LIMIT), 8)
+
+
+def _flows(
+    seed: int,
+    what: Instrument,
+    number: int,
+    returns: NDArray[np.float64],
+    log_close: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return a day's USD flow into and out of exchanges: coins come in to be sold when the price falls."""
+    rng = stream(seed, number, f"{what.symbol} flow")
+    usual = 0.05 * 1_440 * what.volume * np.exp(log_close)
+    turnover = usual * np.exp(0.3 * rng.standard_normal(BLOCK_DAYS))
+    tilt = np.clip(0.02 * rng.standard_normal(BLOCK_DAYS) - 0.3 * returns, -0.4, 0.4)
+    return np.round(turnover * (1.0 + tilt), 2), np.round(turnover * (1.0 - tilt), 2)
