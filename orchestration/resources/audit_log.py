@@ -1,0 +1,92 @@
+"""The audit log on disk: `audit.jsonl`, its signed head, and one lock that every writer takes."""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestration.resources.keys import Signer, write_whole
+from research.promotion.audit import AuditBroken, Entry, Head, following, read, seal
+
+LOG = "audit.jsonl"
+HEAD = "audit.head"
+LOCK = "audit.lock"
+
+
+@dataclass(slots=True)
+class AuditSession:
+    """Read and extend a verified log while holding its lock."""
+
+    folder: Path
+    signer: Signer
+    entries: list[Entry]
+
+    def append(self, kind: str, body: Mapping[str, Any], at_ms: int) -> Entry:
+        """Write the next entry to disk, then the head that seals it."""
+        entry = following(self.entries, at_ms, kind, body)
+        with (self.folder / LOG).open("ab") as file:
+            file.write(entry.line())
+            file.flush()
+            os.fsync(file.fileno())
+        self.entries.append(entry)
+        _write_head(self.folder, seal(entry, self.signer.sign))
+        return entry
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLog:
+    """Open the log in `folder`; entries are sealed by `signer`."""
+
+    folder: Path
+    signer: Signer
+
+    def entries(self) -> list[Entry]:
+        """Return the entries; raise AuditBroken naming the first that does not stand."""
+        with self._locked():
+            return self._verified()
+
+    @contextmanager
+    def session(self) -> Iterator[AuditSession]:
+        """Hold the lock over a verified log; finish what a killed writer left half done."""
+        with self._locked():
+            entries = self._verified()
+            self._mend(entries)
+            yield AuditSession(self.folder, self.signer, entries)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / LOCK).open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # released when the file closes, or the process dies
+            yield
+
+    def _verified(self) -> list[Entry]:
+        log = self.folder / LOG
+        entries, broken = read(
+            log.read_bytes() if log.exists() else b"", _read_head(self.folder), self.signer.verify
+        )
+        if broken is not None:
+            raise AuditBroken(broken)
+        return entries
+
+    def _mend(self, entries: list[Entry]) -> None:
+        """Cut an unfinished last line and seal an entry whose head was not written."""
+        log, size = self.folder / LOG, sum(len(entry.line()) for entry in entries)
+        if log.exists() and log.stat().st_size != size:
+            os.truncate(log, size)
+        head = _read_head(self.folder)
+        if entries and (head is None or head.seq != len(entries) - 1):
+            _write_head(self.folder, seal(entries[-1], self.signer.sign))
+
+
+def _read_head(folder: Path) -> Head | None:
+    path = folder / HEAD
+    return Head(**json.loads(path.read_bytes())) if path.exists() else None
+
+
+def _write_head(folder: Path, head: Head) -> None:
+    write_whole(folder / HEAD, json.dumps(asdict(head), sort_keys=True).encode())

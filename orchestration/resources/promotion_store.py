@@ -1,0 +1,257 @@
+"""Requests, decisions and publications on disk, under one lock and one audit log."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from kernel.digest import canonical_json
+from orchestration.resources.audit_log import AuditLog, AuditSession
+from orchestration.resources.bundle_store import BundleStore
+from orchestration.resources.keys import Signer, admin_token, signer, write_whole
+from research.promotion.audit import Entry
+from research.promotion.publication import publication
+from research.promotion.records import Approval, Decision, DecisionRefused, PromotionRequest
+from research.promotion.rules import (
+    Evidence,
+    PublicationRefused,
+    Standing,
+    broken_rules,
+    newest_publications,
+    published,
+    recorded_approvals,
+    standing,
+)
+
+HOUR_MS = 3_600_000
+
+
+class RollbackImpossible(ValueError):
+    """Say why there is no champion to go back to."""
+
+
+def ensure_keys(home: Path) -> None:
+    """Make the signing key, its public half and the admin token where they are absent."""
+    signer(home / "keys")
+    admin_token(home / "keys")
+
+
+class PromotionStore(dg.ConfigurableResource):
+    """Keep records in `home/promotion`, keys in `home/keys` and bundles in `home/bundles`.
+
+    The audit log is what counts: a decision or publication stands once its entry is written.
+    Files beside it are copies that a repeated call completes.
+    """
+
+    home: str
+    approval_valid_hours: int
+
+    def submit(self, request: PromotionRequest, now_ms: int) -> PromotionRequest:
+        """File a request; return the one already filed where the evidence is the same."""
+        path = self._file("requests", request.id)
+        with self._log().session() as audit:
+            if path.exists():
+                return self.request(request.id)
+            audit.append("requested", {"request_id": request.id, "digest": request.digest}, now_ms)
+            _write(path, request.to_dict())
+        return request
+
+    def request(self, request_id: str) -> PromotionRequest:
+        """Return a filed request; raise DecisionRefused naming those that exist."""
+        path = self._file("requests", request_id)
+        if not path.exists():
+            known = [one.id for one in self.requests()]
+            raise DecisionRefused(f"request: found {request_id!r}, expected one of {known}")
+        return PromotionRequest.from_dict(json.loads(path.read_bytes()))
+
+    def requests(self) -> list[PromotionRequest]:
+        """Return every filed request, oldest first."""
+        files = (Path(self.home) / "promotion" / "requests").glob("*.json")
+        found = [PromotionRequest.from_dict(json.loads(file.read_bytes())) for file in files]
+        return sorted(found, key=lambda one: (one.created_at_ms, one.id))
+
+    def approval(self, request_id: str) -> Approval | None:
+        """Return the latest decision on a request."""
+        path = self._file("approvals", request_id)
+        return Approval.from_dict(json.loads(path.read_bytes())) if path.exists() else None
+
+    def decide(
+        self, request_id: str, decision: Decision, approver: str, note: str, now_ms: int
+    ) -> Approval:
+        """Record a person's decision; a later one replaces it until the request is published.
+
+        Raises DecisionRefused for an unknown request, an empty name, a decline without a reason,
+        or a request that is published already.
+        """
+        request = self.request(request_id)
+        expires_at_ms = now_ms + self.approval_valid_hours * HOUR_MS
+        answer = Approval(
+            request_id, request.digest, approver.strip(), decision, note, now_ms, expires_at_ms
+        )
+        with self._log().session() as audit:
+            if published(audit.entries, request_id) is not None:
+                raise DecisionRefused(
+                    f"request {request_id}: found it published, expected it pending"
+                )
+            audit.append(decision, answer.to_dict(), now_ms)
+            _write(self._file("approvals", request_id), answer.to_dict())
+        return answer
+
+    def pending(self) -> list[PromotionRequest]:
+        """Return the requests that wait for a person."""
+        return [request for request in self.requests() if self.approval(request.id) is None]
+
+    def publishable(self) -> list[tuple[PromotionRequest, Approval]]:
+        """Return approved requests that were neither published nor refused since their approval."""
+        entries = self.entries()
+        refused = {e.body["approval_digest"] for e in entries if e.kind == "publish_refused"}
+        answers = [(request, self.approval(request.id)) for request in self.requests()]
+        return [
+            (request, answer)
+            for request, answer in answers
+            if answer is not None
+            and answer.decision == "approved"
+            and answer.digest not in refused
+            and published(entries, request.id) is None
+        ]
+
+    def entries(self) -> list[Entry]:
+        """Return the audit log; raise AuditBroken naming the first broken entry."""
+        return self._log().entries()
+
+    def standing(self, symbol: str) -> Standing:
+        """Return what stands published for a symbol."""
+        return standing(self.entries(), symbol)
+
+    def heads(self) -> dict[str, dict[str, Any]]:
+        """Return the newest publication of each symbol, its signature in place in the bundle."""
+        with self._log().session() as audit:
+            heads = newest_publications(audit.entries)
+            for head in heads.values():
+                self._complete(head)
+        return heads
+
+    def note(self, kind: str, body: dict[str, Any], now_ms: int) -> None:
+        """Append an observation to the audit log."""
+        with self._log().session() as audit:
+            audit.append(kind, body, now_ms)
+
+    def publish(
+        self, request_id: str, derive: Callable[[PromotionRequest], Evidence], now_ms: int
+    ) -> dict[str, Any]:
+        """Sign an approved request's bundle as the next epoch; return the publication.
+
+        `derive` reads the evidence anew. Raises PublicationRefused with every broken rule.
+        Publishing again changes nothing but a signature file that is missing.
+        """
+        request, answer = self.request(request_id), self.approval(request_id)
+        with self._log().session() as audit:
+            stands = standing(audit.entries, request.symbol)
+            head = published(audit.entries, request_id)
+            if head is None:
+                approver = _require_publishable(audit, request, answer, derive(request), now_ms)
+                head = self._publication(
+                    digest=request.bundle_digest,
+                    symbol=request.symbol,
+                    timeframe=request.timeframe,
+                    epoch=stands.epoch + 1,
+                    request_digest=request.digest,
+                    approver=approver,
+                    published_at_ms=now_ms,
+                )
+                audit.append("published", {"request_id": request_id, "publication": head}, now_ms)
+            elif head != stands.publications[-1]:
+                return head
+            self._complete(head)
+        return head
+
+    def roll_back(self, symbol: str, actor: str, reason: str, now_ms: int) -> dict[str, Any]:
+        """Publish the champion before the present one again, as the next epoch.
+
+        Raises DecisionRefused without an actor or a reason, RollbackImpossible where no champion
+        came before.
+        """
+        if not actor.strip() or not reason.strip():
+            raise DecisionRefused(
+                f"rollback of {symbol}: found actor {actor!r} and reason {reason!r}, expected both"
+            )
+        with self._log().session() as audit:
+            stands = standing(audit.entries, symbol)
+            earlier = _earlier_champion(symbol, stands)
+            head = self._publication(
+                digest=earlier["digest"],
+                symbol=symbol,
+                timeframe=earlier["timeframe"],
+                epoch=stands.epoch + 1,
+                request_digest=earlier["request_digest"],
+                approver=actor.strip(),
+                published_at_ms=now_ms,
+            )
+            body = {"actor": actor.strip(), "reason": reason, "from": stands.champion}
+            audit.append("rolled_back", {**body, "publication": head}, now_ms)
+            self._complete(head)
+        return head
+
+    def _publication(self, **fields: Any) -> dict[str, Any]:
+        key = self._signer()
+        return publication(**fields, key_id=key.key_id, sign=key.sign)
+
+    def _complete(self, head: dict[str, Any]) -> None:
+        """Put the signature of a recorded publication into its bundle where it is missing."""
+        bundles = BundleStore(folder=str(Path(self.home) / "bundles"))
+        if bundles.publication(head["digest"]) != head:
+            bundles.sign(head)
+
+    def _signer(self) -> Signer:
+        return signer(Path(self.home) / "keys")
+
+    def _log(self) -> AuditLog:
+        return AuditLog(Path(self.home) / "promotion", self._signer())
+
+    def _file(self, folder: str, request_id: str) -> Path:
+        if not request_id or Path(request_id).name != request_id:
+            raise DecisionRefused(f"request: found the id {request_id!r}, expected a plain name")
+        return Path(self.home) / "promotion" / folder / f"{request_id}.json"
+
+
+def _require_publishable(
+    audit: AuditSession,
+    request: PromotionRequest,
+    answer: Approval | None,
+    evidence: Evidence,
+    now_ms: int,
+) -> str:
+    """Return the approver's name, or record every broken rule and raise PublicationRefused."""
+    broken = broken_rules(
+        request,
+        answer,
+        evidence,
+        champion=standing(audit.entries, request.symbol).champion,
+        recorded=recorded_approvals(audit.entries),
+        now_ms=now_ms,
+    )
+    if answer is not None and not broken:
+        return answer.approver
+    body = {
+        "request_id": request.id,
+        "approval_digest": answer.digest if answer else "",
+        "rules": [str(one) for one in broken],
+    }
+    audit.append("publish_refused", body, now_ms)
+    raise PublicationRefused(request.id, broken)
+
+
+def _earlier_champion(symbol: str, stands: Standing) -> dict[str, Any]:
+    if len(stands.champions) < 2:
+        raise RollbackImpossible(
+            f"rollback of {symbol}: found the champions {list(stands.champions)}, expected at "
+            "least two; to stop trading, use the runner's kill switch"
+        )
+    return next(p for p in stands.publications if p["digest"] == stands.champions[-2])
+
+
+def _write(path: Path, record: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, canonical_json(record))

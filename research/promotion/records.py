@@ -1,0 +1,124 @@
+"""What is asked of a person, and what the person answered: two small immutable records."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Literal, Self, get_args
+
+from kernel.digest import canonical_json, sha256_hex
+
+Decision = Literal["approved", "declined"]
+
+
+class RecordAltered(ValueError):
+    """Say that a stored record does not hash to the digest that it carries."""
+
+
+class DecisionRefused(ValueError):
+    """Say which rule a person's decision breaks."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromotionRequest:
+    """Ask a person to let one bundle trade, naming by digest everything the question rests on.
+
+    `as_of_ms` is the end of the data that the candidate saw, `champion_digest` the bundle that it
+    was compared with ('' where there was none). Times are milliseconds UTC.
+    """
+
+    symbol: str
+    timeframe: str
+    week: str
+    bundle_digest: str
+    gate_report_digest: str
+    data_digest: str
+    as_of_ms: int
+    champion_digest: str
+    created_at_ms: int
+
+    @property
+    def id(self) -> str:
+        """Name the request by its evidence, so that asking the same thing twice is one request."""
+        evidence = asdict(self)
+        del evidence["created_at_ms"]
+        return f"{self.symbol}-{self.week}-{sha256_hex(canonical_json(evidence))[:12]}"
+
+    @property
+    def digest(self) -> str:
+        """Return the hex digest of every field; an approval names it."""
+        return sha256_hex(canonical_json(asdict(self)))
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the fields with `id` and `digest`, ready for canonical JSON."""
+        return {"id": self.id, "digest": self.digest, **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, object]) -> Self:
+        """Rebuild the record; raise RecordAltered where it does not hash to its own digest."""
+        _require_keys("request", raw, {"id", "digest", *(field.name for field in fields(cls))})
+        record = cls(**{field.name: raw[field.name] for field in fields(cls)})  # type: ignore[arg-type]
+        _require_digest("request", raw, {"id": record.id, "digest": record.digest})
+        return record
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """Record who answered a request, how, and until when the answer holds (milliseconds UTC)."""
+
+    request_id: str
+    request_digest: str
+    approver: str
+    decision: Decision
+    note: str
+    at_ms: int
+    expires_at_ms: int
+
+    def __post_init__(self) -> None:
+        if not self.approver.strip():
+            raise DecisionRefused(
+                f"decision on {self.request_id}: found the approver {self.approver!r}, "
+                "expected a person's name"
+            )
+        if self.decision not in get_args(Decision):
+            raise DecisionRefused(
+                f"decision on {self.request_id}: found {self.decision!r}, "
+                f"expected one of {get_args(Decision)}"
+            )
+        if self.decision == "declined" and not self.note.strip():
+            raise DecisionRefused(
+                f"decline of {self.request_id}: found an empty note, expected the reason"
+            )
+        if self.expires_at_ms <= self.at_ms:
+            raise DecisionRefused(
+                f"decision on {self.request_id}: expires at {self.expires_at_ms} ms, "
+                f"expected a time after {self.at_ms} ms"
+            )
+
+    @property
+    def digest(self) -> str:
+        """Return the hex digest of every field; the audit log keeps it."""
+        return sha256_hex(canonical_json(asdict(self)))
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the fields with `digest`, ready for canonical JSON."""
+        return {"digest": self.digest, **asdict(self)}
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, object]) -> Self:
+        """Rebuild the record; raise RecordAltered where it does not hash to its own digest."""
+        _require_keys("approval", raw, {"digest", *(field.name for field in fields(cls))})
+        record = cls(**{field.name: raw[field.name] for field in fields(cls)})  # type: ignore[arg-type]
+        _require_digest("approval", raw, {"digest": record.digest})
+        return record
+
+
+def _require_keys(what: str, raw: Mapping[str, object], expected: set[str]) -> None:
+    if set(raw) != expected:
+        raise RecordAltered(f"{what}: found keys {sorted(raw)}, expected {sorted(expected)}")
+
+
+def _require_digest(what: str, raw: Mapping[str, object], computed: Mapping[str, str]) -> None:
+    for key, expected in computed.items():
+        if raw[key] != expected:
+            raise RecordAltered(
+                f"{what}: found {key} {raw[key]!r}, its fields hash to {expected!r}"
+            )

@@ -1,0 +1,183 @@
+"""When an approved bundle may be published, and what stands published."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from research.promotion.audit import Entry
+from research.promotion.records import Approval, PromotionRequest
+
+PUBLISHING = ("published", "rolled_back")
+
+
+class Rule(StrEnum):
+    """Name each rule that keeps a bundle from being published."""
+
+    NOT_APPROVED = "not_approved"
+    DECLINED = "declined"
+    APPROVAL_NOT_RECORDED = "approval_not_recorded"
+    APPROVAL_OF_ANOTHER_REQUEST = "approval_of_another_request"
+    EXPIRED = "expired"
+    BUNDLE_CHANGED = "bundle_changed"
+    GATE_REPORT_CHANGED = "gate_report_changed"
+    GATES_REFUSED = "gates_refused"
+    DATA_CHANGED = "data_changed"
+    CHAMPION_CHANGED = "champion_changed"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Hold what a request rests on, derived again from the files at the moment of publishing.
+
+    `bundle` is the digest of the folder when every file in it still matches, else the sentence that
+    says what does not; `gate_report` and `data` are digests.
+    """
+
+    bundle: str
+    gate_report: str
+    gates_accepted: bool
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """Name a broken rule with what was found and what was expected."""
+
+    rule: Rule
+    found: str
+    expected: str
+
+    def __str__(self) -> str:
+        return f"{self.rule}: found {self.found}, expected {self.expected}"
+
+
+class PublicationRefused(Exception):
+    """Refuse to publish a request, with every broken rule in `.broken`."""
+
+    def __init__(self, request_id: str, broken: Sequence[Broken]) -> None:
+        super().__init__(f"request {request_id} is not published: " + "; ".join(map(str, broken)))
+        self.broken = tuple(broken)
+
+
+def broken_rules(
+    request: PromotionRequest,
+    approval: Approval | None,
+    evidence: Evidence,
+    *,
+    champion: str,
+    recorded: Collection[str],
+    now_ms: int,
+) -> list[Broken]:
+    """Return every rule that publishing `request` at `now_ms` would break.
+
+    `champion` is the digest that stands published now ('' for none), `recorded` the approval
+    digests in the audit log.
+    """
+    return [
+        *_broken_by_approval(request, approval, recorded, now_ms),
+        *_broken_by_evidence(request, evidence, champion),
+    ]
+
+
+def _broken_by_approval(
+    request: PromotionRequest, approval: Approval | None, recorded: Collection[str], now_ms: int
+) -> list[Broken]:
+    if approval is None:
+        return [Broken(Rule.NOT_APPROVED, "no decision", "an approval by a named person")]
+    if approval.decision == "declined":
+        declined = f"declined by {approval.approver}: {approval.note}"
+        return [Broken(Rule.DECLINED, declined, "an approval")]
+    broken: list[Broken] = []
+    if approval.digest not in recorded:
+        broken.append(
+            Broken(
+                Rule.APPROVAL_NOT_RECORDED,
+                f"approval {approval.digest}",
+                "an approval in the audit log",
+            )
+        )
+    if approval.request_digest != request.digest:
+        found, expected = f"approval of {approval.request_digest}", f"approval of {request.digest}"
+        broken.append(Broken(Rule.APPROVAL_OF_ANOTHER_REQUEST, found, expected))
+    if now_ms >= approval.expires_at_ms:
+        broken.append(
+            Broken(
+                Rule.EXPIRED, f"the time {now_ms} ms", f"a time before {approval.expires_at_ms} ms"
+            )
+        )
+    return broken
+
+
+def _broken_by_evidence(
+    request: PromotionRequest, evidence: Evidence, champion: str
+) -> list[Broken]:
+    compared = (
+        (Rule.BUNDLE_CHANGED, evidence.bundle, request.bundle_digest),
+        (Rule.GATE_REPORT_CHANGED, evidence.gate_report, request.gate_report_digest),
+        (Rule.DATA_CHANGED, evidence.data, request.data_digest),
+        (
+            Rule.CHAMPION_CHANGED,
+            champion or "no champion",
+            request.champion_digest or "no champion",
+        ),
+    )
+    broken = [
+        Broken(rule, found, expected) for rule, found, expected in compared if found != expected
+    ]
+    if not evidence.gates_accepted:
+        broken.append(Broken(Rule.GATES_REFUSED, "a gate report that refuses", "one that accepts"))
+    return broken
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Say what is published for one symbol: its last epoch and its champions, newest last.
+
+    Publishing pushes a champion, rolling back pops one and publishes the champion below it under a
+    new epoch; `publications` are the signed records in order.
+    """
+
+    epoch: int
+    champions: tuple[str, ...]
+    publications: tuple[dict[str, Any], ...]
+
+    @property
+    def champion(self) -> str:
+        """Return the digest that should be trading, '' where there is none."""
+        return self.champions[-1] if self.champions else ""
+
+
+def standing(entries: Iterable[Entry], symbol: str) -> Standing:
+    """Fold the audit log into what stands published for `symbol`."""
+    champions: list[str] = []
+    publications: list[dict[str, Any]] = []
+    for entry in entries:
+        if entry.kind not in PUBLISHING or entry.body["publication"]["symbol"] != symbol:
+            continue
+        publications.append(dict(entry.body["publication"]))
+        if entry.kind == "published":
+            champions.append(publications[-1]["digest"])
+        else:
+            champions.pop()
+    epoch = publications[-1]["epoch"] if publications else 0
+    return Standing(epoch, tuple(champions), tuple(publications))
+
+
+def newest_publications(entries: Iterable[Entry]) -> dict[str, dict[str, Any]]:
+    """Return the newest publication of each symbol."""
+    signed = [dict(entry.body["publication"]) for entry in entries if entry.kind in PUBLISHING]
+    return {str(publication["symbol"]): publication for publication in signed}
+
+
+def published(entries: Iterable[Entry], request_id: str) -> dict[str, Any] | None:
+    """Return the publication that answered a request, None where there is none."""
+    for entry in entries:
+        if entry.kind == "published" and entry.body["request_id"] == request_id:
+            return dict(entry.body["publication"])
+    return None
+
+
+def recorded_approvals(entries: Iterable[Entry]) -> frozenset[str]:
+    """Return the digests of the approvals in the log."""
+    return frozenset(str(entry.body["digest"]) for entry in entries if entry.kind == "approved")

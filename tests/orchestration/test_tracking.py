@@ -1,0 +1,136 @@
+"""MLflow on SQLite: what a retrain leaves there for people to compare, and who is champion."""
+
+from pathlib import Path
+
+import pytest
+from mlflow.tracking import MlflowClient
+from onnx import TensorProto, helper
+
+from orchestration.resources.tracking import (
+    EXPERIMENT,
+    RunLog,
+    TaggedApproval,
+    Tracking,
+    TrackingUnreachableError,
+    model_name,
+)
+
+MODEL = model_name("BTCUSDT", "15m")
+
+
+def graph() -> bytes:
+    """Return a graph that passes its input through."""
+    ends = [
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, 3])]
+        for name in ("input", "probabilities")
+    ]
+    node = helper.make_node("Identity", ["input"], ["probabilities"])
+    model = helper.make_model(
+        helper.make_graph([node], "signal", *ends), opset_imports=[helper.make_opsetid("", 15)]
+    )
+    model.ir_version = 8
+    return model.SerializeToString()
+
+
+@pytest.fixture
+def tracking(tmp_path: Path) -> Tracking:
+    return Tracking(uri=f"sqlite:///{tmp_path}/mlflow.db", artifacts=str(tmp_path / "artifacts"))
+
+
+@pytest.fixture
+def client(tracking: Tracking) -> MlflowClient:
+    return MlflowClient(tracking_uri=tracking.uri, registry_uri=tracking.uri)
+
+
+def registered(tracking: Tracking, bundle: str) -> str:
+    """Register a version that holds `bundle` under request `r-<bundle>`; return its version."""
+    run_id = tracking.log(RunLog("BTCUSDT 2025-12-14"), [])
+    tracking.register(run_id, MODEL, graph(), "pending", {})
+    return tracking.tag_version(
+        MODEL, run_id, {"bundle_digest": bundle, "request_id": f"r-{bundle}"}
+    )
+
+
+def test_log_writes_a_parent_run_with_nested_runs(tracking: Tracking, client: MlflowClient) -> None:
+    """A retrain is one parent run with a nested run per base, its fold metrics and its figures."""
+    parent = RunLog(
+        "BTCUSDT 2025-12-14",
+        params={"horizon_bars": 48},
+        metrics={"win_rate": [0.5, 0.6, 0.7], "score": 1.5},
+        tags={"symbol": "BTCUSDT", "week": "2025-12-14"},
+        files={"reliability.png": b"png"},
+    )
+    run_id = tracking.log(parent, [RunLog("xgboost"), RunLog("lightgbm")])
+    run = client.get_run(run_id)
+    children = client.search_runs(
+        [run.info.experiment_id], f"tags.mlflow.parentRunId = '{run_id}'"
+    )
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {"horizon_bars": "48"}
+    assert [m.value for m in client.get_metric_history(run_id, "win_rate")] == [0.5, 0.6, 0.7]
+    assert run.data.tags["week"] == "2025-12-14"
+    assert [file.path for file in client.list_artifacts(run_id, "files")] == ["files/reliability.png"]
+    assert sorted(str(child.info.run_name) for child in children) == ["lightgbm", "xgboost"]
+    assert client.get_experiment(run.info.experiment_id).name == EXPERIMENT
+
+
+def test_add_extends_a_finished_run(tracking: Tracking, client: MlflowClient) -> None:
+    """A later stage adds its verdict to the run that training began."""
+    run_id = tracking.log(RunLog("BTCUSDT 2025-12-14"), [])
+    tracking.add(run_id, RunLog("", metrics={"max_drawdown": 0.1}, tags={"gate": "refused"}))
+    run = client.get_run(run_id)
+    assert run.data.metrics == {"max_drawdown": 0.1}
+    assert run.data.tags["gate"] == "refused"
+
+
+def test_register_stores_a_graph_that_mlflow_can_load(
+    tracking: Tracking, client: MlflowClient
+) -> None:
+    """The registered version is the very graph, and asks for no more than serving takes."""
+    run_id = tracking.log(RunLog("BTCUSDT 2025-12-14"), [])
+    version = tracking.register(run_id, MODEL, graph(), "rejected", {"reasons": "win rate"})
+    stored = client.get_model_version(MODEL, version)
+    folder = Path(client.download_artifacts(run_id, "model"))
+    assert stored.tags == {"state": "rejected", "reasons": "win rate"}
+    assert (folder / "model.onnx").read_bytes() == graph()
+    requirements = (folder / "requirements.txt").read_text()
+    assert "onnxruntime" in requirements
+    assert "torch" not in requirements
+
+
+def test_crown_moves_the_alias_and_retires_the_champion_before(
+    tracking: Tracking, client: MlflowClient
+) -> None:
+    """There is one champion at a time, also when crowning is repeated after a kill."""
+    old, new = registered(tracking, "aa"), registered(tracking, "bb")
+    tracking.crown(MODEL, "aa", epoch=1)
+    for _ in range(2):
+        assert tracking.crown(MODEL, "bb", epoch=2) == new
+    assert client.get_model_version_by_alias(MODEL, "champion").version == int(new)
+    assert client.get_model_version(MODEL, old).tags["state"] == "retired"
+    assert client.get_model_version(MODEL, new).tags["epoch"] == "2"
+
+
+def test_tagged_approvals_are_the_pending_versions_that_name_an_approver(
+    tracking: Tracking, client: MlflowClient
+) -> None:
+    """A tag set in the MLflow UI is an answer only while the version waits for one."""
+    first, _ = registered(tracking, "aa"), registered(tracking, "bb")
+    client.set_model_version_tag(MODEL, first, "tidegate.approval", "Ada")
+    assert tracking.tagged_approvals([MODEL, "ETHUSDT-15m"]) == [TaggedApproval("r-aa", "Ada")]
+    tracking.set_state(MODEL, "aa", "approved")
+    assert tracking.tagged_approvals([MODEL]) == []
+
+
+def test_a_bundle_that_was_never_registered_is_named(tracking: Tracking) -> None:
+    """Crowning an unknown bundle says which model was searched and for what."""
+    registered(tracking, "aa")
+    with pytest.raises(LookupError, match="BTCUSDT-15m for bundle cc"):
+        tracking.crown(MODEL, "cc", epoch=1)
+
+
+def test_a_server_that_is_down_is_named_at_once() -> None:
+    """A dead server costs one refused connection, not minutes of retries."""
+    tracking = Tracking(uri="http://127.0.0.1:9", artifacts="")
+    with pytest.raises(TrackingUnreachableError, match="127.0.0.1:9"):
+        tracking.log(RunLog("BTCUSDT 2025-12-14"), [])
