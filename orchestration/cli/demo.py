@@ -1,0 +1,310 @@
+"""The whole flow, headless: market data to a hot-swapped model that trades a simulated week."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+
+from orchestration.cli.dagster_client import DagsterClient, Run, Step
+from orchestration.cli.processes import Supervisor
+from orchestration.cli.services import Market, Ports
+
+APPROVER = "demo-approver"
+DAY_MS = 86_400_000
+BAR_MS = 900_000
+CALM_SPEED = 60.0
+WEEK_SPEED = 10_080.0  # a week of market in one real minute
+
+
+class DemoError(RuntimeError):
+    """Say which stage of the demo broke and what was found."""
+
+
+@dataclass(slots=True)
+class Stage:
+    """One line of the closing table."""
+
+    stage: str
+    seconds: float = 0.0
+    rows: int = 0
+    result: str = ""
+
+
+@dataclass(slots=True)
+class Report:
+    """The figures of a demo run, as printed and as written to out/demo.json."""
+
+    market: str
+    symbols: list[str]
+    stages: list[Stage] = field(default_factory=list)
+    gates: dict[str, Any] = field(default_factory=dict)
+    bundles: dict[str, str] = field(default_factory=dict)
+    runner: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """One demo: where it runs and what it plays."""
+
+    home: Path
+    ports: Ports
+    market: Market
+    week: str
+    months: tuple[str, str]
+    days: int
+    console: Console
+    report: Report
+    supervisor: Supervisor
+    dagster: DagsterClient
+    runner: httpx.Client
+    venue: httpx.Client
+
+    def run(self) -> None:
+        """Play every stage; raises DemoError where the flow itself (not the gate) fails."""
+        self._ingest()
+        accepted = self._retrain()
+        for symbol in accepted:
+            self._approve(symbol)
+        for symbol in accepted:
+            self._await_swap(symbol)
+        self._trade()
+        self._reconcile()
+
+    def _ingest(self) -> None:
+        first, last = (f"{month}|{symbol}" for month, symbol in self._corners())
+        with self._stage("ingest and warehouse") as stage:
+            run = self._launch(
+                "ingest_job",
+                {
+                    "dagster/asset_partition_range_start": first,
+                    "dagster/asset_partition_range_end": last,
+                },
+            )
+            self._require_success(run)
+            stage.rows = int(run.metadata["market/candles"]["rows"])
+            stage.result = f"{len(self.market.symbols)} symbols, {self.months[0]} to {self.months[1]}"
+
+    def _corners(self) -> list[tuple[str, str]]:
+        symbols = sorted(self.market.symbols)
+        return [(self.months[0], symbols[0]), (self.months[1], symbols[-1])]
+
+    def _retrain(self) -> list[str]:
+        """Retrain all symbols side by side; return those whose candidate passed every gate."""
+        ids = {
+            symbol: self.dagster.launch("retrain_job", tags=self._week_tags(symbol))
+            for symbol in self.market.symbols
+        }
+        accepted: list[str] = []
+        for symbol, run_id in ids.items():
+            with self._stage(f"retrain {symbol}") as stage:
+                run = self.dagster.wait(run_id, self._tell, timeout_s=1800)
+                gate = self._gate(symbol, run)
+                stage.seconds = run.seconds or 0.0
+                stage.rows = int(run.metadata["datasets/training_set"]["rows"])
+                stage.result = "accepted" if gate["accepted"] else "refused by the gate"
+                if gate["accepted"]:
+                    self._require_success(run)
+                    accepted.append(symbol)
+        return accepted
+
+    def _week_tags(self, symbol: str) -> dict[str, str]:
+        return {"dagster/partition": f"{symbol}|{self.week}"}
+
+    def _gate(self, symbol: str, run: Run) -> dict[str, Any]:
+        checks, failures = self.dagster.checks(run.id)
+        path = self.home / "lake" / "gates" / "report" / f"symbol={symbol}" / f"{self.week}.json"
+        if "gates/report" not in run.metadata or not path.exists():
+            raise DemoError(
+                f"retrain {symbol}: found status {run.status} before the gate was reached, expected "
+                f"a gate report; failed: {failures or [c.description for c in checks if not c.passed]}"
+            )
+        gate: dict[str, Any] = json.loads(path.read_text())
+        self.report.gates[symbol] = gate
+        self._print_gate(symbol, gate)
+        return gate
+
+    def _print_gate(self, symbol: str, gate: Mapping[str, Any]) -> None:
+        table = Table(title=f"Gates of {symbol}, week {self.week}", title_justify="left")
+        for column in ("gate", "fold", "value", "threshold", "passed", "reason"):
+            table.add_column(column, justify="right" if column in {"value", "threshold"} else "left")
+        for outcome in gate["outcomes"]:
+            table.add_row(
+                outcome["gate"],
+                str(outcome["fold"]),
+                _number(outcome["value"]),
+                _number(outcome["threshold"]),
+                "yes" if outcome["passed"] else "[red]no[/red]",
+                outcome["reason"],
+            )
+        self.console.print(table)
+
+    def _approve(self, symbol: str) -> None:
+        path = self.home / "lake" / "promotion" / "request" / f"symbol={symbol}" / f"{self.week}.json"
+        request = json.loads(path.read_text())
+        self.report.bundles[symbol] = request["bundle_digest"]
+        with self._stage(f"approve {symbol}") as stage:
+            self.console.print(
+                f"  pending: request {request['id']} binds bundle {request['bundle_digest'][:12]}, "
+                f"gate report {request['gate_report_digest'][:12]}"
+            )
+            config = {
+                "request_id": request["id"],
+                "approver": APPROVER,
+                "note": "approved by the demo after reading the gate report",
+            }
+            run = self._launch(
+                "approve_promotion_job", {}, {"ops": {"approve_promotion": {"config": config}}}
+            )
+            self._require_success(run)
+            stage.result = f"by {APPROVER}"
+
+    def _await_swap(self, symbol: str) -> None:
+        """Wait for the sensors: approval → publish run → swap of the runner between two bars."""
+        with self._stage(f"publish and swap {symbol}") as stage:
+            digest = self.report.bundles[symbol]
+            self._until(
+                f"the runner to trade {symbol} by bundle {digest[:12]}",
+                lambda: self._summary(symbol)["digest"] == digest,
+                timeout_s=240,
+            )
+            swap = self._summary(symbol)["swaps"][-1]
+            stage.result = f"epoch {swap['epoch']}, pause {swap['pause_us']} µs"
+
+    def _trade(self) -> None:
+        with self._stage(f"trade {self.days} simulated days") as stage:
+            before = {s: self._summary(s)["decided"] for s in self.market.symbols}
+            end = self._venue_now() + self.days * DAY_MS
+            self._clock(speed=WEEK_SPEED)
+            self._until("the simulated days to pass", lambda: self._venue_now() >= end, 300)
+            self._clock(speed=CALM_SPEED)
+            last = end // BAR_MS * BAR_MS - BAR_MS
+            for symbol in self.market.symbols:
+                self._until(
+                    f"every bar of {symbol} to be decided",
+                    lambda symbol=symbol: self._summary(symbol)["last_open_time_ms"] >= last,
+                    120,
+                )
+            after = {s: self._summary(s) for s in self.market.symbols}
+            self.report.runner = after
+            stage.rows = sum(after[s]["decided"] - before[s] for s in self.market.symbols)
+            missed = sum(one["missed"] for one in after.values())
+            pnl = sum(one["pnl"] for one in after.values())
+            stage.result = f"{missed} bars missed, paper P&L {pnl:+.2f}"
+
+    def _reconcile(self) -> None:
+        """Bring live bars into the lake and replay the journal: training and live must agree."""
+        with self._stage("replay the journal") as stage:
+            self._ingest_live_month()
+            for symbol in self.market.symbols:
+                run = self._launch("monitor_job", self._next_week_tags(symbol))
+                self._require_success(run)
+                stage.rows += int(run.metadata["monitoring/live_decisions"]["rows"])
+            stage.result = "0 differing bytes"
+
+    def _ingest_live_month(self) -> None:
+        last, symbols = self.months[1], sorted(self.market.symbols)
+        run = self._launch(
+            "ingest_job",
+            {
+                "dagster/asset_partition_range_start": f"{last}|{symbols[0]}",
+                "dagster/asset_partition_range_end": f"{last}|{symbols[-1]}",
+            },
+        )
+        self._require_success(run)
+
+    def _next_week_tags(self, symbol: str) -> dict[str, str]:
+        import datetime as dt
+
+        following = dt.date.fromisoformat(self.week) + dt.timedelta(days=7)
+        return {"dagster/partition": f"{symbol}|{following.isoformat()}"}
+
+    def _launch(
+        self, job: str, tags: Mapping[str, str], config: Mapping[str, Any] | None = None
+    ) -> Run:
+        run_id = self.dagster.launch(job, tags=tags, config=config)
+        return self.dagster.wait(run_id, self._tell, timeout_s=1800)
+
+    def _tell(self, run: Run, step: Step) -> None:
+        mark = "[green]✓[/green]" if step.status == "SUCCESS" else "[red]✗[/red]"
+        self.console.print(f"  {mark} {run.job} {step.key}  {step.seconds or 0.0:.1f} s")
+
+    def _require_success(self, run: Run) -> None:
+        if run.status != "SUCCESS":
+            checks, failures = self.dagster.checks(run.id)
+            red = [f"{c.asset} {c.name}: {c.description}" for c in checks if not c.passed]
+            raise DemoError(
+                f"{run.job}: found {run.status}, expected SUCCESS; {failures or red}; "
+                f"logs in {self.home / 'logs'}"
+            )
+
+    @contextmanager
+    def _stage(self, name: str) -> Iterator[Stage]:
+        self.console.print(f"[bold]{name}[/bold]")
+        stage = Stage(name)
+        began = time.monotonic()
+        yield stage
+        stage.seconds = stage.seconds or time.monotonic() - began
+        self.report.stages.append(stage)
+        self.console.print(f"  {stage.result}  [dim]{stage.seconds:.1f} s[/dim]")
+
+    def _until(self, what: str, done: Callable[[], bool], timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not done():
+            self.supervisor.require_alive()
+            if time.monotonic() > deadline:
+                raise DemoError(
+                    f"waited {timeout_s:.0f} s for {what}, expected less; logs in {self.home / 'logs'}"
+                )
+            time.sleep(0.25)
+
+    def _summary(self, symbol: str) -> dict[str, Any]:
+        answer = self.runner.get("/journal/summary", params={"symbol": symbol})
+        answer.raise_for_status()
+        return answer.json()
+
+    def _venue_now(self) -> int:
+        return int(self.venue.get("/control/clock").raise_for_status().json()["now_ms"])
+
+    def _clock(self, *, speed: float) -> None:
+        self.venue.post("/control/clock", json={"speed": speed}).raise_for_status()
+
+
+def print_report(report: Report, console: Console) -> None:
+    """Print the closing table, the bundles and the runner's week."""
+    table = Table(title=f"Tidegate demo on {report.market}", title_justify="left")
+    for column in ("stage", "seconds", "rows", "result"):
+        table.add_column(column, justify="right" if column in {"seconds", "rows"} else "left")
+    for stage in report.stages:
+        rows = f"{stage.rows:,}" if stage.rows else ""
+        table.add_row(stage.stage, f"{stage.seconds:.1f}", rows, stage.result)
+    console.print(table)
+    for symbol in report.symbols:
+        gate, week = report.gates[symbol], report.runner[symbol]
+        digest = report.bundles.get(symbol)
+        console.print(
+            f"{symbol}: gate {'accepted' if gate['accepted'] else 'refused'} · "
+            f"{'bundle ' + digest if digest else 'no bundle, the runner stays on its rules'} · "
+            f"bars missed {week['missed']} · trades {week['trades']} · paper P&L {week['pnl']:+.2f}"
+        )
+        if not gate["accepted"]:
+            for outcome in gate["outcomes"]:
+                if not outcome["passed"]:
+                    console.print(f"  refused: {outcome['reason']}")
+
+
+def write_report(report: Report, path: Path) -> None:
+    """Write the figures as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(asdict(report), indent=2, sort_keys=True) + "\n")
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, int | float) else str(value)

@@ -1,0 +1,96 @@
+"""The approver's desk in a shell: what waits, what stands, and the decision."""
+
+import time
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+
+from orchestration.cli.processes import read_record
+from orchestration.environments import Environment
+from orchestration.resources.promotion_store import PromotionStore
+from research.promotion.records import Decision
+from research.settings import load_settings
+
+
+def print_status(console: Console) -> None:
+    """Print services, the requests with their decisions, and per symbol what stands and what trades."""
+    environment = Environment.from_environ()
+    supervisor, children = read_record(environment.home / "processes.json")
+    state = f"running ({len(children)} services)" if supervisor else "stopped"
+    console.print(f"{environment.home}: services {state}")
+    store = _store(environment)
+    _print_requests(store, console)
+    _print_symbols(environment, store, console)
+
+
+def decide(request_id: str, decision: Decision, approver: str, note: str, console: Console) -> None:
+    """Record a person's decision; the approval sensor publishes what was approved."""
+    store = _store(Environment.from_environ())
+    answer = store.decide(request_id, decision, approver, note, _now_ms())
+    console.print(
+        f"request {request_id}: {answer.decision} by {answer.approver}, valid until "
+        f"{_time(answer.expires_at_ms)}"
+    )
+
+
+def roll_back(symbol: str, actor: str, reason: str, console: Console) -> None:
+    """Publish the champion before the present one again; the swap sensor brings it to the runner."""
+    head = _store(Environment.from_environ()).roll_back(symbol, actor, reason, _now_ms())
+    console.print(f"{symbol}: bundle {head['digest'][:12]} published again as epoch {head['epoch']}")
+
+
+def _print_requests(store: PromotionStore, console: Console) -> None:
+    table = Table(title="requests", title_justify="left")
+    for column in ("id", "symbol", "week", "bundle", "asked", "decision"):
+        table.add_column(column)
+    for request in store.requests():
+        answer = store.approval(request.id)
+        table.add_row(
+            request.id,
+            request.symbol,
+            request.week,
+            request.bundle_digest[:12],
+            _time(request.created_at_ms),
+            f"{answer.decision} by {answer.approver}" if answer else "[yellow]waits for you[/yellow]",
+        )
+    console.print(table)
+
+
+def _print_symbols(environment: Environment, store: PromotionStore, console: Console) -> None:
+    table = Table(title="symbols", title_justify="left")
+    for column in ("symbol", "published epoch", "champion", "runner epoch", "runner trades by"):
+        table.add_column(column)
+    live = _runner_models(environment.runner_url)
+    for symbol in load_settings(environment.config_dir).universe.symbols:
+        stands = store.standing(symbol)
+        model = live.get(symbol, {})
+        table.add_row(
+            symbol,
+            str(stands.epoch),
+            (stands.champion or "none")[:12],
+            str(model.get("epoch", "")),
+            (model.get("digest") or "rules")[:12] if live else "runner does not answer",
+        )
+    console.print(table)
+
+
+def _runner_models(url: str) -> dict[str, dict[str, object]]:
+    try:
+        answer = httpx.get(f"{url}/model/info", timeout=2.0).raise_for_status().json()
+    except httpx.TransportError:
+        return {}
+    return {model["symbol"]: model for model in answer["symbols"]}
+
+
+def _store(environment: Environment) -> PromotionStore:
+    hours = load_settings(environment.config_dir).gates.approval_valid_hours
+    return PromotionStore(home=str(environment.home), approval_valid_hours=hours)
+
+
+def _time(at_ms: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(at_ms / 1000))
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

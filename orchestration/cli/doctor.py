@@ -1,0 +1,156 @@
+"""Look for what stops Tidegate from working, and say what to do about it."""
+
+import shutil
+import sqlite3
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from orchestration.cli.processes import ServiceError, read_record, require_free_port
+from orchestration.cli.recovery import half_written
+from orchestration.cli.services import ROOT, Market, Ports, services
+from orchestration.environments import Environment
+
+LEAST_FREE_BYTES = 2 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at: what was found, and what to do when it is not well."""
+
+    subject: str
+    well: bool
+    found: str
+    remedy: str = ""
+
+
+def diagnose(console: Console) -> bool:
+    """Print every finding and return whether all is well."""
+    environment = Environment.from_environ()
+    findings = list(examine(environment, Ports()))
+    table = Table("", "what", "found", "what to do")
+    for finding in findings:
+        mark = "[green]ok[/green]" if finding.well else "[red]no[/red]"
+        table.add_row(mark, finding.subject, finding.found, "" if finding.well else finding.remedy)
+    console.print(table)
+    sick = sum(not finding.well for finding in findings)
+    console.print(f"{len(findings)} things looked at, {sick} need you")
+    return sick == 0
+
+
+def examine(environment: Environment, ports: Ports) -> Iterator[Finding]:
+    """Yield a finding for everything that a local Tidegate needs."""
+    home = environment.home
+    yield _python()
+    yield _disk(home)
+    yield _manifest()
+    yield from _processes(environment, ports)
+    yield from _secrets(home)
+    yield _half_files(home)
+    yield _audit_log(home)
+    yield _journal(home / "runner" / "journal.sqlite")
+    if environment.database_url:
+        yield _database(environment.database_url)
+
+
+def _python() -> Finding:
+    found = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return Finding("Python", found == "3.11", found, "make install PYTHON=/path/to/python3.11")
+
+
+def _disk(home: Path) -> Finding:
+    place = next(path for path in (home, *home.absolute().parents) if path.exists())
+    free = shutil.disk_usage(place).free
+    return Finding(
+        f"disk at {place}",
+        free >= LEAST_FREE_BYTES,
+        f"{free / 2**30:.1f} GiB free",
+        f"free space until {LEAST_FREE_BYTES / 2**30:.0f} GiB are left, or move TIDEGATE_HOME",
+    )
+
+
+def _manifest() -> Finding:
+    path = ROOT / "dbt_project" / "target" / "manifest.json"
+    return Finding("dbt manifest", path.exists(), "there" if path.exists() else "none", "make manifest")
+
+
+def _processes(environment: Environment, ports: Ports) -> Iterator[Finding]:
+    supervisor, children = read_record(environment.home / "processes.json")
+    if supervisor is not None:
+        yield Finding("services", True, f"running under process {supervisor.pid}")
+        return
+    pids = ", ".join(str(child.pid) for child in children)
+    yield Finding(
+        "services",
+        not children,
+        f"left by a killed run: {pids}" if children else "stopped",
+        "the next `tidegate up` ends them and goes on",
+    )
+    for service in services(environment, ports, Market("generated", ("BTCUSDT",), "now", 1.0)):
+        yield _port(service)
+
+
+def _port(service) -> Finding:  # noqa: ANN001
+    subject = f"port {service.port} ({service.name})"
+    try:
+        require_free_port(service)
+    except ServiceError as error:
+        return Finding(subject, False, "taken", str(error))
+    return Finding(subject, True, "free")
+
+
+def _secrets(home: Path) -> Iterator[Finding]:
+    for name in ("signing.key", "admin.token"):
+        path = home / "keys" / name
+        if not path.exists():
+            yield Finding(f"keys/{name}", True, "not made yet")
+            continue
+        mode = stat.S_IMODE(path.stat().st_mode)
+        yield Finding(f"keys/{name}", mode == 0o600, f"mode {mode:04o}", f"chmod 600 {path}")
+
+
+def _half_files(home: Path) -> Finding:
+    left = half_written(home)
+    return Finding(
+        "half-written files",
+        not left,
+        ", ".join(path.name for path in left[:3]) or "none",
+        "the next `tidegate up` deletes them; what they replace is whole",
+    )
+
+
+def _audit_log(home: Path) -> Finding:
+    from orchestration.resources.promotion_store import verify_audit_log
+
+    broken = verify_audit_log(home)
+    return Finding(
+        "audit log",
+        broken is None,
+        broken or "chain whole",
+        "somebody edited promotion/audit.jsonl: restore it from a backup before publishing",
+    )
+
+
+def _journal(path: Path) -> Finding:
+    if not path.exists():
+        return Finding("runner journal", True, "not made yet")
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as journal:
+        answer = str(journal.execute("PRAGMA quick_check").fetchone()[0])
+    return Finding("runner journal", answer == "ok", answer, "restore the journal from a backup")
+
+
+def _database(url: str) -> Finding:
+    import sqlalchemy as sa
+
+    try:
+        with sa.create_engine(url).connect() as connection:
+            connection.execute(sa.text("select 1"))
+    except sa.exc.SQLAlchemyError as error:
+        return Finding("database", False, str(error).splitlines()[0], "start PostgreSQL, check the URL")
+    return Finding("database", True, "answers")

@@ -1,0 +1,148 @@
+"""The `tidegate` command."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+app = typer.Typer(
+    name="tidegate",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="""Market data to a hot-swapped model, with a person's approval in between.
+
+    Start with `tidegate demo` (everything once, headless) or `tidegate up` (the UIs).
+    State lives under TIDEGATE_HOME (default .tidegate).""",
+)
+console = Console(highlight=False)
+
+Recorded = Annotated[
+    Path | None,
+    typer.Option(help="Folder of recorded markets to play instead of the generated one."),
+]
+Symbol = Annotated[str, typer.Argument(help="Symbol, e.g. BTCUSDT.")]
+Actor = Annotated[str, typer.Option("--as", help="Your name; it goes into the audit log.")]
+
+
+@app.command()
+def demo(
+    recorded: Recorded = None,
+    seed: Annotated[int, typer.Option(help="Seed of the generated market.")] = 7,
+    edge: Annotated[float, typer.Option(help="Planted edge; 0 plants none.")] = 0.13,
+    symbols: Annotated[str, typer.Option(help="Comma-separated; empty takes the universe.")] = "",
+    days: Annotated[int, typer.Option(help="Simulated days to trade after the swap.")] = 7,
+    out: Annotated[Path, typer.Option(help="Where the figures go.")] = Path("out/demo.json"),
+    home: Annotated[Path | None, typer.Option(help="State folder; made anew.")] = None,
+) -> None:
+    """Run the whole flow once, headless: ingest, retrain, gate, approve, publish, swap, trade a week."""
+    from orchestration.cli.playbill import play
+
+    with _clean_exit():
+        play(
+            recorded=recorded,
+            seed=seed,
+            edge=edge,
+            symbols=tuple(filter(None, symbols.split(","))),
+            days=days,
+            out=out,
+            home=home,
+            console=console,
+        )
+
+
+@app.command()
+def up(
+    dagster_port: Annotated[int, typer.Option(help="Dagster UI.")] = 3000,
+    mlflow_port: Annotated[int, typer.Option(help="MLflow UI.")] = 5000,
+    runner_port: Annotated[int, typer.Option(help="Live runner.")] = 8800,
+    venue_port: Annotated[int, typer.Option(help="Replay venue.")] = 8900,
+    recorded: Recorded = None,
+    speed: Annotated[
+        float, typer.Option(help="Market seconds per real second of a generated market.")
+    ] = 1.0,
+) -> None:
+    """Start Dagster, MLflow, the runner and the venue; Ctrl-C stops them, the next `up` goes on."""
+    from orchestration.cli.playbill import stand
+    from orchestration.cli.services import Ports
+
+    with _clean_exit():
+        ports = Ports(dagster_port, mlflow_port, runner_port, venue_port)
+        stand(ports=ports, recorded=recorded, speed=speed, console=console)
+
+
+@app.command()
+def status() -> None:
+    """Show services, champions, pending requests and what each runner symbol trades by."""
+    from orchestration.cli.desk import print_status
+
+    with _clean_exit():
+        print_status(console)
+
+
+@app.command()
+def approve(
+    request: Annotated[str, typer.Argument(help="Request id, from `tidegate status`.")],
+    approver: Actor,
+    note: Annotated[str, typer.Option(help="Why; kept in the audit log.")] = "",
+) -> None:
+    """Approve a pending promotion; the approval binds its digests and expires."""
+    from orchestration.cli.desk import decide
+
+    with _clean_exit():
+        decide(request, "approved", approver, note, console)
+
+
+@app.command()
+def decline(
+    request: Annotated[str, typer.Argument(help="Request id, from `tidegate status`.")],
+    approver: Actor,
+    note: Annotated[str, typer.Option(help="Why; kept in the audit log.")],
+) -> None:
+    """Decline a pending promotion, with the reason."""
+    from orchestration.cli.desk import decide
+
+    with _clean_exit():
+        decide(request, "declined", approver, note, console)
+
+
+@app.command()
+def rollback(
+    symbol: Symbol,
+    actor: Actor,
+    reason: Annotated[str, typer.Option(help="Why; kept in the audit log.")],
+) -> None:
+    """Publish the previous champion again, under a higher epoch."""
+    from orchestration.cli.desk import roll_back
+
+    with _clean_exit():
+        roll_back(symbol, actor, reason, console)
+
+
+@app.command()
+def doctor() -> None:
+    """Check this machine and state: ports, disk, keys, leftovers of a kill, audit log, journal."""
+    from orchestration.cli.doctor import diagnose
+
+    if not diagnose(console):
+        raise typer.Exit(1)
+
+
+class _clean_exit:  # noqa: N801 - reads as a statement
+    """Print an expected failure as one message and exit 1; anything else keeps its traceback."""
+
+    def __enter__(self) -> None:
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        from orchestration.cli.errors import EXPECTED
+
+        if isinstance(error, EXPECTED):
+            console.print(f"[red]tidegate:[/red] {error}", soft_wrap=True)
+            raise typer.Exit(1) from error
+
+
+if __name__ == "__main__":
+    app()

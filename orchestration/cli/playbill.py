@@ -1,0 +1,137 @@
+"""Set a stage and play on it: `tidegate demo` and `tidegate up`."""
+
+import datetime as dt
+import os
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+from rich.console import Console
+
+from orchestration.cli.dagster_client import DagsterClient
+from orchestration.cli.demo import CALM_SPEED, Demo, Report, print_report, write_report
+from orchestration.cli.processes import Supervisor
+from orchestration.cli.recovery import recover
+from orchestration.cli.services import (
+    Market,
+    Ports,
+    child_environment,
+    services,
+    write_runner_config,
+)
+from orchestration.environments import Environment
+from orchestration.instance import write_instance
+from orchestration.resources.promotion_store import ensure_keys
+from research.settings import load_settings
+
+DEMO_WEEK = "2025-12-14"  # its end, Sunday 2025-12-21 00:00 UTC, is the training cutoff
+DEMO_START = "2025-12-21T03:00:00Z"
+GENERATED_FROM = "2025-04-01"
+RECORDED_FROM = "2023-01-01"
+
+
+def play(
+    *,
+    recorded: Path | None,
+    seed: int,
+    edge: float,
+    symbols: tuple[str, ...],
+    days: int,
+    out: Path,
+    home: Path | None,
+    console: Console,
+) -> None:
+    """Run the demo on a fresh home and write its figures."""
+    began = time.monotonic()
+    environment = _demo_environment(home)
+    market = _demo_market(recorded, seed, edge, symbols)
+    ports = Ports.free()
+    supervisor = _stage(environment, ports, market)
+    title = f"recorded markets in {recorded}" if recorded else f"a generated market (seed {seed}, edge {edge})"
+    report = Report(market=title, symbols=list(market.symbols))
+    try:
+        supervisor.start(services(environment, ports, market), lambda line: console.print("  " + line))
+        months = (f"{market.history_start[:7]}-01", f"{DEMO_START[:7]}-01")
+        with (
+            httpx.Client(base_url=f"http://127.0.0.1:{ports.runner}", timeout=30) as runner,
+            httpx.Client(base_url=f"http://127.0.0.1:{ports.venue}", timeout=30) as venue,
+        ):
+            dagster = DagsterClient(f"http://127.0.0.1:{ports.dagster}")
+            Demo(
+                environment.home, ports, market, DEMO_WEEK, months, days,
+                console, report, supervisor, dagster, runner, venue,
+            ).run()  # fmt: skip
+    finally:
+        supervisor.stop()
+    report.seconds = time.monotonic() - began
+    write_report(report, out)
+    print_report(report, console)
+    console.print(f"{report.seconds:.0f} s in all; figures in {out}; state in {environment.home}")
+
+
+def stand(*, ports: Ports, recorded: Path | None, speed: float, console: Console) -> None:
+    """Start every service on its port and stay until Ctrl-C."""
+    environment = Environment.from_environ()
+    market = (
+        replace(_demo_market(recorded, 0, 0.0, ()), speed=speed)
+        if recorded
+        else Market("generated", _symbols(environment), "now", speed, history_start=_months_ago(12))
+    )
+    supervisor = _stage(environment, ports, market)
+    try:
+        supervisor.start(services(environment, ports, market), lambda line: console.print("  " + line))
+        console.print(
+            f"Dagster  http://127.0.0.1:{ports.dagster}   MLflow http://127.0.0.1:{ports.mlflow}\n"
+            f"runner   http://127.0.0.1:{ports.runner} (/docs)   venue  http://127.0.0.1:{ports.venue}\n"
+            "Ctrl-C stops all of it; the next start goes on from here."
+        )
+        supervisor.watch()
+    except KeyboardInterrupt:
+        console.print("stopping")
+    finally:
+        supervisor.stop()
+
+
+def _stage(environment: Environment, ports: Ports, market: Market) -> Supervisor:
+    """Make keys, settings and the Dagster instance, and end what an earlier kill left behind."""
+    ensure_keys(environment.home)
+    write_instance(environment)
+    write_runner_config(environment, load_settings(environment.config_dir), ports, market)
+    recover(environment)
+    return Supervisor(environment.home.resolve(), child_environment(environment, ports))
+
+
+def _demo_environment(home: Path | None) -> Environment:
+    base = Environment.from_environ()
+    environment = replace(base, home=(home or base.home / "demo").resolve())
+    if environment.home.exists():
+        shutil.rmtree(environment.home)
+    os.environ["TIDEGATE_HOME"] = str(environment.home)
+    return environment
+
+
+def _demo_market(
+    recorded: Path | None, seed: int, edge: float, symbols: tuple[str, ...]
+) -> Market:
+    if recorded is None:
+        chosen = symbols or _symbols(Environment.from_environ())
+        return Market("generated", chosen, DEMO_START, CALM_SPEED, seed, edge, GENERATED_FROM)
+    if not recorded.is_dir():
+        raise FileNotFoundError(
+            f"recorded markets: found no folder {recorded}, expected one with ohlcv_<symbol>_15m_*.parquet"
+        )
+    return Market(
+        "recorded", ("BTCUSDT",), DEMO_START, CALM_SPEED, history_start=RECORDED_FROM, data=recorded
+    )
+
+
+def _symbols(environment: Environment) -> tuple[str, ...]:
+    return tuple(load_settings(environment.config_dir).universe.symbols)
+
+
+def _months_ago(months: int) -> str:
+    today = dt.datetime.now(dt.UTC).date()
+    index = today.year * 12 + today.month - 1 - months
+    return f"{index // 12:04d}-{index % 12 + 1:02d}-01"
