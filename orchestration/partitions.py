@@ -1,0 +1,109 @@
+"""The two grains: raw data by symbol and month, retrains by symbol and week."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
+
+import dagster as dg
+
+SYMBOLS = ("BTCUSDT", "ETHUSDT")
+FIRST_DAY = "2023-01-01"  # a Sunday, so months and weeks begin together
+
+RunContext = dg.AssetExecutionContext | dg.AssetCheckExecutionContext
+
+_months = dg.MonthlyPartitionsDefinition(
+    start_date=FIRST_DAY, end_offset=1
+)  # the running month can be ingested
+_weeks = dg.WeeklyPartitionsDefinition(
+    start_date=FIRST_DAY
+)  # a week can be trained on once it is over
+_symbols = dg.StaticPartitionsDefinition(SYMBOLS)
+
+symbol_by_month = dg.MultiPartitionsDefinition({"month": _months, "symbol": _symbols})
+symbol_by_week = dg.MultiPartitionsDefinition({"week": _weeks, "symbol": _symbols})
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A symbol and a half-open span of time, milliseconds UTC."""
+
+    symbol: str
+    start_ms: int
+    end_ms: int
+
+
+def month_key(symbol: str, month: str) -> dg.MultiPartitionKey:
+    """Return the key of `symbol` in the month that begins on `month` (YYYY-MM-01)."""
+    return dg.MultiPartitionKey({"month": month, "symbol": symbol})
+
+
+def week_key(symbol: str, week: str) -> dg.MultiPartitionKey:
+    """Return the key of `symbol` in the week that begins on the Sunday `week` (YYYY-MM-DD)."""
+    return dg.MultiPartitionKey({"week": week, "symbol": symbol})
+
+
+def symbol(context: RunContext) -> str:
+    """Return the symbol of the run's one partition."""
+    return dimensions(context.partition_key)[0]
+
+
+def week(context: RunContext) -> str:
+    """Return the first day, a Sunday, of the run's one week."""
+    return dimensions(context.partition_key)[1]
+
+
+def cutoff_ms(context: RunContext) -> int:
+    """Return the end of the run's week, Sunday 00:00 UTC: nothing later may be read."""
+    return week_window(context).end_ms
+
+
+def week_window(context: RunContext) -> Window:
+    """Return the symbol and the span of the run's one week."""
+    name, day = dimensions(context.partition_key)
+    sunday = _midnight(day)
+    return Window(name, _ms(sunday), _ms(sunday + timedelta(days=7)))
+
+
+def month_windows(context: RunContext) -> list[Window]:
+    """Return the run's months per symbol, neighbouring months joined, by symbol and then time."""
+    return joined([month_window(key) for key in context.partition_keys])
+
+
+def month_window(key: str) -> Window:
+    """Return the symbol and the span of one key of `symbol_by_month`."""
+    name, day = dimensions(key)
+    first = _midnight(day)
+    return Window(name, _ms(first), _ms((first + timedelta(days=31)).replace(day=1)))
+
+
+def joined(windows: Sequence[Window]) -> list[Window]:
+    """Return the windows with neighbours of one symbol joined, by symbol and then time."""
+    result: list[Window] = []
+    ordered = sorted(windows, key=lambda window: (window.symbol, window.start_ms))
+    for name, group in groupby(ordered, key=lambda window: window.symbol):
+        for window in group:
+            last = result[-1] if result else None
+            if last and last.symbol == name and last.end_ms == window.start_ms:
+                result[-1] = Window(name, last.start_ms, window.end_ms)
+            else:
+                result.append(window)
+    return result
+
+
+def dimensions(key: str) -> tuple[str, str]:
+    """Return (symbol, first day of the month or week) of a key of either grain.
+
+    Dagster writes the dimensions of a key in alphabetical order: `2026-10-01|BTCUSDT` for a month,
+    `BTCUSDT|2026-10-04` for a week.
+    """
+    first, _, second = key.partition("|")
+    return (first, second) if first in SYMBOLS else (second, first)
+
+
+def _midnight(day: str) -> datetime:
+    return datetime.fromisoformat(f"{day}T00:00+00:00")
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp()) * 1000

@@ -1,0 +1,128 @@
+"""The grains of the asset graph and what they say about time."""
+
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestration import partitions
+from orchestration.partitions import Window, joined, month_key, month_window, week_key
+from research.settings import load_settings
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+
+
+def ms(text: str) -> int:
+    """Return milliseconds UTC of an ISO date."""
+    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000)
+
+
+@dg.asset(partitions_def=partitions.symbol_by_week)
+def a_week(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    """Report what the helpers say about the run's partition."""
+    window = partitions.week_window(context)
+    return dg.MaterializeResult(
+        metadata={
+            "symbol": partitions.symbol(context),
+            "week": partitions.week(context),
+            "start_ms": window.start_ms,
+            "cutoff_ms": partitions.cutoff_ms(context),
+        }
+    )
+
+
+@dg.asset(partitions_def=partitions.symbol_by_month, backfill_policy=dg.BackfillPolicy.single_run())
+def some_months(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    """Report the windows of the run's range."""
+    windows = partitions.month_windows(context)
+    return dg.MaterializeResult(
+        metadata={"windows": [[w.symbol, w.start_ms, w.end_ms] for w in windows]}
+    )
+
+
+def metadata_of(result: dg.ExecuteInProcessResult, name: str) -> dict[str, object]:
+    """Return the metadata of the first materialization of an asset."""
+    event = result.asset_materializations_for_node(name)[0]
+    return {key: value.value for key, value in event.metadata.items()}
+
+
+def test_week_ends_where_training_is_cut_off():
+    """A week partition begins on its Sunday and its cutoff is the next Sunday, 00:00 UTC."""
+    result = dg.materialize([a_week], partition_key=week_key("ETHUSDT", "2025-12-14"))
+    assert metadata_of(result, "a_week") == {
+        "symbol": "ETHUSDT",
+        "week": "2025-12-14",
+        "start_ms": ms("2025-12-14"),
+        "cutoff_ms": ms("2025-12-21"),
+    }
+
+
+def test_one_run_covers_a_range_of_months_of_every_symbol():
+    """A single-run range over months and symbols arrives as one window per symbol."""
+    keys = dg.PartitionKeyRange(
+        start=month_key("BTCUSDT", "2025-11-01"), end=month_key("ETHUSDT", "2026-01-01")
+    )
+    result = dg.materialize(
+        [some_months],
+        tags={
+            "dagster/asset_partition_range_start": keys.start,
+            "dagster/asset_partition_range_end": keys.end,
+        },
+    )
+    span = [ms("2025-11-01"), ms("2026-02-01")]
+    assert metadata_of(result, "some_months")["windows"] == [["BTCUSDT", *span], ["ETHUSDT", *span]]
+
+
+@pytest.mark.parametrize(
+    "key", ["DOGEUSDT|2025-12-14", "BTCUSDT|2025-12-15", "BTCUSDT|2022-12-25", "BTCUSDT"]
+)
+def test_unknown_partition_is_refused_before_work_starts(key: str):
+    """A symbol or week that does not exist stops the run before the asset's body."""
+    with pytest.raises(dg.DagsterError, match="partition"):
+        dg.materialize([a_week], partition_key=key)
+
+
+def test_the_running_month_exists_and_an_unfinished_week_does_not():
+    """Raw data of the current month can be ingested; a week exists once it is over."""
+    now = datetime.now(UTC)
+    months = partitions.symbol_by_month.get_partition_keys()
+    weeks = partitions.symbol_by_week.get_partition_keys()
+    newest = max(weeks, key=lambda key: partitions.dimensions(key)[1])
+    assert month_key("BTCUSDT", now.strftime("%Y-%m-01")) in months
+    assert ms(partitions.dimensions(newest)[1]) + 7 * DAY_MS <= now.timestamp() * 1000
+
+
+def test_partitions_and_configs_name_the_same_symbols():
+    """The symbols that can be materialized are those of configs/universe.yaml."""
+    settings = load_settings(Path(__file__).parents[2] / "configs")
+    assert settings.universe.symbols == partitions.SYMBOLS
+
+
+@given(st.sets(st.integers(0, 47), min_size=1, max_size=12), st.permutations(partitions.SYMBOLS))
+def test_joined_windows_cover_exactly_the_months_asked_for(months: set[int], names: list[str]):
+    """Joining neighbours neither loses nor adds a millisecond, and leaves no neighbours apart."""
+    keys = [
+        month_key(name, f"{2023 + month // 12}-{month % 12 + 1:02d}-01")
+        for name in names
+        for month in months
+    ]
+    windows = [month_window(key) for key in keys]
+    result = joined(windows)
+    assert sum(w.end_ms - w.start_ms for w in result) == sum(w.end_ms - w.start_ms for w in windows)
+    for earlier, later in pairwise(result):
+        assert earlier.symbol < later.symbol or earlier.end_ms < later.start_ms
+    assert all(any(inside(window, outer) for outer in result) for window in windows)
+
+
+def inside(window: Window, outer: Window) -> bool:
+    """Say whether `window` lies within `outer`."""
+    return (
+        window.symbol == outer.symbol
+        and outer.start_ms <= window.start_ms
+        and window.end_ms <= outer.end_ms
+    )
