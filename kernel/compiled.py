@@ -7,11 +7,10 @@ multiply-add, no parallel reduction: the result is bit-identical, and `tests/ker
 
 import functools
 import hashlib
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import FunctionType
-from typing import Any
+from types import CellType, CodeType, FunctionType, ModuleType
+from typing import Any, cast
 
 _KERNEL = Path(__file__).resolve().parent
 
@@ -19,20 +18,19 @@ _KERNEL = Path(__file__).resolve().parent
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return `function` compiled by numba, or `function` itself where numba is not installed.
 
-    Plain kernel functions reached through `function`'s globals are compiled with it.
-    The result is cached per function, in memory and on disk.
+    Plain functions of the kernel, or of `function`'s own module, that it reaches through its globals or its
+    closure are compiled with it. The result is cached per function, in memory and on disk.
     """
     try:
-        import numba
+        import numba  # noqa: F401
     except ModuleNotFoundError:
         return function
-    _use_source_keyed_cache(numba)
     return _compile(function)
 
 
 @functools.cache
 def source_digest() -> str:
-    """Return a hex digest of every kernel source file; it keys the disk cache of compiled code."""
+    """Return a hex digest of every kernel source file."""
     digest = hashlib.sha256()
     for path in sorted(_KERNEL.rglob("*.py")):
         digest.update(path.relative_to(_KERNEL).as_posix().encode() + b"\0" + path.read_bytes())
@@ -43,26 +41,68 @@ def source_digest() -> str:
 def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
     import numba
 
+    from kernel.machine_code import MachineCodeCache
+
     assert isinstance(function, FunctionType)
     scope = dict(function.__globals__)
     for name in function.__code__.co_names:
-        callee = scope.get(name)
-        if isinstance(callee, FunctionType) and callee.__module__.startswith("kernel."):
-            scope[name] = _compile(callee)
+        if name in scope:
+            scope[name] = _compiled_callee(function, scope[name])
+    closure = tuple(
+        CellType(_compiled_callee(function, cell.cell_contents))
+        for cell in function.__closure__ or ()
+    )
     clone = FunctionType(
-        function.__code__, scope, function.__name__, function.__defaults__, function.__closure__
+        function.__code__, scope, function.__name__, function.__defaults__, closure or None
     )
     clone.__module__ = function.__module__
     clone.__qualname__ = function.__qualname__
-    return numba.njit(cache=True)(clone)
+    dispatcher = cast(Any, numba.njit(clone))
+    dispatcher._cache = MachineCodeCache(_fingerprint(function))
+    return dispatcher
 
 
-@functools.cache
-def _use_source_keyed_cache(numba: Any) -> None:
-    """Keep compiled code under the digest of all kernel sources.
+def _compiled_callee(function: FunctionType, value: Any) -> Any:
+    return _compile(value) if _is_callee(function, value) else value
 
-    numba's own cache looks only at the file of the function itself, so a changed callee in another
-    file would leave stale machine code behind.
+
+def _is_callee(function: FunctionType, value: Any) -> bool:
+    return isinstance(value, FunctionType) and (
+        value.__module__.startswith("kernel.") or value.__module__ == function.__module__
+    )
+
+
+def _fingerprint(function: FunctionType) -> str:
+    """Return a hex digest of all that decides the machine code: bytecode, constants, globals, callees, sources.
+
+    It follows what this process has loaded, so that a file edited under a running process poisons nothing.
     """
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    numba.config.CACHE_DIR = str(home / "tidegate" / "numba" / source_digest()[:16])
+    digest = hashlib.sha256(source_digest().encode())
+    for part in _described(function, set()):
+        digest.update(part.encode() + b"\0")
+    return digest.hexdigest()
+
+
+def _described(function: FunctionType, seen: set[FunctionType]) -> Iterator[str]:
+    if function in seen:
+        return
+    seen.add(function)
+    yield f"{function.__module__}.{function.__qualname__}"
+    yield from _described_code(function.__code__)
+    cells = (cell.cell_contents for cell in function.__closure__ or ())
+    values = (function.__globals__.get(name) for name in function.__code__.co_names)
+    for value in (*cells, *values):
+        if _is_callee(function, value):
+            yield from _described(value, seen)
+        elif not isinstance(value, ModuleType | FunctionType):
+            yield repr(value)
+
+
+def _described_code(code: CodeType) -> Iterator[str]:
+    yield code.co_code.hex()
+    yield repr(code.co_names)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _described_code(constant)
+        else:
+            yield repr(constant)

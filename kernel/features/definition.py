@@ -1,0 +1,41 @@
+"""What a feature and a feature group are."""
+
+from collections.abc import Callable, MutableSequence, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Step = Callable[[MutableSequence[float], Sequence[float], MutableSequence[float]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """What one feature means.
+
+    `low` and `high` bound its value, `source` says where the formula comes from, `inputs` names the observation fields
+    it reads. `warmup_bars` is the number of gapless bars after which it has a value. `missing` is "nan" when it can be NaN
+    after that, because an input is missing or because the formula divides by nothing, else "never".
+    """
+
+    name: str
+    unit: str
+    low: float
+    high: float
+    formula: str
+    source: str
+    inputs: tuple[str, ...]
+    warmup_bars: int
+    missing: Literal["never", "nan"]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Features that one step function computes from its own state and one observation.
+
+    `step(state, observation, out)` advances `state` in place and writes one float per feature into `out`. All three
+    are indexable floats: lists live, arrays over history.
+    """
+
+    name: str
+    step: Step
+    state_size: int
+    features: tuple[Definition, ...]

@@ -1,0 +1,76 @@
+"""Recursions that several groups share.
+
+Each keeps its memory in a few slots of the group's state, from slot `at`. Only + - * / and square root appear, which
+IEEE 754 defines to the last bit: the same bytes on every machine, compiled or not. NaN is never an
+operand and is only ever written as the one constant `NAN`.
+"""
+
+from collections.abc import MutableSequence, Sequence
+
+from kernel.features.bounds import NAN
+
+State = MutableSequence[float]
+Observation = Sequence[float]
+Out = MutableSequence[float]
+
+BAR_MS = 900_000
+
+OPEN_TIME = 0
+OPEN = 1
+HIGH = 2
+LOW = 3
+CLOSE = 4
+VOLUME = 5
+FUNDING_RATE = 6
+OPEN_INTEREST = 7
+FEAR_GREED = 8
+EXCHANGE_NET_FLOW = 9
+MVRV = 10
+
+AVERAGE_SLOTS = 2
+RSI_SLOTS = 1 + 2 * AVERAGE_SLOTS
+
+
+def average(state: State, at: int, x: float, bars: int, weight: float) -> float:
+    """Return the exponential average of `x`, started as the plain mean of its first `bars` values.
+
+    `weight` is that of the newest value: 2 / (n + 1) for an EMA, 1 / n for Wilder's. `state[at]` counts the values;
+    the result is warm once it reaches `bars`.
+    """
+    count = state[at] + 1.0
+    value = state[at + 1]
+    if count <= bars:
+        value += (x - value) / count
+    else:
+        value += (x - value) * weight
+    state[at] = count
+    state[at + 1] = value
+    return value
+
+
+def rsi(state: State, at: int, close: float, bars: int) -> float:
+    """Return Wilder's relative strength index, 0..100, of the closes; NaN until `bars` changes were seen.
+
+    Without any movement it is 50: gains and losses weigh the same.
+    """
+    previous = state[at]
+    state[at] = close
+    if previous == 0.0:
+        return NAN
+    change = close - previous
+    gain = average(state, at + 1, change if change > 0.0 else 0.0, bars, 1.0 / bars)
+    loss = average(state, at + 3, -change if change < 0.0 else 0.0, bars, 1.0 / bars)
+    if state[at + 1] < bars:
+        return NAN
+    total = gain + loss
+    return 100.0 * gain / total if total > 0.0 else 50.0
+
+
+def true_range(high: float, low: float, previous_close: float) -> float:
+    """Return Wilder's true range in price units."""
+    return max(high, previous_close) - min(low, previous_close)
+
+
+def clip(x: float, low: float, high: float) -> float:
+    """Return `x` held within low..high."""
+    return min(max(x, low), high)

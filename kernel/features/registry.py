@@ -1,0 +1,119 @@
+"""The catalogue: which features exist, in which order, and what exactly each one is.
+
+The ordered names and `feature_hash` are the schema of a bundle: a runner refuses a model whose features are not, to
+the letter, the ones that it computes.
+"""
+
+import ast
+import functools
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Literal
+
+from kernel.digest import canonical_json, sha256_hex
+from kernel.features import (
+    calendar,
+    context,
+    derivatives,
+    momentum,
+    onchain,
+    returns,
+    sentiment,
+    trend,
+    volatility,
+    volume,
+)
+from kernel.features.definition import Definition, Group
+
+GROUPS: tuple[Group, ...] = (
+    calendar.GROUP,
+    returns.GROUP,
+    trend.GROUP,
+    momentum.GROUP,
+    volatility.GROUP,
+    volume.GROUP,
+    context.GROUP,
+    derivatives.GROUP,
+    sentiment.GROUP,
+    onchain.GROUP,
+)
+FEATURES: tuple[str, ...] = tuple(
+    definition.name for group in GROUPS for definition in group.features
+)
+STATE_SIZE = sum(group.state_size for group in GROUPS)
+WARMUP_BARS = max(definition.warmup_bars for group in GROUPS for definition in group.features)
+
+_KERNEL = Path(__file__).resolve().parents[1]
+_SHARED_SOURCES = ("observation.py", "features/bounds.py", "features/recursions.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One row of the catalogue; see `Definition` for the fields.
+
+    `hash` covers the definition and the code of the group, of what all groups share and of the join that feeds them.
+    Comments, docstrings and layout of the code do not count.
+    """
+
+    name: str
+    group: str
+    unit: str
+    low: float
+    high: float
+    formula: str
+    source: str
+    inputs: tuple[str, ...]
+    warmup_bars: int
+    missing: Literal["never", "nan"]
+    hash: str
+
+
+def feature(name: str) -> Feature:
+    """Return the catalogue's row for `name`; raises ValueError for an unknown name."""
+    rows = _rows()
+    if name not in rows:
+        raise ValueError(f"feature: found {name!r}, expected one of {', '.join(FEATURES)}")
+    return rows[name]
+
+
+def feature_hash(names: Sequence[str]) -> str:
+    """Return the hex digest of these features in this order; raises ValueError for an unknown name."""
+    return sha256_hex(canonical_json([[name, feature(name).hash] for name in names]))
+
+
+def slices(sizes: Sequence[int]) -> list[slice]:
+    """Return consecutive slices of the given sizes, starting at 0."""
+    ends = list(accumulate(sizes))
+    return [slice(end - size, end) for end, size in zip(ends, sizes, strict=True)]
+
+
+@functools.cache
+def _rows() -> dict[str, Feature]:
+    shared = [_code(_KERNEL / name) for name in _SHARED_SOURCES]
+    rows: dict[str, Feature] = {}
+    for group in GROUPS:
+        code = sha256_hex(
+            canonical_json([*shared, _code(_KERNEL / "features" / f"{group.name}.py")])
+        )
+        for definition in group.features:
+            rows[definition.name] = _row(group.name, definition, code)
+    return rows
+
+
+def _row(group: str, definition: Definition, code: str) -> Feature:
+    fields = asdict(definition)
+    spelled = {key: str(value) for key, value in fields.items()}
+    return Feature(group=group, hash=sha256_hex(canonical_json([group, spelled, code])), **fields)
+
+
+def _code(path: Path) -> str:
+    """Return the syntax tree of a source file without its docstrings, as text."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(
+            node
+        ):
+            node.body = node.body[1:] or [ast.Pass()]
+    return ast.dump(tree)

@@ -1,0 +1,166 @@
+"""What was known when a bar closed: the as-of join of a bar with the slower series.
+
+A row of a series says what was so at `event_time` and when that could be known. A bar takes the latest event
+among the rows known at its close, and nothing that is too old to be true. Batch and live give the same bytes.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from math import inf, isfinite, nan
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kernel.bars import Bars
+
+NAN = nan
+OBSERVATION_FIELDS = (
+    "open_time_ms",
+    "open",
+    "high",
+    "low",
+    "close",
+    "volume",
+    "funding_rate",
+    "open_interest",
+    "fear_greed",
+    "exchange_net_flow",
+    "mvrv",
+)
+SERIES = OBSERVATION_FIELDS[6:]
+_HOUR_MS = 3_600_000
+_DAY_MS = 86_400_000
+MAX_AGE_MS: dict[str, int] = {
+    "funding_rate": _DAY_MS,
+    "open_interest": 2 * _HOUR_MS,
+    "fear_greed": 3 * _DAY_MS,
+    "exchange_net_flow": 4 * _DAY_MS,
+    "mvrv": 4 * _DAY_MS,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Rows of one slow series, in any order.
+
+    `event_time_ms` and `known_at_ms` are int64 milliseconds UTC, `value` float64, all of length m. A correction is a
+    further row with the same event time and a later `known_at_ms`. Nothing is known before it happens.
+    """
+
+    name: str
+    event_time_ms: NDArray[np.int64]
+    known_at_ms: NDArray[np.int64]
+    value: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        _check_name(self.name)
+        lengths = {
+            field.name: len(getattr(self, field.name))
+            for field in fields(self)
+            if field.name != "name"
+        }
+        if len(set(lengths.values())) != 1:
+            raise ValueError(
+                f"series {self.name}: found columns of length {lengths}, expected one length"
+            )
+        early = np.flatnonzero(self.known_at_ms < self.event_time_ms)
+        if len(early):
+            row = early[0]
+            raise _known_too_early(
+                self.name, int(self.event_time_ms[row]), int(self.known_at_ms[row])
+            )
+
+
+def observe(bars: Bars, series: Mapping[str, Series], bar_ms: int) -> NDArray[np.float64]:
+    """Return one observation per bar, float64[n, 11] in the order of `OBSERVATION_FIELDS`.
+
+    A slow value is the one with the latest event time among the rows with `known_at_ms` <= the bar's close (ties: the
+    latest `known_at_ms`, then the larger value, non-finite last). Missing, non-finite, or older than `MAX_AGE_MS` at
+    the close: NaN.
+    """
+    observations = np.full((len(bars), len(OBSERVATION_FIELDS)), NAN)
+    for column, name in enumerate(OBSERVATION_FIELDS[:6]):
+        observations[:, column] = getattr(bars, name)
+    close_ms = bars.open_time_ms + bar_ms
+    for name, rows in series.items():
+        _check_name(name)
+        column = OBSERVATION_FIELDS.index(name)
+        observations[:, column] = _as_of(rows, close_ms, MAX_AGE_MS[name])
+    return observations
+
+
+def _as_of(rows: Series, close_ms: NDArray[np.int64], max_age_ms: int) -> NDArray[np.float64]:
+    """Return float64[n]: the value of the best row known at each close, NaN where there is none.
+
+    Rows are ranked by event time, and sorted by the time they become known; the running maximum of the rank then says
+    which of the first k known rows is the best.
+    """
+    found = np.full(len(close_ms), NAN)
+    if not len(rows.value):
+        return found
+    value = np.where(np.isfinite(rows.value), rows.value + 0.0, np.inf)
+    by_rank = np.lexsort((value, rows.known_at_ms, rows.event_time_ms))
+    rank = np.empty(len(by_rank), dtype=np.int64)
+    rank[by_rank] = np.arange(len(by_rank))
+    by_known = np.argsort(rows.known_at_ms, kind="stable")
+    best = by_rank[np.maximum.accumulate(rank[by_known])]
+    known = np.searchsorted(rows.known_at_ms[by_known], close_ms, side="right")
+    row = best[np.maximum(known - 1, 0)]
+    fresh = (
+        (known > 0) & (close_ms - rows.event_time_ms[row] <= max_age_ms) & np.isfinite(value[row])
+    )
+    found[fresh] = value[row[fresh]]
+    return found
+
+
+class Observer:
+    """The same join, one bar at a time: tell it every row that arrives, in any order and as often as you like."""
+
+    def __init__(self, bar_ms: int) -> None:
+        self._bar_ms = bar_ms
+        self._rows: dict[str, list[tuple[int, int, float]]] = {name: [] for name in SERIES}
+
+    def learn(self, name: str, event_time_ms: int, known_at_ms: int, value: float) -> None:
+        """Remember one row of a series; a row that is already known changes nothing.
+
+        Raises ValueError for an unknown series and for a row known before its event.
+        """
+        _check_name(name)
+        if known_at_ms < event_time_ms:
+            raise _known_too_early(name, event_time_ms, known_at_ms)
+        rows = self._rows[name]
+        row = (int(event_time_ms), int(known_at_ms), float(value) + 0.0 if isfinite(value) else inf)
+        at = bisect_left(rows, row)
+        if at == len(rows) or rows[at] != row:
+            rows.insert(at, row)
+
+    def observe(
+        self, open_time_ms: int, open: float, high: float, low: float, close: float, volume: float
+    ) -> list[float]:
+        """Return the observation of one closed bar, 11 floats in the order of `OBSERVATION_FIELDS`."""
+        close_ms = int(open_time_ms) + self._bar_ms
+        bar = (open_time_ms, open, high, low, close, volume)
+        return [float(x) for x in bar] + [self._latest(name, close_ms) for name in SERIES]
+
+    def _latest(self, name: str, close_ms: int) -> float:
+        rows = self._rows[name]
+        for at in range(bisect_right(rows, (close_ms, close_ms, inf)) - 1, -1, -1):
+            event_time_ms, known_at_ms, value = rows[at]
+            if close_ms - event_time_ms > MAX_AGE_MS[name]:
+                return NAN
+            if known_at_ms <= close_ms:
+                return value if value < inf else NAN
+        return NAN
+
+
+def _check_name(name: str) -> None:
+    if name not in MAX_AGE_MS:
+        raise ValueError(f"series: found {name!r}, expected one of {', '.join(SERIES)}")
+
+
+def _known_too_early(name: str, event_time_ms: int, known_at_ms: int) -> ValueError:
+    return ValueError(
+        f"series {name}: found a row known at {known_at_ms}, before its event at {event_time_ms}; "
+        "expected known_at_ms >= event_time_ms"
+    )
