@@ -25,8 +25,9 @@ def decide(
 ) -> float:
     """Return +1 to go long, -1 to go short, 0 to stay out.
 
-    The winning side needs `min_confidence` and a lead of `min_prob_diff` over the better of the other two
-    classes. Probabilities that are NaN, negative or do not add to one within 1 % stay out.
+    The winning side needs `min_confidence` and a lead of `min_prob_diff` over the better of the
+    other two classes. Probabilities that are NaN, negative or do not add to one within 1 % stay
+    out.
     """
     total = p_sell + p_hold + p_buy
     if not (0.99 < total < 1.01) or p_sell < 0.0 or p_hold < 0.0 or p_buy < 0.0:
@@ -42,11 +43,12 @@ def decide(
 def rules_probabilities(
     ema_stack: float, rsi_14: float, adx_14: float
 ) -> tuple[float, float, float]:
-    """Return (p_sell, p_hold, p_buy) of the rule-based fallback: follow a strong trend, do not chase it.
+    """Return (p_sell, p_hold, p_buy) of the rules: follow a strong trend, do not chase it.
 
-    `ema_stack` is +1 when EMA20 > EMA50 > EMA200 and -1 when all are reversed; RSI and ADX run 0..100.
-    A trend counts from ADX 25 (Wilder, New Concepts in Technical Trading Systems, 1978); an RSI beyond 70
-    or below 30 is late. Confidence grows from 0.50 at ADX 25 to 0.70 at ADX 65. NaN holds.
+    The fallback of a runner without a bundle.     `ema_stack` is +1 when EMA20 > EMA50 > EMA200 and
+    -1 when all are reversed; RSI and ADX run 0..100. A trend counts from ADX 25 (Wilder, New
+    Concepts in Technical Trading Systems, 1978); an RSI beyond 70 or below 30 is late. Confidence
+    grows from 0.50 at ADX 25 to 0.70 at ADX 65. NaN holds.
     """
     strength = 0.5 + 0.2 * min(max((adx_14 - 25.0) / 40.0, 0.0), 1.0)
     rest = 1.0 - strength

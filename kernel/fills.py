@@ -1,15 +1,14 @@
 """Simulated fills of one position: entry at the next open, barriers in the bar, funding, horizon.
 
-Every fill takes liquidity: it pays half the spread and the slippage in the price, and the fee on top. A bar
-that touches both barriers counts as stopped. A stop that the market jumped over fills at the open, a target
-that it jumped over fills at the target: the worse price in both cases.
+Every fill takes liquidity: it pays half the spread and the slippage in the price, and the fee on
+top. A bar that touches both barriers counts as stopped. A stop that the market jumped over fills at
+the open, a target that it jumped over fills at the target: the worse price in both cases.
 """
 
 import math
-from collections.abc import MutableSequence
 from enum import IntEnum
 
-from kernel.risk import RISK_SIZE
+from kernel.risk import RISK_SIZE, State
 
 FUNDING_INTERVAL_MS = 28_800_000.0
 BPS = 1e-4
@@ -42,12 +41,12 @@ class ExitReason(IntEnum):
 
 
 def fill_price(price: float, direction: float, cost_bps: float) -> float:
-    """Return the price paid when buying (+1) or received when selling (-1), spread and slippage included."""
+    """Return the price with costs: above `price` when buying (+1), below it when selling (-1)."""
     return price * (1.0 + direction * cost_bps * BPS)
 
 
 def open_pending(
-    state: MutableSequence[float],
+    state: State,
     open_time_ms: float,
     open_price: float,
     take_profit_atr: float,
@@ -57,7 +56,8 @@ def open_pending(
 ) -> None:
     """Fill the order of the previous close at this bar's open.
 
-    Barriers stand around the open itself, as the labels have them; the cost of the fill is in the entry price.
+    Barriers stand around the open itself, as the labels have them; the cost of the fill is in the
+    entry price.
     """
     side = state[PENDING_SIDE]
     atr = state[PENDING_ATR]
@@ -76,13 +76,12 @@ def open_pending(
     state[PENDING_SIDE] = 0.0
 
 
-def settle_funding(
-    state: MutableSequence[float], open_time_ms: float, open_price: float, rate: float
-) -> float:
+def settle_funding(state: State, open_time_ms: float, open_price: float, rate: float) -> float:
     """Return the funding paid (negative: received) by the position held into this bar's open.
 
-    Settlements are at 00:00, 08:00 and 16:00 UTC (Binance USDⓈ-M contract rules); one that falls into missing
-    bars is settled at the next bar. A position opened at this very open pays nothing; an unknown rate is 0.
+    Settlements are at 00:00, 08:00 and 16:00 UTC (Binance USDⓈ-M contract rules); one that falls
+    into missing bars is settled at the next bar. A position opened at this very open pays nothing;
+    an unknown rate is 0.
     """
     settlements = float(math.floor(open_time_ms / FUNDING_INTERVAL_MS)) - float(
         math.floor(state[LAST_OPEN_MS] / FUNDING_INTERVAL_MS)
@@ -105,7 +104,7 @@ def exit_of(
     stop_loss: float,
     at_horizon: bool,
 ) -> tuple[float, float]:
-    """Return (reason code, price before costs) of the exit inside this bar, (0, 0) when there is none."""
+    """Return (reason code, price before costs) of the exit inside this bar, (0, 0) for none."""
     worst = low if side > 0.0 else high
     best = high if side > 0.0 else low
     if side * (worst - stop_loss) <= 0.0:
@@ -118,11 +117,25 @@ def exit_of(
     return 0.0, 0.0
 
 
-def close_position(
-    state: MutableSequence[float], price: float, cost_bps: float, fee_bps: float
-) -> float:
-    """Close the position at a price before costs; return the trade's profit net of all fees and funding."""
-    filled = fill_price(price, -state[SIDE], cost_bps)
+def hold(
+    state: State, open_price: float, high: float, low: float, close: float, horizon_bars: float
+) -> tuple[float, float]:
+    """Hold the position through a bar; return its exit like `exit_of`, without closing it yet."""
+    state[BARS_HELD] += 1.0
+    return exit_of(
+        state[SIDE],
+        open_price,
+        high,
+        low,
+        close,
+        state[TAKE_PROFIT],
+        state[STOP_LOSS],
+        state[BARS_HELD] >= horizon_bars,
+    )
+
+
+def close_position(state: State, filled: float, fee_bps: float) -> float:
+    """Close the position at a fill price; return the trade's profit net of all fees and funding."""
     fee = filled * state[QUANTITY] * fee_bps * BPS
     gross = state[SIDE] * state[QUANTITY] * (filled - state[ENTRY_PRICE])
     state[FEES] += fee
@@ -131,6 +144,6 @@ def close_position(
     return gross - state[FEES] - state[FUNDING]
 
 
-def equity_at(state: MutableSequence[float], price: float) -> float:
+def equity_at(state: State, price: float) -> float:
     """Return cash plus the open position marked at the price, exit costs not yet taken."""
     return state[CASH] + state[SIDE] * state[QUANTITY] * (price - state[ENTRY_PRICE])

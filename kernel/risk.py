@@ -1,12 +1,14 @@
 """Guards that block new entries, and the size of an entry that they let through.
 
-A guard never closes a position; it blocks the next one. A bar belongs to the UTC day and ISO week in which
-it opens, and each window starts from the equity at the last close before it.
+A guard never closes a position; it blocks the next one. A bar belongs to the UTC day and ISO week
+in which it opens, and each window starts from the equity at the last close before it.
 """
 
 import math
 from collections.abc import MutableSequence
 from enum import IntEnum
+
+State = MutableSequence[float]
 
 DAY_MS = 86_400_000.0
 
@@ -36,7 +38,7 @@ class Guard(IntEnum):
     NOTIONAL = 5
 
 
-def start(state: MutableSequence[float], equity: float) -> None:
+def start(state: State, equity: float) -> None:
     """Set the risk slots for a fresh account; its windows open with the first bar."""
     for slot in range(RISK_SIZE):
         state[slot] = 0.0
@@ -46,8 +48,8 @@ def start(state: MutableSequence[float], equity: float) -> None:
     state[SESSION_PEAK] = equity
 
 
-def roll_windows(state: MutableSequence[float], open_time_ms: float) -> None:
-    """Open a new day at 00:00 UTC and a new week on Monday 00:00 UTC, each from the last known equity."""
+def roll_windows(state: State, open_time_ms: float) -> None:
+    """Open a new day at 00:00 UTC and a new week on Monday 00:00 UTC, from the last equity."""
     day = float(math.floor(open_time_ms / DAY_MS))
     week = float(math.floor((day + 3.0) / 7.0))  # 1970-01-01 was a Thursday
     if day != state[DAY]:
@@ -60,13 +62,13 @@ def roll_windows(state: MutableSequence[float], open_time_ms: float) -> None:
         state[WEEK_TRIPPED] = 0.0
 
 
-def count_trade(state: MutableSequence[float], pnl: float) -> None:
+def count_trade(state: State, pnl: float) -> None:
     """Count a closed trade: a loss lengthens the losing streak, anything else ends it."""
     state[LOSSES] = state[LOSSES] + 1.0 if pnl < 0.0 else 0.0
 
 
 def watch(
-    state: MutableSequence[float],
+    state: State,
     equity: float,
     max_daily_loss: float,
     max_weekly_drawdown: float,
@@ -76,9 +78,9 @@ def watch(
 ) -> None:
     """Mark the equity at a close and trip every guard whose limit it reaches.
 
-    Daily and weekly guards stay tripped until their window ends. A session ends with a breaker (session
-    drawdown or losing streak): `pause_bars` decisions are blocked, this bar's included; then a new
-    session starts from the equity of that moment with no losses counted.
+    Daily and weekly guards stay tripped until their window ends. A session ends with a breaker
+    (session drawdown or losing streak): `pause_bars` decisions are blocked, this bar's included;
+    then a new session starts from the equity of that moment with no losses counted.
     """
     state[EQUITY] = equity
     state[WEEK_PEAK] = max(state[WEEK_PEAK], equity)
@@ -102,7 +104,7 @@ def watch(
         state[PAUSE_REASON] = float(Guard.CONSECUTIVE_LOSSES.value)
 
 
-def blocking_guard(state: MutableSequence[float]) -> float:
+def blocking_guard(state: State) -> float:
     """Return the code of the first tripped guard, 0 when an entry may go ahead."""
     if state[DAY_TRIPPED] > 0.0:
         return float(Guard.DAILY_LOSS.value)
@@ -119,7 +121,7 @@ def size(
     risk_per_trade: float,
     max_notional_fraction: float,
 ) -> float:
-    """Return the quantity that loses `risk_per_trade` of equity at the stop, cut to the notional cap.
+    """Return the quantity that loses `risk_per_trade` of equity at the stop, within the cap.
 
     Both prices are those of the decision's close. 0 when equity leaves nothing to trade with.
     """

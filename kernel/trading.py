@@ -1,14 +1,13 @@
-"""The trading step: one bar in, one row of what the account did out; folded over history or pushed live.
+"""The trading step: a bar in, what the account did out; folded over history or pushed live.
 
-A row is known at its bar's close. In order, the step rolls the guards' windows, settles funding, fills the
-order of the previous close at this open, lets barriers and horizon close the position, marks the account at
-the close, trips guards, and last decides on an order for the next open.
+A row is known at its bar's close. In order, the step rolls the guards' windows, settles funding,
+fills the order of the previous close at this open, lets barriers and horizon close the position,
+marks the account at the close, trips guards, and last decides on an order for the next open.
 """
 
 import math
-from collections.abc import Mapping, MutableSequence, Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Self
+from collections.abc import MutableSequence, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +19,13 @@ from kernel.fills import (
     STATE_SIZE,
     close_position,
     equity_at,
-    exit_of,
     fill_price,
+    hold,
     open_pending,
     settle_funding,
 )
-from kernel.risk import Guard, blocking_guard, count_trade, roll_windows, size, start, watch
+from kernel.risk import Guard, State, blocking_guard, count_trade, roll_windows, size, start, watch
+from kernel.trading_settings import TradingSettings
 
 __all__ = [
     "INPUT_FIELDS",
@@ -53,7 +53,7 @@ INPUT_FIELDS = (
     "p_buy",
     "abstain",
 )
-# What happened in the bar; the trade_* fields are set on the bar that closes a trade, and 0 elsewhere.
+# What happened in the bar; trade_* fields are set on the bar that closes a trade, else 0.
 OUTPUT_FIELDS = (
     "order",
     "order_quantity",
@@ -89,88 +89,10 @@ TRADE_DTYPE = np.dtype(
         ("exit_reason", np.int64),
     ]
 )
-_WHOLE = frozenset({"horizon_bars", "max_consecutive_losses", "pause_bars"})
-_SHARES = frozenset(
-    {
-        "min_confidence",
-        "min_prob_diff",
-        "risk_per_trade",
-        "max_daily_loss",
-        "max_weekly_drawdown",
-        "max_session_drawdown",
-    }
-)
-_LARGEST = 1e12
-
-
-@dataclass(frozen=True, slots=True)
-class TradingSettings:
-    """Everything that turns probabilities into money; nothing here has a default.
-
-    Shares (`min_*`, `risk_per_trade`, `max_*loss`, `max_*drawdown`) are fractions in 0..1, costs are basis
-    points of the traded notional per fill, barriers are multiples of the ATR at the decision, horizon and
-    pause count bars. `risk_per_trade` is the share of equity lost when the stop is hit, costs aside;
-    `max_notional_fraction` caps quantity × price as a multiple of equity. Raises ValueError.
-    """
-
-    min_confidence: float
-    min_prob_diff: float
-    take_profit_atr: float
-    stop_loss_atr: float
-    horizon_bars: int
-    risk_per_trade: float
-    max_notional_fraction: float
-    fee_bps: float
-    half_spread_bps: float
-    slippage_bps: float
-    max_daily_loss: float
-    max_weekly_drawdown: float
-    max_session_drawdown: float
-    max_consecutive_losses: int
-    pause_bars: int
-    initial_equity: float
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            _check_setting(field.name, getattr(self, field.name))
-
-    def to_dict(self) -> dict[str, float | int]:
-        """Return the settings by name, ready for canonical JSON."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Build settings from exactly the known names; raises ValueError naming what is missing or unknown."""
-        names = {field.name for field in fields(cls)}
-        missing, unknown = sorted(names - set(values)), sorted(map(str, set(values) - names))
-        if missing or unknown:
-            raise ValueError(
-                f"trading settings: found missing {missing} and unknown {unknown}, expected exactly {sorted(names)}"
-            )
-        for name in names:
-            _check_setting(name, values[name])
-        return cls(**{n: int(values[n]) if n in _WHOLE else float(values[n]) for n in names})
-
-    def vector(self) -> NDArray[np.float64]:
-        """Return the settings as float64 in field order: the form that `step` takes."""
-        return np.array([getattr(self, field.name) for field in fields(self)], dtype=np.float64)
-
-
-def _check_setting(name: str, value: object) -> None:
-    """Raise ValueError when a setting has the wrong type or lies outside its range."""
-    if isinstance(value, bool) or not isinstance(value, int if name in _WHOLE else int | float):
-        kind = "a whole number" if name in _WHOLE else "a number"
-        raise ValueError(f"trading setting {name}: found {value!r:.60}, expected {kind}")
-    low = 1 if name in _WHOLE else 0
-    high = 1.0 if name in _SHARES else _LARGEST
-    if not low <= value <= high:
-        raise ValueError(f"trading setting {name}: found {value!r:.60}, expected {low} to {high:g}")
-    if value == 0 and name in ("take_profit_atr", "stop_loss_atr", "initial_equity"):
-        raise ValueError(f"trading setting {name}: found 0, expected a positive number")
 
 
 def step(
-    state: MutableSequence[float],
+    state: State,
     row: Sequence[float],
     settings: Sequence[float],
     out: MutableSequence[float],
@@ -182,96 +104,83 @@ def step(
     for i in range(len(out)):
         out[i] = 0.0
     cost_bps = settings[8] + settings[9]
+    fee_bps = settings[7]
     roll_windows(state, row[0])
     fees_before = state[fills.FEES]
     if state[fills.SIDE] != 0.0:
         out[9] = settle_funding(state, row[0], row[1], row[6])
     state[fills.LAST_OPEN_MS] = row[0]
     if state[fills.PENDING_SIDE] != 0.0:
-        open_pending(state, row[0], row[1], settings[2], settings[3], cost_bps, settings[7])
+        open_pending(state, row[0], row[1], settings[2], settings[3], cost_bps, fee_bps)
         fees_before = 0.0
-        out[3] = state[fills.SIDE]
-        out[4] = state[fills.ENTRY_PRICE]
-        out[5] = state[fills.QUANTITY]
+        _report_entry(state, out)
     if state[fills.SIDE] != 0.0:
-        _run_position(state, row, settings, out, cost_bps)
+        reason, price = hold(state, row[1], row[2], row[3], row[4], settings[4])
+        if reason != 0.0:
+            _report_trade(state, out, reason, price, cost_bps, fee_bps)
         out[8] = state[fills.FEES] - fees_before
     equity = equity_at(state, row[4])
     watch(state, equity, settings[10], settings[11], settings[12], settings[13], settings[14])
-    if state[fills.SIDE] == 0.0:
-        _decide_entry(state, row, settings, out, equity)
+    side = decide(row[7], row[8], row[9], settings[0], settings[1])
+    atr = row[5]
+    abstain = row[10]
+    quantity = size(equity, row[4], atr, settings[3], settings[5], settings[6])
+    if side != 0.0 and state[fills.SIDE] == 0.0 and abstain == 0.0 and atr > 0.0:
+        _order(state, out, side, quantity, atr)
     out[11] = state[fills.SIDE]
     out[12] = equity
 
 
-def _run_position(
-    state: MutableSequence[float],
-    row: Sequence[float],
-    settings: Sequence[float],
+def _report_entry(state: State, out: MutableSequence[float]) -> None:
+    """Write the entry that was just filled."""
+    out[3] = state[fills.SIDE]
+    out[4] = state[fills.ENTRY_PRICE]
+    out[5] = state[fills.QUANTITY]
+
+
+def _report_trade(
+    state: State,
     out: MutableSequence[float],
+    reason: float,
+    price: float,
     cost_bps: float,
+    fee_bps: float,
 ) -> None:
-    """Hold the position through this bar and close it at a barrier or at its horizon."""
-    state[fills.BARS_HELD] += 1.0
-    side = state[fills.SIDE]
-    reason, price = exit_of(
-        side,
-        row[1],
-        row[2],
-        row[3],
-        row[4],
-        state[fills.TAKE_PROFIT],
-        state[fills.STOP_LOSS],
-        state[fills.BARS_HELD] >= settings[4],
-    )
-    if reason == 0.0:
-        return
-    pnl = close_position(state, price, cost_bps, settings[7])
-    count_trade(state, pnl)
+    """Close the position and write the whole trade."""
     out[6] = reason
-    out[7] = fill_price(price, -side, cost_bps)
-    out[10] = pnl
-    out[13] = side
+    out[7] = fill_price(price, -state[fills.SIDE], cost_bps)
+    out[13] = state[fills.SIDE]
     out[14] = state[fills.QUANTITY]
     out[15] = state[fills.ENTRY_MS]
     out[16] = state[fills.ENTRY_PRICE]
+    out[10] = close_position(state, out[7], fee_bps)
     out[17] = state[fills.FEES]
     out[18] = state[fills.FUNDING]
+    count_trade(state, out[10])
 
 
-def _decide_entry(
-    state: MutableSequence[float],
-    row: Sequence[float],
-    settings: Sequence[float],
-    out: MutableSequence[float],
-    equity: float,
+def _order(
+    state: State, out: MutableSequence[float], side: float, quantity: float, atr: float
 ) -> None:
-    """Order an entry at the next open when the probabilities ask for one and no guard blocks it."""
-    if row[10] != 0.0 or not row[5] > 0.0:
-        return
-    side = decide(row[7], row[8], row[9], settings[0], settings[1])
-    if side == 0.0:
-        return
+    """Order an entry at the next open, unless a guard blocks it."""
     guard = blocking_guard(state)
-    quantity = size(equity, row[4], row[5], settings[3], settings[5], settings[6])
     if guard == 0.0 and not quantity > 0.0:
         guard = float(Guard.NOTIONAL.value)
-    if guard != 0.0:
-        out[2] = guard
-        return
-    state[fills.PENDING_SIDE] = side
-    state[fills.PENDING_QUANTITY] = quantity
-    state[fills.PENDING_ATR] = row[5]
-    out[0] = side
-    out[1] = quantity
+    out[2] = guard
+    if guard == 0.0:
+        state[fills.PENDING_SIDE] = side
+        state[fills.PENDING_QUANTITY] = quantity
+        state[fills.PENDING_ATR] = atr
+        out[0] = side
+        out[1] = quantity
 
 
 def initial_state(settings: TradingSettings) -> NDArray[np.float64]:
     """Return the state of an account that holds nothing but its initial equity."""
-    state = np.zeros(STATE_SIZE)
-    start(state, settings.initial_equity)
-    state[fills.CASH] = settings.initial_equity
-    return state
+    state = [0.0] * STATE_SIZE
+    start(state, float(settings.initial_equity))
+    state[fills.CASH] = float(settings.initial_equity)
+    return np.array(state)
 
 
 def fold(
@@ -279,10 +188,10 @@ def fold(
     settings: TradingSettings,
     state: NDArray[np.float64] | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Run the step over rows float64[n, I]; return out float64[n, O] and the state after the last row.
+    """Run the step over rows float64[n, I]; return out float64[n, O] and the last state.
 
-    Compiled where numba is installed; the input state is not changed. Raises ValueError for rows of the
-    wrong shape, not finite or not positive in price, or not ascending in time.
+    Compiled where numba is installed; the input state is not changed. Raises ValueError for rows of
+    the wrong shape, not finite or not positive in price, or not ascending in time.
     """
     state = initial_state(settings) if state is None else _checked_state(state).copy()
     _check_rows(rows, state[fills.LAST_OPEN_MS])
@@ -292,10 +201,10 @@ def fold(
 
 
 def _fold(
-    rows: NDArray[np.float64],
-    settings: NDArray[np.float64],
-    state: NDArray[np.float64],
-    out: NDArray[np.float64],
+    rows: Sequence[Sequence[float]],
+    settings: Sequence[float],
+    state: State,
+    out: Sequence[MutableSequence[float]],
 ) -> None:
     for i in range(len(rows)):
         step(state, rows[i], settings, out[i])
@@ -305,13 +214,13 @@ class Trader:
     """An account that trades bar by bar in plain Python: the same bytes as `fold`."""
 
     def __init__(self, settings: TradingSettings, state: NDArray[np.float64] | None = None) -> None:
-        """Start fresh, or from a snapshot; the settings may differ from those that made the snapshot."""
+        """Start fresh, or from a snapshot, also one made under other settings."""
         resumed = initial_state(settings) if state is None else _checked_state(state)
         self._settings: list[float] = settings.vector().tolist()
         self._state: list[float] = resumed.tolist()
 
     def push(self, row: Sequence[float]) -> list[float]:
-        """Advance by one bar (INPUT_FIELDS) and return OUTPUT_FIELDS; raises ValueError like `fold`."""
+        """Advance by one bar (INPUT_FIELDS), return OUTPUT_FIELDS; raise ValueError like `fold`."""
         values = [float(value) for value in row]
         _check_row(values, self._state[fills.LAST_OPEN_MS])
         out = [0.0] * len(OUTPUT_FIELDS)
@@ -326,7 +235,8 @@ class Trader:
 def trades(rows: NDArray[np.float64], out: NDArray[np.float64]) -> NDArray[Any]:
     """Return the trades closed within these rows, oldest first, as TRADE_DTYPE.
 
-    Times are the open times of the bars of entry and exit; a trade entered before the first row is whole.
+    Times are the open times of the bars of entry and exit; a trade entered before the first row is
+    whole.
     """
     closed = np.flatnonzero(out[:, OUTPUT_FIELDS.index("exit_reason")])
     table = np.zeros(len(closed), dtype=TRADE_DTYPE)
@@ -349,7 +259,8 @@ def trades(rows: NDArray[np.float64], out: NDArray[np.float64]) -> NDArray[Any]:
 def _checked_state(state: NDArray[np.float64]) -> NDArray[np.float64]:
     if state.shape != (STATE_SIZE,) or state.dtype != np.float64 or not np.isfinite(state).all():
         raise ValueError(
-            f"trading state: found {state.dtype}{list(state.shape)}, expected finite float64[{STATE_SIZE}]"
+            f"trading state: found {state.dtype}{list(state.shape)},"
+            f" expected finite float64[{STATE_SIZE}]"
         )
     return state
 
@@ -390,6 +301,7 @@ def _check_row(row: Sequence[float], last_open_ms: float) -> None:
         raise ValueError(f"trading row: found {len(row)} values, expected {len(INPUT_FIELDS)}")
     if not row_is_sound(row, last_open_ms):
         raise ValueError(
-            f"trading row: found time and prices {list(row[:5])}, expected a time after {last_open_ms:.0f}"
-            " and finite positive prices with low <= open, close <= high"
+            f"trading row: found time and prices {list(row[:5])},"
+            f" expected a time after {last_open_ms:.0f} and finite positive prices"
+            " with low <= open, close <= high"
         )
