@@ -20,8 +20,6 @@ _SHARES = frozenset(
 )
 _POSITIVE = frozenset({"take_profit_atr", "stop_loss_atr", "initial_equity"})
 _SMALLEST = 1e-6
-_POSITIVE = frozenset({"take_profit_atr", "stop_loss_atr", "initial_equity"})
-_SMALLEST = 1e-6
 _LARGEST = 1e12
 
 
@@ -80,7 +78,7 @@ class TradingSettings:
 
 
 def _checked(name: str, value: Any) -> float | int:
-    """Return the value as int or float; raise ValueError for a wrong type or a value out of range."""
+    """Return the value as int or float; raise ValueError for a wrong type or range."""
     whole = name in _WHOLE
     low = 1 if whole else _SMALLEST if name in _POSITIVE else 0
     high = 1.0 if name in _SHARES else _LARGEST
