@@ -1,0 +1,70 @@
+"""Read arrays from npz bytes that may have been made to do harm.
+
+Only what `numpy.savez` writes for plain arrays is taken: no pickle, no size that the bytes do not
+hold, no member beyond the expected ones.
+"""
+
+import io
+import math
+import re
+import zipfile
+import zlib
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_ARRAY_BYTES = 64_000_000
+_MAGIC = b"\x93NUMPY\x01\x00"
+_HEADER = re.compile(
+    rb"\{'descr': '(<f4|<f8|<i8)', 'fortran_order': False, 'shape': \(([0-9, ]{0,80})\), \} *\n"
+)
+
+
+def read_arrays(data: bytes, expected: Mapping[str, tuple[str, int]]) -> dict[str, NDArray]:
+    """Return the arrays of an npz by name; `expected` gives each one's dtype (`<f4`) and dimensions.
+
+    The arrays are read-only views of the unpacked bytes. Raises ValueError naming what is wrong.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = {name: _unpack(archive, f"{name}.npy") for name in expected}
+            names = sorted(archive.namelist())
+    except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, OSError) as error:
+        raise ValueError(
+            f"npz: found {error!r:.100}, expected arrays {sorted(expected)}"
+        ) from error
+    except (NotImplementedError, RuntimeError) as error:  # unknown compression, encryption
+        raise ValueError(f"npz: found {error!r:.100}, expected stored or deflated") from error
+    if names != sorted(f"{name}.npy" for name in expected):
+        raise ValueError(f"npz: found members {names!r:.100}, expected {sorted(expected)}")
+    return {name: _parse(name, members[name], *expected[name]) for name in expected}
+
+
+def _unpack(archive: zipfile.ZipFile, member: str) -> bytes:
+    with archive.open(member) as stream:
+        data = stream.read(MAX_ARRAY_BYTES + 1)
+    if len(data) > MAX_ARRAY_BYTES:
+        raise ValueError(f"npz {member}: found over {MAX_ARRAY_BYTES} bytes, expected fewer")
+    return data
+
+
+def _parse(name: str, data: bytes, dtype: str, dimensions: int) -> NDArray:
+    start = len(_MAGIC) + 2
+    end = start + int.from_bytes(data[len(_MAGIC) : start], "little")
+    header = _HEADER.fullmatch(data[start:end])
+    if not data.startswith(_MAGIC) or header is None:
+        raise ValueError(f"npz {name}: found {data[:80]!r}, expected a plain {dtype} array")
+    found, sizes = header[1].decode(), header[2].decode().replace(" ", "").split(",")
+    if "" in sizes[:-1]:
+        raise ValueError(f"npz {name}: found shape ({header[2]!r}), expected whole numbers")
+    shape = tuple(int(size) for size in sizes if size)
+    if found != dtype or len(shape) != dimensions:
+        raise ValueError(
+            f"npz {name}: found {found}{list(shape)}, expected {dtype} with {dimensions} dimensions"
+        )
+    if math.prod(shape) * np.dtype(dtype).itemsize != len(data) - end:
+        raise ValueError(
+            f"npz {name}: found {len(data) - end} bytes, expected shape {list(shape)} of {dtype}"
+        )
+    return np.frombuffer(data, dtype, offset=end).reshape(shape)
