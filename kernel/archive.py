@@ -10,6 +10,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +22,8 @@ _HEADER = re.compile(
 )
 
 
-def read_arrays(data: bytes, expected: Mapping[str, tuple[str, int]]) -> dict[str, NDArray]:
-    """Return the arrays of an npz by name; `expected` gives each one's dtype (`<f4`) and dimensions.
+def read_arrays(data: bytes, expected: Mapping[str, tuple[str, int]]) -> dict[str, NDArray[Any]]:
+    """Return the arrays of an npz by name; `expected` gives their dtype (`<f4`) and dimensions.
 
     The arrays are read-only views of the unpacked bytes. Raises ValueError naming what is wrong.
     """
@@ -49,7 +50,7 @@ def _unpack(archive: zipfile.ZipFile, member: str) -> bytes:
     return data
 
 
-def _parse(name: str, data: bytes, dtype: str, dimensions: int) -> NDArray:
+def _parse(name: str, data: bytes, dtype: str, dimensions: int) -> NDArray[Any]:
     start = len(_MAGIC) + 2
     end = start + int.from_bytes(data[len(_MAGIC) : start], "little")
     header = _HEADER.fullmatch(data[start:end])

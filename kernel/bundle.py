@@ -1,4 +1,4 @@
-"""Verify a bundle: a folder named by the digest of its manifest, which names the digest of each file.
+"""Verify a bundle: a folder named by its manifest's digest, which names the digest of each file.
 
 Every file is read once, within bounds, and only the bytes that were hashed are used afterwards.
 """
@@ -8,6 +8,7 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,13 @@ from kernel.decision import CLASSES
 from kernel.digest import sha256_hex
 from kernel.features.registry import STATE_SIZE
 from kernel.manifest import FILES, SCHEMA, Budgets, Manifest, TrainingWindow
-from kernel.publication import PUBLICATION_SCHEMA, Publication, Verifier, publication_message
+from kernel.publication import (
+    PUBLICATION_SCHEMA,
+    Publication,
+    Verifier,
+    publication_message,
+    read_publication,
+)
 from kernel.refusal import BundleRefused, Refusal
 
 __all__ = [
@@ -30,7 +37,6 @@ __all__ = [
     "SIGNATURE",
     "Budgets",
     "BundleRefused",
-    "FeatureState",
     "Golden",
     "Manifest",
     "Publication",
@@ -51,8 +57,7 @@ MAX_BUNDLE_BYTES = 200_000_000
 _MAX_BYTES = {MANIFEST: 1_000_000, SIGNATURE: 16_384}
 
 
-@dataclass(frozen=True, slots=True)
-class Golden:
+class Golden(TypedDict):
     """Rows with known answers: features float32[g, F'] and probabilities float32[g, 3]."""
 
     features: NDArray[np.float32]
@@ -60,22 +65,18 @@ class Golden:
 
 
 @dataclass(frozen=True, slots=True)
-class FeatureState:
-    """The feature state float64[S] after the bar that opened at `open_time_ms`."""
-
-    state: NDArray[np.float64]
-    open_time_ms: int
-
-
-@dataclass(frozen=True, slots=True)
 class VerifiedContents:
-    """A bundle whose files are what its manifest says; `files` holds the bytes that were hashed."""
+    """A bundle whose files are what its manifest says; `files` holds the bytes that were hashed.
+
+    `state` is the feature state float64[S] after the bar that opened at `state_open_ms`.
+    """
 
     digest: str
     manifest: Manifest
     files: Mapping[str, bytes]
     golden: Golden
-    state: FeatureState
+    state: NDArray[np.float64]
+    state_open_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,23 +102,24 @@ def verify(
     if SIGNATURE not in found:
         raise BundleRefused(Refusal.MISSING_SIGNATURE, sorted(found), f"a file {SIGNATURE}")
     contents = _checked_contents(folder.name, found, symbol, timeframe)
-    publication = Publication.from_bytes(found[SIGNATURE], keys)
-    if publication.digest != contents.digest:
-        raise BundleRefused(Refusal.DIGEST_MISMATCH, publication.digest, contents.digest)
-    if (publication.symbol, publication.timeframe) != (symbol, timeframe):
+    publication = read_publication(found[SIGNATURE], keys)
+    if publication["digest"] != contents.digest:
+        raise BundleRefused(Refusal.DIGEST_MISMATCH, publication["digest"], contents.digest)
+    if (publication["symbol"], publication["timeframe"]) != (symbol, timeframe):
         raise BundleRefused(
             Refusal.WRONG_SYMBOL,
-            f"published for {publication.symbol} {publication.timeframe}",
+            f"published for {publication['symbol']} {publication['timeframe']}",
             f"{symbol} {timeframe}",
         )
-    if publication.epoch <= above_epoch:
-        raise BundleRefused(Refusal.STALE_EPOCH, publication.epoch, f"above {above_epoch}")
+    if publication["epoch"] <= above_epoch:
+        raise BundleRefused(Refusal.STALE_EPOCH, publication["epoch"], f"above {above_epoch}")
     return Verified(
         digest=contents.digest,
         manifest=contents.manifest,
         files=contents.files,
         golden=contents.golden,
         state=contents.state,
+        state_open_ms=contents.state_open_ms,
         publication=publication,
     )
 
@@ -133,7 +135,7 @@ def verify_contents(folder: Path, *, symbol: str, timeframe: str) -> VerifiedCon
 def check_golden(
     outputs: NDArray[np.float32], golden: NDArray[np.float32], tolerance: float
 ) -> None:
-    """Refuse with GOLDEN_MISMATCH outputs that differ from the golden ones by more than `tolerance`."""
+    """Refuse with GOLDEN_MISMATCH outputs further than `tolerance` from the golden ones."""
     if outputs.shape != golden.shape:
         raise BundleRefused(
             Refusal.GOLDEN_MISMATCH, f"shape {outputs.shape}", f"shape {golden.shape}"
@@ -165,16 +167,17 @@ def _checked_contents(
             f"{symbol} {timeframe}",
         )
     size = sum(map(len, files.values()))
-    if size > manifest.budgets.max_bytes:
-        raise BundleRefused(
-            Refusal.OVER_BUDGET, f"{size} bytes", f"at most {manifest.budgets.max_bytes} bytes"
-        )
+    most = manifest.budgets["max_bytes"]
+    if size > most:
+        raise BundleRefused(Refusal.OVER_BUDGET, f"{size} bytes", f"at most {most} bytes")
+    state, state_open_ms = _state(files["state.npz"], manifest)
     return VerifiedContents(
         digest=digest,
         manifest=manifest,
         files=files,
         golden=_golden(files["golden.npz"], len(manifest.features)),
-        state=_state(files["state.npz"], manifest),
+        state=state,
+        state_open_ms=state_open_ms,
     )
 
 
@@ -227,11 +230,11 @@ def _golden(data: bytes, width: int) -> Golden:
         )
     if not (np.abs(probabilities.sum(axis=1, dtype=np.float64) - 1.0) < 0.01).all():
         raise BundleRefused(Refusal.GOLDEN_MISMATCH, "rows not adding to 1", "probabilities")
-    return Golden(features, probabilities)
+    return Golden(features=features, probabilities=probabilities)
 
 
-def _state(data: bytes, manifest: Manifest) -> FeatureState:
-    """Parse state.npz; refuse a state of another size or one that has seen bars after the cutoff."""
+def _state(data: bytes, manifest: Manifest) -> tuple[NDArray[np.float64], int]:
+    """Parse state.npz; refuse a state of another size or one that saw bars after the cutoff."""
     try:
         arrays = read_arrays(data, {"state": ("<f8", 1), "bars": ("<i8", 0)})
     except ValueError as error:
@@ -246,4 +249,4 @@ def _state(data: bytes, manifest: Manifest) -> FeatureState:
             f"last bar opened at {open_time_ms}",
             f"a bar of {manifest.timeframe} closed by the cutoff {manifest.cutoff_ms}",
         )
-    return FeatureState(state, open_time_ms)
+    return state, open_time_ms

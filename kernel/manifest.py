@@ -1,11 +1,10 @@
 """The manifest of a bundle: everything that its files do not say themselves."""
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Self, cast
+from typing import Any, Self, TypedDict, cast
 
 from kernel.bars import TIMEFRAME_MS
 from kernel.decision import CLASSES
@@ -24,18 +23,17 @@ FILES = (
 )
 _HEX = re.compile(r"[0-9a-f]{64}")
 _LATEST_MS = 253_402_300_800_000  # year 10000
+_MOST_MS = 60_000.0
 
 
-@dataclass(frozen=True, slots=True)
-class TrainingWindow:
+class TrainingWindow(TypedDict):
     """First and last moment of the training rows, milliseconds UTC."""
 
     start_ms: int
     end_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Budgets:
+class Budgets(TypedDict):
     """What the bundle may cost: p99 of one inference in milliseconds, all its files in bytes."""
 
     p99_ms: float
@@ -87,12 +85,18 @@ class Manifest:
             raise BundleRefused(
                 Refusal.MALFORMED_MANIFEST, str(error), "a manifest of this schema"
             ) from error
+        if manifest.to_bytes() != data:
+            raise BundleRefused(
+                Refusal.MALFORMED_MANIFEST,
+                "numbers spelled otherwise",
+                "20.0 for a float, 20 for an int",
+            )
         _check_features(manifest)
         return manifest
 
 
 def parse_canonical(data: bytes, reason: Refusal) -> dict[str, Any]:
-    """Return the JSON object whose canonical spelling is exactly `data`; else refuse with the reason."""
+    """Return the JSON object whose canonical spelling is `data`; refuse with the reason if none."""
     try:
         body: Any = json.loads(data)
         canonical = isinstance(body, dict) and canonical_json(body) == data
@@ -126,9 +130,18 @@ def whole(value: Any, name: str, least: int = 0, most: int = _LATEST_MS) -> int:
 
 def mapping(value: Any, name: str, keys: tuple[str, ...]) -> dict[str, Any]:
     """Return an object with exactly these keys; raises ValueError naming the field."""
-    if not isinstance(value, dict) or set(cast("dict[str, Any]", value)) != set(keys):
-        raise ValueError(f"{name}: found {shortened(value)}, expected the keys {sorted(keys)}")
-    return cast("dict[str, Any]", value)
+    found = object_of(value, name)
+    if set(found) != set(keys):
+        raise ValueError(f"{name}: found {shortened(found)}, expected the keys {sorted(keys)}")
+    return found
+
+
+def object_of(value: Any, name: str) -> dict[str, Any]:
+    """Return an object with any keys; raises ValueError naming the field."""
+    found = cast("dict[str, Any] | None", value if isinstance(value, dict) else None)
+    if found is None:
+        raise ValueError(f"{name}: found {type(value).__name__}, expected an object")
+    return found
 
 
 def _typed(body: dict[str, Any]) -> dict[str, Any]:
@@ -145,8 +158,8 @@ def _typed(body: dict[str, Any]) -> dict[str, Any]:
         "classes": _exactly(body["classes"], "classes", CLASSES),
         "features": _names(body["features"]),
         "feature_hash": hex_digest(body["feature_hash"], "feature_hash"),
-        "trading": TradingSettings.from_dict(mapping_of(body["trading"], "trading")),
-        "training_window": TrainingWindow(start_ms, end_ms),
+        "trading": TradingSettings.from_dict(object_of(body["trading"], "trading")),
+        "training_window": TrainingWindow(start_ms=start_ms, end_ms=end_ms),
         "cutoff_ms": whole(body["cutoff_ms"], "cutoff_ms"),
         "data_digest": hex_digest(body["data_digest"], "data_digest"),
         "code_revision": text(body["code_revision"], "code_revision"),
@@ -157,27 +170,26 @@ def _typed(body: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def mapping_of(value: Any, name: str) -> dict[str, Any]:
-    """Return an object with any keys; raises ValueError naming the field."""
-    if not isinstance(value, dict):
-        raise ValueError(f"{name}: found {shortened(value)}, expected an object")
-    return cast("dict[str, Any]", value)
-
-
 def _budgets(value: Any) -> Budgets:
     found = mapping(value, "budgets", ("p99_ms", "max_bytes"))
     p99_ms = found["p99_ms"]
-    if not isinstance(p99_ms, int | float) or isinstance(p99_ms, bool) or not 0 < p99_ms < math.inf:
-        raise ValueError(f"budgets.p99_ms: found {shortened(p99_ms)}, expected a positive number")
-    return Budgets(p99_ms, whole(found["max_bytes"], "budgets.max_bytes", 1))
+    if (
+        not isinstance(p99_ms, int | float)
+        or isinstance(p99_ms, bool)
+        or not 0 < p99_ms <= _MOST_MS
+    ):
+        raise ValueError(f"budgets.p99_ms: found {shortened(p99_ms)}, expected 0 to {_MOST_MS:g}")
+    return Budgets(
+        p99_ms=float(p99_ms), max_bytes=whole(found["max_bytes"], "budgets.max_bytes", 1)
+    )
 
 
 def _names(value: Any) -> tuple[str, ...]:
-    names = tuple(cast("list[Any]", value)) if isinstance(value, list) else ()
+    names = tuple(cast("list[Any]", value if isinstance(value, list) else []))
     if not names or not all(isinstance(name, str) for name in names):
-        raise ValueError(f"features: found {shortened(value)}, expected a list of names")
+        raise ValueError(f"features: found {shortened(names)}, expected a list of names")
     if len(set(names)) != len(names):
-        raise ValueError(f"features: found {shortened(value)}, expected each name once")
+        raise ValueError(f"features: found {shortened(names)}, expected each name once")
     return names
 
 

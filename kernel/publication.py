@@ -1,9 +1,8 @@
-"""The signed word that a bundle may trade: who approved which digest, for which symbol, in which epoch."""
+"""The signed word that a bundle may trade: who approved which digest, for what, in which epoch."""
 
 import base64
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, TypedDict
 
 from kernel.digest import canonical_json
 from kernel.manifest import hex_digest, mapping, parse_canonical, text, whole
@@ -15,10 +14,10 @@ Verifier = Callable[[bytes, bytes], bool]
 """Says whether a signature (first argument) is this key's over a message (second)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Publication:
+class Publication(TypedDict):
     """One publication. `epoch` grows by one with each bundle published for a symbol."""
 
+    schema: str
     digest: str
     symbol: str
     timeframe: str
@@ -28,30 +27,26 @@ class Publication:
     key_id: str
     published_at_ms: int
     signature: str
-    schema: str = PUBLICATION_SCHEMA
 
-    @classmethod
-    def from_bytes(cls, data: bytes, keys: Mapping[str, Verifier]) -> Self:
-        """Parse the `signature` file and check its signature; raises BundleRefused, and nothing else."""
-        body = parse_canonical(data, Refusal.BAD_SIGNATURE)
-        if body.get("schema") != PUBLICATION_SCHEMA:
-            raise BundleRefused(Refusal.UNKNOWN_SCHEMA, body.get("schema"), PUBLICATION_SCHEMA)
-        try:
-            publication = cls(**_typed(body))
-            signature = _decoded(publication.signature)
-        except ValueError as error:
-            raise BundleRefused(
-                Refusal.BAD_SIGNATURE, str(error), "a publication of this schema"
-            ) from error
-        if publication.key_id not in keys:
-            raise BundleRefused(Refusal.FOREIGN_KEY, publication.key_id, sorted(keys))
-        if not keys[publication.key_id](signature, publication_message(body)):
-            raise BundleRefused(
-                Refusal.BAD_SIGNATURE,
-                publication.signature,
-                f"one made by key {publication.key_id}",
-            )
-        return publication
+
+def read_publication(data: bytes, keys: Mapping[str, Verifier]) -> Publication:
+    """Parse the `signature` file and check it; raises BundleRefused, and nothing else."""
+    body = parse_canonical(data, Refusal.BAD_SIGNATURE)
+    if body.get("schema") != PUBLICATION_SCHEMA:
+        raise BundleRefused(Refusal.UNKNOWN_SCHEMA, body.get("schema"), PUBLICATION_SCHEMA)
+    try:
+        publication = _typed(body)
+        signature = _decoded(publication["signature"])
+    except ValueError as error:
+        raise BundleRefused(Refusal.BAD_SIGNATURE, str(error), "a publication") from error
+    key_id = publication["key_id"]
+    if key_id not in keys:
+        raise BundleRefused(Refusal.FOREIGN_KEY, key_id, sorted(keys))
+    if not keys[key_id](signature, publication_message(body)):
+        raise BundleRefused(
+            Refusal.BAD_SIGNATURE, publication["signature"], f"one made by key {key_id}"
+        )
+    return publication
 
 
 def publication_message(publication: Mapping[str, Any]) -> bytes:
@@ -59,8 +54,8 @@ def publication_message(publication: Mapping[str, Any]) -> bytes:
     return canonical_json({k: v for k, v in publication.items() if k != "signature"})
 
 
-def _typed(body: dict[str, Any]) -> dict[str, Any]:
-    mapping(body, "publication", tuple(Publication.__dataclass_fields__))
+def _typed(body: dict[str, Any]) -> Publication:
+    mapping(body, "publication", tuple(Publication.__annotations__))
     return {
         "schema": PUBLICATION_SCHEMA,
         "digest": hex_digest(body["digest"], "digest"),

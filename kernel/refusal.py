@@ -25,7 +25,7 @@ class Refusal(StrEnum):
     STATE_MISMATCH = "state_mismatch"
 
 
-class BundleRefused(Exception):
+class BundleRefused(Exception):  # noqa: N818 - it names a verdict, not a mishap
     """A bundle that may not trade: the rule it breaks, what was found and what was expected."""
 
     def __init__(self, reason: Refusal, found: object, expected: object) -> None:
