@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestration.resources.keys import Signer, write_whole
-from research.promotion.audit import AuditBroken, Entry, Head, following, read, seal
+from orchestration.resources.keys import Signer
+from orchestration.resources.parquet import replace_file
+from research.promotion.audit import AuditBrokenError, Entry, Head, following, read, seal
 
 LOG = "audit.jsonl"
 HEAD = "audit.head"
@@ -45,7 +46,7 @@ class AuditLog:
     signer: Signer
 
     def entries(self) -> list[Entry]:
-        """Return the entries; raise AuditBroken naming the first that does not stand."""
+        """Return the entries; raise AuditBrokenError naming the first that does not stand."""
         with self._locked():
             return self._verified()
 
@@ -70,7 +71,7 @@ class AuditLog:
             log.read_bytes() if log.exists() else b"", _read_head(self.folder), self.signer.verify
         )
         if broken is not None:
-            raise AuditBroken(broken)
+            raise AuditBrokenError(broken)
         return entries
 
     def _mend(self, entries: list[Entry]) -> None:
@@ -89,4 +90,4 @@ def _read_head(folder: Path) -> Head | None:
 
 
 def _write_head(folder: Path, head: Head) -> None:
-    write_whole(folder / HEAD, json.dumps(asdict(head), sort_keys=True).encode())
+    replace_file(folder / HEAD, json.dumps(asdict(head), sort_keys=True).encode())

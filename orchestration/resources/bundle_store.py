@@ -8,7 +8,7 @@ import dagster as dg
 
 from kernel.bundle import BundleRefused, verify_contents
 from kernel.digest import canonical_json
-from orchestration.resources.keys import write_whole
+from orchestration.resources.parquet import replace_file
 
 SIGNATURE = "signature"
 
@@ -45,7 +45,7 @@ class BundleStore(dg.ConfigurableResource):
 
     def sign(self, publication: dict[str, Any]) -> None:
         """Put a publication into its bundle's folder, whole or not at all."""
-        write_whole(self.path(publication["digest"]) / SIGNATURE, canonical_json(publication))
+        replace_file(self.path(publication["digest"]) / SIGNATURE, canonical_json(publication))
 
     def publication(self, digest: str) -> dict[str, Any] | None:
         """Return the publication in a bundle's folder, None where it is unsigned."""

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestration.resources.parquet import replace_file
+
 SIGNING_KEY = "signing.key"
 PUBLIC_FOLDER = "public"
 ADMIN_TOKEN = "admin.token"  # noqa: S105  # the name of a file
@@ -88,16 +90,5 @@ def _secret(path: Path, fresh: Callable[[], bytes]) -> bytes:
 def _publish_key(path: Path, pem: bytes) -> None:
     if path.exists() and path.read_bytes() == pem:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, pem)
+    replace_file(path, pem)
     path.chmod(0o644)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Replace `path` with `content`: a reader sees the old bytes or the new, never a mix."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(temporary).replace(path)

@@ -10,13 +10,14 @@ import dagster as dg
 from kernel.digest import canonical_json
 from orchestration.resources.audit_log import AuditLog, AuditSession
 from orchestration.resources.bundle_store import BundleStore
-from orchestration.resources.keys import Signer, admin_token, signer, write_whole
+from orchestration.resources.keys import Signer, admin_token, signer
+from orchestration.resources.parquet import replace_file
 from research.promotion.audit import Entry
 from research.promotion.publication import publication
-from research.promotion.records import Approval, Decision, DecisionRefused, PromotionRequest
+from research.promotion.records import Approval, Decision, DecisionRefusedError, PromotionRequest
 from research.promotion.rules import (
     Evidence,
-    PublicationRefused,
+    PublicationRefusedError,
     Standing,
     broken_rules,
     newest_publications,
@@ -28,7 +29,7 @@ from research.promotion.rules import (
 HOUR_MS = 3_600_000
 
 
-class RollbackImpossible(ValueError):
+class RollbackImpossibleError(ValueError):
     """Say why there is no champion to go back to."""
 
 
@@ -59,11 +60,11 @@ class PromotionStore(dg.ConfigurableResource):
         return request
 
     def request(self, request_id: str) -> PromotionRequest:
-        """Return a filed request; raise DecisionRefused naming those that exist."""
+        """Return a filed request; raise DecisionRefusedError naming those that exist."""
         path = self._file("requests", request_id)
         if not path.exists():
             known = [one.id for one in self.requests()]
-            raise DecisionRefused(f"request: found {request_id!r}, expected one of {known}")
+            raise DecisionRefusedError(f"request: found {request_id!r}, expected one of {known}")
         return PromotionRequest.from_dict(json.loads(path.read_bytes()))
 
     def requests(self) -> list[PromotionRequest]:
@@ -82,7 +83,7 @@ class PromotionStore(dg.ConfigurableResource):
     ) -> Approval:
         """Record a person's decision; a later one replaces it until the request is published.
 
-        Raises DecisionRefused for an unknown request, an empty name, a decline without a reason,
+        Raises DecisionRefusedError for an unknown request, an empty name, a decline without a reason,
         or a request that is published already.
         """
         request = self.request(request_id)
@@ -92,7 +93,7 @@ class PromotionStore(dg.ConfigurableResource):
         )
         with self._log().session() as audit:
             if published(audit.entries, request_id) is not None:
-                raise DecisionRefused(
+                raise DecisionRefusedError(
                     f"request {request_id}: found it published, expected it pending"
                 )
             audit.append(decision, answer.to_dict(), now_ms)
@@ -118,7 +119,7 @@ class PromotionStore(dg.ConfigurableResource):
         ]
 
     def entries(self) -> list[Entry]:
-        """Return the audit log; raise AuditBroken naming the first broken entry."""
+        """Return the audit log; raise AuditBrokenError naming the first broken entry."""
         return self._log().entries()
 
     def standing(self, symbol: str) -> Standing:
@@ -143,7 +144,7 @@ class PromotionStore(dg.ConfigurableResource):
     ) -> dict[str, Any]:
         """Sign an approved request's bundle as the next epoch; return the publication.
 
-        `derive` reads the evidence anew. Raises PublicationRefused with every broken rule.
+        `derive` reads the evidence anew. Raises PublicationRefusedError with every broken rule.
         Publishing again changes nothing but a signature file that is missing.
         """
         request, answer = self.request(request_id), self.approval(request_id)
@@ -170,11 +171,11 @@ class PromotionStore(dg.ConfigurableResource):
     def roll_back(self, symbol: str, actor: str, reason: str, now_ms: int) -> dict[str, Any]:
         """Publish the champion before the present one again, as the next epoch.
 
-        Raises DecisionRefused without an actor or a reason, RollbackImpossible where no champion
+        Raises DecisionRefusedError without an actor or a reason, RollbackImpossibleError where no champion
         came before.
         """
         if not actor.strip() or not reason.strip():
-            raise DecisionRefused(
+            raise DecisionRefusedError(
                 f"rollback of {symbol}: found actor {actor!r} and reason {reason!r}, expected both"
             )
         with self._log().session() as audit:
@@ -212,7 +213,9 @@ class PromotionStore(dg.ConfigurableResource):
 
     def _file(self, folder: str, request_id: str) -> Path:
         if not request_id or Path(request_id).name != request_id:
-            raise DecisionRefused(f"request: found the id {request_id!r}, expected a plain name")
+            raise DecisionRefusedError(
+                f"request: found the id {request_id!r}, expected a plain name"
+            )
         return Path(self.home) / "promotion" / folder / f"{request_id}.json"
 
 
@@ -223,7 +226,7 @@ def _require_publishable(
     evidence: Evidence,
     now_ms: int,
 ) -> str:
-    """Return the approver's name, or record every broken rule and raise PublicationRefused."""
+    """Return the approver's name, or record every broken rule and raise PublicationRefusedError."""
     broken = broken_rules(
         request,
         answer,
@@ -240,12 +243,12 @@ def _require_publishable(
         "rules": [str(one) for one in broken],
     }
     audit.append("publish_refused", body, now_ms)
-    raise PublicationRefused(request.id, broken)
+    raise PublicationRefusedError(request.id, broken)
 
 
 def _earlier_champion(symbol: str, stands: Standing) -> dict[str, Any]:
     if len(stands.champions) < 2:
-        raise RollbackImpossible(
+        raise RollbackImpossibleError(
             f"rollback of {symbol}: found the champions {list(stands.champions)}, expected at "
             "least two; to stop trading, use the runner's kill switch"
         )
@@ -253,5 +256,4 @@ def _earlier_champion(symbol: str, stands: Standing) -> dict[str, Any]:
 
 
 def _write(path: Path, record: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, canonical_json(record))
+    replace_file(path, canonical_json(record))

@@ -119,7 +119,7 @@ class Tracking(dg.ConfigurableResource):
         self._client.set_model_version_tag(model, version.version, "state", state)
 
     def crown(self, model: str, bundle_digest: str, epoch: int) -> str:
-        """Move the alias champion to a bundle's version and retire the one before; safe to repeat."""
+        """Make a bundle's version champion and retire the one before; safe to repeat."""
         version = self._holder(model, bundle_digest)
         for other in self._versions(model):
             if other.tags.get("state") == "champion" and other.version != version.version:

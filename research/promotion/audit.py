@@ -60,7 +60,7 @@ class Break:
         )
 
 
-class AuditBroken(ValueError):
+class AuditBrokenError(ValueError):
     """Refuse to go on from a log whose chain is broken; `.at` is the first broken entry."""
 
     def __init__(self, at: Break) -> None:

@@ -9,11 +9,11 @@ from kernel.digest import canonical_json, sha256_hex
 Decision = Literal["approved", "declined"]
 
 
-class RecordAltered(ValueError):
+class RecordAlteredError(ValueError):
     """Say that a stored record does not hash to the digest that it carries."""
 
 
-class DecisionRefused(ValueError):
+class DecisionRefusedError(ValueError):
     """Say which rule a person's decision breaks."""
 
 
@@ -53,7 +53,7 @@ class PromotionRequest:
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, object]) -> Self:
-        """Rebuild the record; raise RecordAltered where it does not hash to its own digest."""
+        """Rebuild the record; raise RecordAlteredError where it does not hash to its own digest."""
         _require_keys("request", raw, {"id", "digest", *(field.name for field in fields(cls))})
         record = cls(**{field.name: raw[field.name] for field in fields(cls)})  # type: ignore[arg-type]
         _require_digest("request", raw, {"id": record.id, "digest": record.digest})
@@ -74,21 +74,21 @@ class Approval:
 
     def __post_init__(self) -> None:
         if not self.approver.strip():
-            raise DecisionRefused(
+            raise DecisionRefusedError(
                 f"decision on {self.request_id}: found the approver {self.approver!r}, "
                 "expected a person's name"
             )
         if self.decision not in get_args(Decision):
-            raise DecisionRefused(
+            raise DecisionRefusedError(
                 f"decision on {self.request_id}: found {self.decision!r}, "
                 f"expected one of {get_args(Decision)}"
             )
         if self.decision == "declined" and not self.note.strip():
-            raise DecisionRefused(
+            raise DecisionRefusedError(
                 f"decline of {self.request_id}: found an empty note, expected the reason"
             )
         if self.expires_at_ms <= self.at_ms:
-            raise DecisionRefused(
+            raise DecisionRefusedError(
                 f"decision on {self.request_id}: expires at {self.expires_at_ms} ms, "
                 f"expected a time after {self.at_ms} ms"
             )
@@ -104,7 +104,7 @@ class Approval:
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, object]) -> Self:
-        """Rebuild the record; raise RecordAltered where it does not hash to its own digest."""
+        """Rebuild the record; raise RecordAlteredError where it does not hash to its own digest."""
         _require_keys("approval", raw, {"digest", *(field.name for field in fields(cls))})
         record = cls(**{field.name: raw[field.name] for field in fields(cls)})  # type: ignore[arg-type]
         _require_digest("approval", raw, {"digest": record.digest})
@@ -113,12 +113,12 @@ class Approval:
 
 def _require_keys(what: str, raw: Mapping[str, object], expected: set[str]) -> None:
     if set(raw) != expected:
-        raise RecordAltered(f"{what}: found keys {sorted(raw)}, expected {sorted(expected)}")
+        raise RecordAlteredError(f"{what}: found keys {sorted(raw)}, expected {sorted(expected)}")
 
 
 def _require_digest(what: str, raw: Mapping[str, object], computed: Mapping[str, str]) -> None:
     for key, expected in computed.items():
         if raw[key] != expected:
-            raise RecordAltered(
+            raise RecordAlteredError(
                 f"{what}: found {key} {raw[key]!r}, its fields hash to {expected!r}"
             )

@@ -52,7 +52,7 @@ class Broken:
         return f"{self.rule}: found {self.found}, expected {self.expected}"
 
 
-class PublicationRefused(Exception):
+class PublicationRefusedError(Exception):
     """Refuse to publish a request, with every broken rule in `.broken`."""
 
     def __init__(self, request_id: str, broken: Sequence[Broken]) -> None:

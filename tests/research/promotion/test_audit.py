@@ -109,7 +109,7 @@ def test_read_names_a_rewritten_entry_whose_chain_was_mended(
 def test_read_accepts_one_entry_that_its_writer_did_not_live_to_seal(
     contents: list[dict[str, object]],
 ) -> None:
-    """A process killed between the entry and the head loses nothing; half an entry never happened."""
+    """A writer killed between entry and head loses nothing; half an entry never was."""
     entries, head = log_of(contents)
     one = following(entries, 1, "published", {})
     whole = b"".join(text(entries))

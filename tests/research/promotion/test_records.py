@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from research.promotion.records import (
     Approval,
-    DecisionRefused,
+    DecisionRefusedError,
     PromotionRequest,
-    RecordAltered,
+    RecordAlteredError,
 )
 
 requests = st.builds(
@@ -56,7 +56,7 @@ def test_request_refuses_to_load_once_any_field_is_changed(
     raw = request.to_dict()
     name = data.draw(st.sampled_from([field.name for field in fields(PromotionRequest)]))
     raw[name] = raw[name] + 1 if isinstance(raw[name], int) else f"{raw[name]}0"
-    with pytest.raises(RecordAltered):
+    with pytest.raises(RecordAlteredError):
         PromotionRequest.from_dict(raw)
 
 
@@ -72,7 +72,7 @@ def test_request_id_names_the_evidence_and_not_the_moment(
 def test_request_refuses_unknown_keys() -> None:
     """A stored request with a key too many or too few is refused by name."""
     request = PromotionRequest("BTCUSDT", "15m", "2025-12-14", "b", "g", "d", 1, "", 2)
-    with pytest.raises(RecordAltered, match="extra"):
+    with pytest.raises(RecordAlteredError, match="extra"):
         PromotionRequest.from_dict({**request.to_dict(), "extra": 1})
 
 
@@ -91,5 +91,5 @@ def test_approval_refuses_an_answer_that_nobody_could_stand_by(
 ) -> None:
     """Nameless approvers, declines without a reason and answers that never held are refused."""
     request = PromotionRequest("BTCUSDT", "15m", "2025-12-14", "b", "g", "d", 1, "", 2)
-    with pytest.raises(DecisionRefused, match=named):
+    with pytest.raises(DecisionRefusedError, match=named):
         approval_of(request, **changes)

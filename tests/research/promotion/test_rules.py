@@ -1,4 +1,4 @@
-"""When a bundle may be published: every way in which the evidence can move has a rule of its own."""
+"""When a bundle may be published: each way in which evidence can move has its own rule."""
 
 from dataclasses import replace
 
@@ -23,6 +23,7 @@ EVIDENCE = Evidence("bundle", "gates", True, "data")
 
 
 def rules_broken(
+    *,
     request: PromotionRequest = REQUEST,
     approval: Approval | None = APPROVAL,
     evidence: Evidence = EVIDENCE,

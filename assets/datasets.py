@@ -1,0 +1,76 @@
+"""Datasets: what a training run reads, rows and columns settled and digested."""
+
+from typing import Any
+
+import dagster as dg
+
+from orchestration.partitions import cutoff_ms, symbol, symbol_by_week
+from orchestration.resources.lake import Lake
+from orchestration.resources.presentation import span, table
+from orchestration.resources.research_settings import ResearchSettings
+
+GROUP = "datasets"
+
+
+@dg.asset(
+    key=[GROUP, "training_set"],
+    group_name=GROUP,
+    partitions_def=symbol_by_week,
+    ins={
+        "matrix": dg.AssetIn(["features", "matrix"]),
+        "labels": dg.AssetIn(["labels", "triple_barrier"]),
+    },
+)
+def training_set(
+    context: dg.AssetExecutionContext,
+    lake: Lake,
+    settings: ResearchSettings,
+    matrix: Any,
+    labels: Any,
+) -> dg.MaterializeResult:
+    """Hold the warm rows, the covered features, the label spans and the weights."""
+    from research import dataset, dataset_files
+    from research import matrix as tables
+
+    chosen = settings.load()
+    bars = lake.bars(symbol(context), cutoff_ms(context))
+    values, found = tables.feature_values(matrix), tables.labels_of(labels)
+    built = dataset.build(bars, values, found, chosen.features, chosen.validation)
+    return dg.MaterializeResult(
+        value=dataset_files.to_files(built),
+        metadata={
+            "rows": len(built.y),
+            "features": len(built.feature_names),
+            "left_out": ", ".join(built.left_out) or "none",
+            "span": span(int(built.start_ms[0]), built.cutoff_ms),
+            "digest": built.digest,
+            "coverage": table({"feature": k, "lowest share": v} for k, v in built.coverage.items()),
+        },
+    )
+
+
+@dg.asset_check(asset=[GROUP, "training_set"], blocking=True, partitions_def=symbol_by_week)
+def no_training_label_meets_a_test_span(
+    settings: ResearchSettings, files: Any
+) -> dg.AssetCheckResult:
+    """In every fold of the walk-forward pass the training labels end before the test rows begin."""
+    from research import dataset, dataset_files
+
+    built = dataset_files.from_files(files)
+    folds = dataset.blocks(built.start_ms, built.end_ms, settings.load().validation)
+    rows = [
+        {
+            "fold": k,
+            "train rows": len(fold.train),
+            "test rows": len(fold.test),
+            "meeting": int((built.end_ms[fold.train] > fold.test_start_ms).sum()),
+            "span": span(fold.test_start_ms, fold.test_end_ms),
+        }
+        for k, fold in enumerate(folds)
+    ]
+    meeting = sum(row["meeting"] for row in rows)
+    return dg.AssetCheckResult(
+        passed=bool(folds) and not meeting,
+        description=f"{meeting} training labels meet a test span in {len(folds)} folds",
+        metadata={"folds": table(rows)},
+    )

@@ -1,0 +1,60 @@
+"""Training: the candidate of a week, judged on predictions of models that knew only the past."""
+
+from dataclasses import asdict
+from typing import Any
+
+import dagster as dg
+
+from orchestration.partitions import symbol, symbol_by_week, week
+from orchestration.resources.presentation import table
+from orchestration.resources.research_settings import ResearchSettings
+from orchestration.resources.tracking import Tracking
+
+GROUP = "training"
+RUN_FILE = "tracking_run"
+
+
+@dg.asset(
+    key=[GROUP, "candidate"],
+    group_name=GROUP,
+    partitions_def=symbol_by_week,
+    ins={"files": dg.AssetIn(["datasets", "training_set"])},
+)
+def candidate(
+    context: dg.AssetExecutionContext, settings: ResearchSettings, tracking: Tracking, files: Any
+) -> dg.MaterializeResult:
+    """Hold signal.onnx, each gate fold's graph, the out-of-fold rows and the tracking run's id."""
+    from orchestration.resources.run_logs import base_logs, parent_log
+    from research import candidate as candidates
+    from research import dataset_files, stack
+
+    chosen = settings.load()
+    trained = stack.train(dataset_files.from_files(files), chosen)
+    parent = parent_log(symbol(context), week(context), trained, chosen, context.run_id)
+    run_id = tracking.log(parent, base_logs(trained, chosen))
+    return dg.MaterializeResult(
+        value={**candidates.to_files(trained), RUN_FILE: run_id.encode()},
+        metadata={
+            "tracking_run": run_id,
+            "signal_bytes": len(trained.signal),
+            "features": len(trained.feature_names),
+            "latency_p99_ms": trained.latency_p99_ms,
+            "parity_max_abs_dp": trained.parity.max_abs_dp,
+            "bases": table(asdict(score) for score in trained.scores),
+        },
+    )
+
+
+@dg.asset_check(asset=[GROUP, "candidate"], blocking=True, partitions_def=symbol_by_week)
+def graph_decides_as_its_parts_do(settings: ResearchSettings, files: Any) -> dg.AssetCheckResult:
+    """The fused graph gives its parts' probabilities and not one other decision."""
+    from research import candidate as candidates
+
+    parity = candidates.from_files(files).parity
+    limit = settings.load().gates.max_parity_error
+    return dg.AssetCheckResult(
+        passed=parity.max_abs_dp <= limit and parity.flipped_decisions == 0,
+        description=f"found |Δp| {parity.max_abs_dp:.2e} and {parity.flipped_decisions} other "
+        f"decisions on {parity.rows} rows, expected at most {limit:.0e} and 0",
+        metadata={"max_abs_dp": parity.max_abs_dp, "rows": parity.rows},
+    )

@@ -1,0 +1,40 @@
+"""Ingest: raw market data into the lake and through the warehouse, all symbols in one run."""
+
+from datetime import timedelta
+
+import dagster as dg
+
+from orchestration.partitions import SYMBOLS, month_key
+
+LATE_DAYS = 3  # corrections of the days before are still looked for
+
+ingest_job = dg.define_asset_job(
+    "ingest_job",
+    selection=dg.AssetSelection.groups("market", "warehouse"),
+    description="Fetch months of raw data for the symbols and rebuild the warehouse on them.",
+)
+
+
+@dg.schedule(
+    job=ingest_job,
+    cron_schedule="5 * * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)
+def hourly_ingest_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+    """Ingest the running month of every symbol as one run, five minutes after the hour's close.
+
+    In the first days of a month the month before comes along.
+    """
+    now = context.scheduled_execution_time
+    first, last = (f"{day:%Y-%m}-01" for day in (now - timedelta(days=LATE_DAYS), now))
+    return dg.RunRequest(run_key=f"{now:%Y-%m-%dT%H}", tags=range_tags(first, last))
+
+
+def range_tags(first_month: str, last_month: str) -> dict[str, str]:
+    """Return the tags of one run over all symbols and the months first_month … last_month."""
+    symbols = sorted(SYMBOLS)
+    return {
+        "dagster/asset_partition_range_start": str(month_key(symbols[0], first_month)),
+        "dagster/asset_partition_range_end": str(month_key(symbols[-1], last_month)),
+    }

@@ -1,0 +1,80 @@
+"""Everything that Dagster knows of Tidegate: the only file that sees all of it."""
+
+from typing import Any
+
+import dagster as dg
+
+import assets
+from jobs.ingest import hourly_ingest_schedule, ingest_job
+from jobs.monitor import monitor_job
+from jobs.promotion import (
+    approve_promotion_job,
+    decline_promotion_job,
+    publish_promotion_job,
+    rollback_job,
+)
+from jobs.retrain import retrain_job, weekly_retrain_schedule
+from orchestration.environments import Environment
+from orchestration.io_managers import LakeIOManager
+from orchestration.resources.bundle_store import BundleStore
+from orchestration.resources.evidence import EvidenceReader
+from orchestration.resources.lake import Lake
+from orchestration.resources.notifier import Notifier
+from orchestration.resources.promotion_store import PromotionStore
+from orchestration.resources.research_settings import ResearchSettings
+from orchestration.resources.runner_client import RunnerClient
+from orchestration.resources.tracking import Tracking
+from sensors.approval import approval_sensor
+from sensors.failures import failed_check_sensor, failed_run_sensor
+from sensors.swap import swap_sensor
+
+APPROVAL_VALID_HOURS = 72
+RUNNER_TIMEOUT_S = 20.0
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Return the code location, with resources for the environment of this process."""
+    return dg.Definitions(
+        assets=dg.load_assets_from_package_module(assets),
+        asset_checks=dg.load_asset_checks_from_package_module(assets),
+        jobs=[
+            ingest_job,
+            retrain_job,
+            monitor_job,
+            approve_promotion_job,
+            decline_promotion_job,
+            publish_promotion_job,
+            rollback_job,
+        ],
+        schedules=[hourly_ingest_schedule, weekly_retrain_schedule],
+        sensors=[approval_sensor, swap_sensor, failed_run_sensor, failed_check_sensor],
+        resources=resources(Environment.from_environ()),
+    )
+
+
+def resources(environment: Environment) -> dict[str, Any]:
+    """Return every resource, bound to one installation."""
+    home = environment.home.resolve()
+    lake = Lake(root=str(environment.lake_dir.resolve()))
+    stored = LakeIOManager(root=str(environment.lake_dir.resolve()))
+    bundles = BundleStore(folder=str(home / "bundles"))
+    return {
+        "io_manager": stored,
+        "lake": lake,
+        "settings": ResearchSettings(folder=str(environment.config_dir.resolve())),
+        "bundles": bundles,
+        "evidence": EvidenceReader(lake=lake, stored=stored, bundles=bundles),
+        "promotion_store": PromotionStore(
+            home=str(home), approval_valid_hours=APPROVAL_VALID_HOURS
+        ),
+        "tracking": Tracking(
+            uri=environment.mlflow_uri, artifacts=str(home / "mlflow" / "artifacts")
+        ),
+        "runner": RunnerClient(
+            url=environment.runner_url,
+            token_file=str(home / "keys" / "admin.token"),
+            timeout_s=RUNNER_TIMEOUT_S,
+        ),
+        "notifier": Notifier(path=str(home / "notifications.jsonl")),
+    }

@@ -1,0 +1,72 @@
+"""The Dagster instance of an installation: storage, queue, monitoring."""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from orchestration.environments import Environment
+
+MLFLOW_SCHEMA = "mlflow"
+SKIPPED_TICKS_DAYS = 3  # sensors tick every 5 seconds
+
+
+def write_instance(environment: Environment) -> Path:
+    """Write `<home>/dagster/dagster.yaml` and return its folder, the DAGSTER_HOME."""
+    import yaml
+
+    folder = (environment.home / "dagster").resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    text = yaml.safe_dump(instance_settings(environment), sort_keys=False)
+    (folder / "dagster.yaml").write_text(text, encoding="utf-8")
+    return folder
+
+
+def instance_settings(environment: Environment) -> dict[str, Any]:
+    """Return the instance's settings; the database URL stays in its variable, not in the file."""
+    storage: dict[str, Any] = {
+        "sqlite": {"base_dir": str((environment.home / "dagster").resolve())}
+    }
+    if environment.database_url is not None:
+        storage = {"postgres": {"postgres_url": {"env": "TIDEGATE_DATABASE_URL"}}}
+    return {
+        "telemetry": {"enabled": False},
+        "storage": storage,
+        "run_coordinator": {
+            "module": "dagster.core.run_coordinator",
+            "class": "QueuedRunCoordinator",
+            "config": {"max_concurrent_runs": 2, "dequeue_interval_seconds": 1},
+        },
+        "run_monitoring": {
+            "enabled": True,
+            "start_timeout_seconds": 120,
+            "poll_interval_seconds": 10,
+        },
+        "run_retries": {"enabled": True, "max_retries": 0, "retry_on_asset_or_op_failure": False},
+        "sensors": {"use_threads": True, "num_workers": 4},
+        "schedules": {"use_threads": True, "num_workers": 2},
+        "retention": {
+            "sensor": {"purge_after_days": {"skipped": SKIPPED_TICKS_DAYS, "failure": 30}},
+            "schedule": {"purge_after_days": 90},
+        },
+    }
+
+
+def mlflow_database(database_url: str) -> str:
+    """Return the database URL for MLflow: the same database, tables in a schema of their own.
+
+    Dagster and MLflow both keep an `alembic_version` table, so one schema cannot hold the two.
+    """
+    parts = urlsplit(database_url)
+    option = "options=" + quote(f"-csearch_path={MLFLOW_SCHEMA}")
+    query = f"{parts.query}&{option}" if parts.query else option
+    return urlunsplit(parts._replace(query=query))
+
+
+def ensure_mlflow_schema(database_url: str) -> None:
+    """Create MLflow's schema where it is absent."""
+    import sqlalchemy
+
+    engine = sqlalchemy.create_engine(database_url)
+    with engine.begin() as connection:
+        connection.execute(sqlalchemy.text(f"CREATE SCHEMA IF NOT EXISTS {MLFLOW_SCHEMA}"))
+    engine.dispose()

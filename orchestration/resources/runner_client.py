@@ -1,0 +1,104 @@
+"""The live runner's admin side over HTTP: what it trades by, and moving it to a publication."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import dagster as dg
+import httpx
+
+Outcome = Literal["confirmed", "scheduled", "refused", "unreachable"]
+
+
+class RunnerUnreachableError(RuntimeError):
+    """Say that the runner does not answer, or answers what it should not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What a runner trades one symbol by: '' and epoch 0 are its rules."""
+
+    digest: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How an attempt to move the runner to a publication ended, and why."""
+
+    symbol: str
+    epoch: int
+    outcome: Outcome
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.symbol} epoch {self.epoch} {self.outcome}: {self.detail}"
+
+
+class RunnerClient(dg.ConfigurableResource):
+    """Talk to the runner at `url`; `token_file` holds the bearer token of its admin verbs."""
+
+    url: str
+    token_file: str
+    timeout_s: float
+
+    def running(self, symbol: str) -> Running:
+        """Return what the runner trades `symbol` by; raise RunnerUnreachableError."""
+        answer = self._send("GET", "/model/info", params={"symbol": symbol})
+        if answer.status_code != httpx.codes.OK:
+            raise self._unexpected("GET /model/info", answer)
+        body = answer.json()
+        return Running(str(body["digest"]), int(body["epoch"]))
+
+    def settle(self, head: Mapping[str, Any]) -> Settlement:
+        """Move the runner to a publication where it is behind, and report what it really runs then."""
+        symbol, digest, epoch = head["symbol"], head["digest"], int(head["epoch"])
+        try:
+            before = self.running(symbol)
+            if before.epoch >= epoch:
+                return _judged(symbol, head, before)
+            answer = self._admin(
+                "/admin/swap", {"symbol": symbol, "digest": digest, "epoch": epoch}
+            )
+            if answer.status_code == httpx.codes.CONFLICT:
+                return Settlement(symbol, epoch, "refused", _refusal(answer.json()))
+            if answer.status_code != httpx.codes.OK:
+                raise self._unexpected("POST /admin/swap", answer)
+            after = self.running(symbol)
+        except RunnerUnreachableError as error:
+            return Settlement(symbol, epoch, "unreachable", str(error))
+        if after.epoch >= epoch:
+            return _judged(symbol, head, after)
+        return Settlement(symbol, epoch, "scheduled", "swaps at the next bar")
+
+    def _admin(self, path: str, body: Mapping[str, Any]) -> httpx.Response:
+        token = Path(self.token_file).read_text(encoding="ascii").strip()
+        return self._send("POST", path, json=body, headers={"Authorization": f"Bearer {token}"})
+
+    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        try:
+            return httpx.request(method, f"{self.url}{path}", timeout=self.timeout_s, **options)
+        except httpx.HTTPError as error:
+            raise RunnerUnreachableError(
+                f"runner at {self.url}: found {error!r} on {method} {path}, expected an answer"
+            ) from error
+
+    def _unexpected(self, call: str, answer: httpx.Response) -> RunnerUnreachableError:
+        return RunnerUnreachableError(
+            f"runner at {self.url}: found {answer.status_code} {answer.text[:200]!r} on {call}, "
+            "expected 200"
+        )
+
+
+def _judged(symbol: str, head: Mapping[str, Any], running: Running) -> Settlement:
+    epoch = int(head["epoch"])
+    if running == Running(head["digest"], epoch):
+        return Settlement(symbol, epoch, "confirmed", f"trades by {running.digest}")
+    found = f"the runner is at epoch {running.epoch} with {running.digest or 'its rules'}"
+    return Settlement(symbol, epoch, "refused", f"{found}, expected {head['digest']}")
+
+
+def _refusal(body: Mapping[str, Any]) -> str:
+    found, expected = body.get("found"), body.get("expected")
+    return f"{body.get('reason')}: found {found}, expected {expected}"

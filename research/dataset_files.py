@@ -1,0 +1,61 @@
+"""The training table as files: what a training run reads back is what was built, to the byte."""
+
+import io
+import json
+from collections.abc import Mapping
+
+import numpy as np
+
+from kernel.digest import canonical_json
+from research.dataset import TrainingTable
+
+TABLE, FACTS = "table.parquet", "table.json"
+
+
+def to_files(table: TrainingTable) -> dict[str, bytes]:
+    """Return the table's rows as parquet and its facts as JSON."""
+    import pandas as pd
+
+    columns = {name: table.x[:, column] for column, name in enumerate(table.feature_names)}
+    frame = pd.DataFrame(
+        {
+            "start_ms": table.start_ms,
+            "end_ms": table.end_ms,
+            "bar": table.bar,
+            "y": table.y,
+            "weight": table.weights,
+            **columns,
+        }
+    )
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False)
+    facts = {
+        "feature_names": list(table.feature_names),
+        "coverage": table.coverage,
+        "left_out": list(table.left_out),
+        "cutoff_ms": table.cutoff_ms,
+        "digest": table.digest,
+    }
+    return {TABLE: buffer.getvalue(), FACTS: canonical_json(facts)}
+
+
+def from_files(files: Mapping[str, bytes]) -> TrainingTable:
+    """Return the table written by `to_files`; raise KeyError when a file is missing."""
+    import pandas as pd
+
+    frame = pd.read_parquet(io.BytesIO(files[TABLE]))
+    facts = json.loads(files[FACTS])
+    names = tuple(facts["feature_names"])
+    return TrainingTable(
+        x=np.ascontiguousarray(frame[list(names)].to_numpy(np.float32)),
+        y=frame["y"].to_numpy(np.int8),
+        start_ms=frame["start_ms"].to_numpy(np.int64),
+        end_ms=frame["end_ms"].to_numpy(np.int64),
+        bar=frame["bar"].to_numpy(np.int64),
+        weights=frame["weight"].to_numpy(np.float64),
+        feature_names=names,
+        coverage=facts["coverage"],
+        left_out=tuple(facts["left_out"]),
+        cutoff_ms=facts["cutoff_ms"],
+        digest=facts["digest"],
+    )

@@ -1,0 +1,57 @@
+"""A publication moves the live runner."""
+
+import json
+from typing import Any
+
+import dagster as dg
+
+from jobs.promotion import now_ms
+from orchestration.resources.notifier import Notifier
+from orchestration.resources.promotion_store import PromotionStore
+from orchestration.resources.runner_client import RunnerClient, Settlement
+
+RETRY_MS = 60_000
+
+
+@dg.sensor(minimum_interval_seconds=5, default_status=dg.DefaultSensorStatus.RUNNING)
+def swap_sensor(
+    context: dg.SensorEvaluationContext,
+    promotion_store: PromotionStore,
+    runner: RunnerClient,
+    notifier: Notifier,
+) -> dg.SensorResult:
+    """Move the runner to the newest publication of each symbol, and confirm what it really runs.
+
+    The swap happens inside the evaluation: it never waits for a Dagster run to start.
+    """
+    told: dict[str, Any] = json.loads(context.cursor or "{}")
+    lines: list[str] = []
+    for symbol, head in promotion_store.heads().items():
+        last, at_ms = told.get(symbol, {}), now_ms()
+        if _rests(last, head, at_ms):
+            lines.append(f"{symbol}: refused, next attempt in a minute")
+            continue
+        settled = runner.settle(head)
+        if [last.get("epoch"), last.get("outcome")] != [settled.epoch, settled.outcome]:
+            record(promotion_store, notifier, settled, at_ms)
+        told[symbol] = {"epoch": settled.epoch, "outcome": settled.outcome, "at_ms": at_ms}
+        lines.append(str(settled))
+    reason = "; ".join(lines) or "nothing is published"
+    return dg.SensorResult(skip_reason=reason, cursor=json.dumps(told))
+
+
+def record(
+    promotion_store: PromotionStore, notifier: Notifier, settled: Settlement, at_ms: int
+) -> None:
+    """Keep what became of a publication: in the audit log, and a refusal also before people."""
+    if settled.outcome != "unreachable":
+        body = {"symbol": settled.symbol, "epoch": settled.epoch, "detail": settled.detail}
+        promotion_store.note(f"swap_{settled.outcome}", body, at_ms)
+    if settled.outcome in ("refused", "unreachable"):
+        notifier.notify(f"swap_{settled.outcome}", settled.symbol, str(settled), at_ms)
+
+
+def _rests(last: dict[str, Any], head: dict[str, Any], at_ms: int) -> bool:
+    """Tell whether the runner refused this very epoch less than a minute ago."""
+    same = last.get("epoch") == head["epoch"] and last.get("outcome") == "refused"
+    return same and at_ms < last["at_ms"] + RETRY_MS

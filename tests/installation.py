@@ -1,0 +1,129 @@
+"""A small Tidegate in a folder: ten generated weeks of one symbol, small settings, MLflow on SQLite."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from orchestration.definitions import resources
+from orchestration.environments import Environment
+from orchestration.partitions import week_key
+from orchestration.resources.lake import Lake
+from orchestration.resources.promotion_store import PromotionStore, ensure_keys
+from orchestration.resources.tracking import Tracking
+from replay_venue.generator import generate
+
+ROOT = Path(__file__).resolve().parents[1]
+SYMBOL = "BTCUSDT"
+WEEK = "2025-12-07"  # its end, Sunday 2025-12-14 00:00 UTC, is the cutoff
+WEEK_MS = 7 * 86_400_000
+CUTOFF_MS = 1_765_670_400_000
+HISTORY_WEEKS = 10
+SMALL: Mapping[str, Mapping[str, Any]] = {
+    "validation": {"first_train_weeks": 3, "block_weeks": 1, "gate_folds": 3},
+    "models/random_forest": {"trees": 8, "max_depth": 5},
+    "models/xgboost": {"rounds": 12},
+    "models/lightgbm": {"rounds": 12},
+}
+EVERYTHING_PASSES: Mapping[str, Mapping[str, Any]] = {
+    "gates": {
+        "min_fold_win_rate": 0.0,
+        "min_fold_profit_factor": 0.0,
+        "min_median_profit_factor": 0.0,
+        "min_fold_trades": 0,
+        "max_drawdown_without_champion": 1.0,
+        "max_drawdown_above_champion": 1.0,
+        "min_score_over_champion": -1.0e6,
+        "max_calibration_mae": 1.0,
+        "min_stress_return": -1.0,
+        "max_latency_p99_ms": 1000.0,
+    },
+}
+
+
+@dataclass(frozen=True)
+class Installation:
+    """The folder, and the resources that the code location would use there."""
+
+    environment: Environment
+    resources: dict[str, Any]
+
+    @property
+    def store(self) -> PromotionStore:
+        return self.resources["promotion_store"]
+
+    @property
+    def tracking(self) -> Tracking:
+        return self.resources["tracking"]
+
+    @property
+    def lake(self) -> Lake:
+        return self.resources["lake"]
+
+    @property
+    def home(self) -> Path:
+        return self.environment.home
+
+
+def install(
+    home: Path, *, gates: Mapping[str, Mapping[str, Any]] = EVERYTHING_PASSES, mlflow: str = ""
+) -> Installation:
+    """Return an installation under `home` with keys and settings, and an empty lake."""
+    configs = home / "configs"
+    shutil.copytree(ROOT / "configs", configs)
+    for name, changes in {**SMALL, **gates}.items():
+        path = configs / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | dict(changes)))
+    environment = Environment(
+        home=home,
+        venue_url="http://127.0.0.1:9",
+        runner_url="http://127.0.0.1:9",
+        mlflow_uri=mlflow or f"sqlite:///{home}/mlflow.db",
+        database_url=None,
+        config_dir=configs,
+    )
+    ensure_keys(home)
+    return Installation(environment, resources(environment))
+
+
+def fill_lake(lake: Lake, *, seed: int = 7, edge: float = 0.15) -> None:
+    """Put ten generated weeks up to the cutoff into the lake, with publication lags as configured."""
+    start_ms = CUTOFF_MS - HISTORY_WEEKS * WEEK_MS
+    market = generate(seed, SYMBOL, edge, start_ms, CUTOFF_MS, "15m")
+    bars, onchain = market.bars, market.onchain
+    lag = {"funding": 60_000, "open_interest": 60_000, "fear_greed": 3_600_000}
+    candles = {name: getattr(bars, name) for name in ("open", "high", "low", "close", "volume")}
+    tables = {
+        "candles": _table(bars.open_time_ms, 900_000, candles),
+        "funding": _points(market.funding, "funding_rate", lag["funding"]),
+        "open_interest": _points(market.open_interest, "open_interest", lag["open_interest"]),
+        "fear_greed": _points(market.fear_greed, "fear_greed", lag["fear_greed"]),
+        "onchain": _table(
+            onchain.time_ms,
+            93_600_000,
+            {
+                "exchange_net_flow": onchain.flow_in_usd - onchain.flow_out_usd,
+                "mvrv": onchain.mvrv,
+            },
+        ),
+    }
+    for name, frame in tables.items():
+        lake.append(name, SYMBOL, frame, CUTOFF_MS)
+
+
+def partition() -> str:
+    """Return the partition key of the symbol and week that the lake holds."""
+    return week_key(SYMBOL, WEEK)
+
+
+def _points(points: Any, name: str, lag_ms: int) -> pd.DataFrame:
+    return _table(points.time_ms, lag_ms, {name: points.value})
+
+
+def _table(time_ms: Any, lag_ms: int, values: Mapping[str, Any]) -> pd.DataFrame:
+    times = {"event_time_ms": time_ms, "known_at_ms": time_ms + lag_ms}
+    return pd.DataFrame({**times, "source": "generated", **values})
