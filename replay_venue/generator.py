@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from kernel.bars import TIMEFRAME_MS, Bars
 from replay_venue.instruments import Instrument, instrument
+from replay_venue.series import OnChain, Points
 from replay_venue.tape import Block, initial_state, next_block
 from replay_venue.weather import BAR_MS, BLOCK_MS, DAY_MS, GENESIS_MS, MINUTE_MS
 
@@ -14,29 +15,11 @@ FUNDING_MS = 28_800_000
 
 
 @dataclass(frozen=True, slots=True)
-class Points:
-    """A series of values, ascending in time: `time_ms` int64[m] and `value` float64[m]."""
-
-    time_ms: NDArray[np.int64]
-    value: NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class OnChain:
-    """Daily on-chain values; `time_ms` is the start of the day described, which is over a day later."""
-
-    time_ms: NDArray[np.int64]
-    flow_in_usd: NDArray[np.float64]
-    flow_out_usd: NDArray[np.float64]
-    mvrv: NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
 class Market:
-    """One symbol over a window, every value already rounded to the decimals its source publishes.
+    """One symbol over a window, every value rounded to the decimals its source publishes.
 
-    `funding` every 8 hours, `open_interest` every 15 minutes (base quantity), `fear_greed` daily, known at its
-    stamp; `onchain` daily, known a day after its stamp.
+    `funding` every 8 hours, `open_interest` every 15 minutes in base quantity, `fear_greed` daily,
+    known at its stamp; `onchain` daily, known a day after its stamp.
     """
 
     bars: Bars
@@ -51,9 +34,9 @@ def generate(
 ) -> Market:
     """Return everything stamped in [start_ms, end_ms): bars by open time, series by event time.
 
-    The market begins 2023-01-01. A window is the slice of any longer one. A coarse candle is exactly the
-    aggregate of its minutes. `edge` is the drift in bar standard deviations per unit of the planted signal,
-    which open interest reveals; 0 leaves the same noise without drift.
+    The market begins 2023-01-01. A window is the slice of any longer one. A coarse candle is
+    exactly the aggregate of its minutes. `edge` is the drift in bar standard deviations per unit
+    of the planted signal, which open interest reveals; 0 leaves the same noise without drift.
     """
     history = History(seed, symbol, edge)
     history.extend(end_ms)
@@ -80,9 +63,8 @@ class History:
     def extend(self, to_ms: int) -> None:
         """Generate whole blocks until `to_ms` is covered."""
         while self.end_ms < to_ms:
-            number = len(self._blocks)
             self._state, block = next_block(
-                self._seed, self._edge, self.instrument, number, self._state
+                self._seed, self._edge, self.instrument, len(self._blocks), self._state
             )
             self._blocks.append(block)
 
@@ -90,74 +72,90 @@ class History:
         """Return everything stamped in [start_ms, end_ms); `extend` must have covered it."""
         return Market(
             bars=self.bars(start_ms, end_ms, timeframe),
-            funding=self._points("funding", FUNDING_MS, start_ms, end_ms),
-            open_interest=self._points("open_interest", BAR_MS, start_ms, end_ms),
-            fear_greed=self._points("fear_greed", DAY_MS, start_ms, end_ms),
-            onchain=OnChain(
-                self._stamps(DAY_MS, start_ms, end_ms),
-                self._column("flow_in_usd", DAY_MS, start_ms, end_ms),
-                self._column("flow_out_usd", DAY_MS, start_ms, end_ms),
-                self._column("mvrv", DAY_MS, start_ms, end_ms),
-            ),
+            funding=self.funding(start_ms, end_ms),
+            open_interest=self.open_interest(start_ms, end_ms),
+            fear_greed=self.fear_greed(start_ms, end_ms),
+            onchain=self.onchain(start_ms, end_ms),
         )
 
+    def funding(self, start_ms: int, end_ms: int) -> Points:
+        """Return the rates settled in the window."""
+        return self._points("funding", FUNDING_MS, start_ms, end_ms)
+
+    def open_interest(self, start_ms: int, end_ms: int) -> Points:
+        """Return open interest in base quantity at every 15m open in the window."""
+        return self._points("open_interest", BAR_MS, start_ms, end_ms)
+
+    def fear_greed(self, start_ms: int, end_ms: int) -> Points:
+        """Return the index of every day that starts in the window."""
+        return self._points("fear_greed", DAY_MS, start_ms, end_ms)
+
+    def onchain(self, start_ms: int, end_ms: int) -> OnChain:
+        """Return the values of every day that starts in the window."""
+        names = ("flow_in_usd", "flow_out_usd", "mvrv")
+        columns = (self._column(name, DAY_MS, start_ms, end_ms) for name in names)
+        return OnChain(_stamps(DAY_MS, start_ms, end_ms), *columns)
+
     def signal(self, start_ms: int, end_ms: int) -> Points:
-        """Return the planted signal at the open of each 15m bar, for those who measure what was planted."""
+        """Return the planted signal at every 15m open, for those who measure what was planted."""
         return self._points("signal", BAR_MS, start_ms, end_ms)
 
     def bars(self, start_ms: int, end_ms: int, timeframe: str) -> Bars:
-        """Return the complete candles that open in [start_ms, end_ms), summed up from their minutes."""
+        """Return the complete candles that open in the window, summed up from their minutes."""
         if timeframe not in TIMEFRAME_MS:
-            raise ValueError(
-                f"bars: found timeframe {timeframe!r}, expected one of {list(TIMEFRAME_MS)}"
-            )
+            expected = list(TIMEFRAME_MS)
+            raise ValueError(f"bars: found timeframe {timeframe!r}, expected one of {expected}")
         step = TIMEFRAME_MS[timeframe]
-        times = self._stamps(step, start_ms, end_ms)
-        if len(times) == 0:
-            return _candles(times, np.empty((0, 1, 5), np.int32), self.instrument)
-        minutes = self._column("minutes", MINUTE_MS, int(times[0]), int(times[-1]) + step)
-        return _candles(times, minutes.reshape(len(times), -1, 5), self.instrument)
+        times = _stamps(step, start_ms, end_ms)
+        start_ms = int(times[0]) if len(times) else start_ms
+        minutes = self._column("minutes", MINUTE_MS, start_ms, start_ms + len(times) * step)
+        return self._candles(times, minutes.reshape(len(times), step // MINUTE_MS, 5))
 
-    def partial_bar(self, open_ms: int, now_ms: int) -> Bars:
-        """Return the candle that opened at `open_ms` as it stands at `now_ms`, the running minute included."""
-        end_ms = max(now_ms, open_ms) // MINUTE_MS * MINUTE_MS + MINUTE_MS
-        minutes = self._column("minutes", MINUTE_MS, open_ms, end_ms)
-        return _candles(np.array([open_ms], np.int64), minutes[None], self.instrument)
+    def running_bar(self, open_ms: int, now_ms: int) -> Bars:
+        """Return the candle that opened at `open_ms` from the minutes complete at `now_ms`."""
+        times = np.array([open_ms], np.int64)
+        minutes = self._column("minutes", MINUTE_MS, open_ms, now_ms // MINUTE_MS * MINUTE_MS)
+        if len(minutes):
+            return self._candles(times, minutes[None])
+        opened = self._column("minutes", MINUTE_MS, open_ms, open_ms + 1)[:, [0, 0, 0, 0, 4]]
+        opened[:, 4] = 0
+        return self._candles(times, opened[None])
+
+    def _candles(self, times: NDArray[np.int64], minutes: NDArray[np.int32]) -> Bars:
+        """Sum int32[n, minutes, 5] up; whole ticks and lots make each value its own decimal."""
+        tick, lot = 10.0**self.instrument.tick_decimals, 10.0**self.instrument.lot_decimals
+        return Bars(
+            times,
+            minutes[:, 0, 0] / tick,
+            minutes[:, :, 1].max(axis=1) / tick,
+            minutes[:, :, 2].min(axis=1) / tick,
+            minutes[:, -1, 3] / tick,
+            minutes[:, :, 4].sum(axis=1, dtype=np.int64) / lot,
+        )
 
     def _points(self, name: str, step_ms: int, start_ms: int, end_ms: int) -> Points:
-        times = self._stamps(step_ms, start_ms, end_ms)
-        return Points(times, self._column(name, step_ms, start_ms, end_ms))
-
-    def _stamps(self, step_ms: int, start_ms: int, end_ms: int) -> NDArray[np.int64]:
-        first = -(-max(start_ms, GENESIS_MS) // step_ms) * step_ms
-        return np.arange(first, max(end_ms, first), step_ms, dtype=np.int64)
+        values = self._column(name, step_ms, start_ms, end_ms)
+        return Points(_stamps(step_ms, start_ms, end_ms), values)
 
     def _column(self, name: str, step_ms: int, start_ms: int, end_ms: int) -> NDArray:
-        if end_ms > self.end_ms:
-            raise ValueError(
-                f"History: found end {end_ms}, expected at most {self.end_ms}: extend first"
-            )
-        start = max(-(-(start_ms - GENESIS_MS) // step_ms), 0)
-        stop = max(-(-(end_ms - GENESIS_MS) // step_ms), start)
+        """Return the rows of one column that are stamped in the window."""
+        self.extend(end_ms)
+        start = max(_steps_from_genesis(start_ms, step_ms), 0)
+        stop = max(_steps_from_genesis(end_ms, step_ms), start)
         length = BLOCK_MS // step_ms
-        blocks = range(start // length, max(-(-stop // length), start // length + 1))
-        kept = [
-            getattr(self._blocks[number], name) for number in blocks if number < len(self._blocks)
-        ]
-        if not kept:
-            return np.empty(0)
-        offset = blocks[0] * length
-        return np.concatenate(kept)[start - offset : stop - offset]
+        parts = []
+        for number in range(start // length, -(-stop // length)):
+            first = number * length
+            part = getattr(self._blocks[number], name)
+            parts.append(part[max(start - first, 0) : min(stop - first, length)])
+        return np.concatenate(parts) if parts else np.empty((0, 5) if name == "minutes" else 0)
 
 
-def _candles(times: NDArray[np.int64], minutes: NDArray[np.int32], what: Instrument) -> Bars:
-    """Sum int32[n, minutes, 5] up into n candles; whole ticks and lots make every value its own decimal."""
-    tick, lot = 10.0**what.tick_decimals, 10.0**what.lot_decimals
-    return Bars(
-        times,
-        minutes[:, 0, 0] / tick,
-        minutes[:, :, 1].max(axis=1) / tick,
-        minutes[:, :, 2].min(axis=1) / tick,
-        minutes[:, -1, 3] / tick,
-        minutes[:, :, 4].sum(axis=1, dtype=np.int64) / lot,
-    )
+def _steps_from_genesis(time_ms: int, step_ms: int) -> int:
+    return -(-(time_ms - GENESIS_MS) // step_ms)
+
+
+def _stamps(step_ms: int, start_ms: int, end_ms: int) -> NDArray[np.int64]:
+    """Return the multiples of `step_ms` from genesis that lie in the window."""
+    first = GENESIS_MS + max(_steps_from_genesis(start_ms, step_ms), 0) * step_ms
+    return np.arange(first, max(end_ms, first), step_ms, dtype=np.int64)

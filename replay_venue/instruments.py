@@ -8,9 +8,9 @@ from dataclasses import dataclass
 class Instrument:
     """One USDT-margined perpetual.
 
-    `tick_decimals` and `lot_decimals` are decimal places of price and quantity. `price` is the price at
-    genesis in USDT, `volume` the typical base quantity a minute, `open_interest` the typical base quantity
-    held. `volatility` multiplies the market's; `loading` is the correlation with the market factor.
+    `tick_decimals` and `lot_decimals` are decimal places of price and quantity. `price` is in USDT
+    at genesis, `volume` the typical base quantity a minute, `open_interest` the typical base
+    quantity held. `volatility` multiplies the market's; `loading` correlates with its factor.
     """
 
     symbol: str
@@ -31,11 +31,11 @@ _KNOWN = {
 
 
 def instrument(symbol: str) -> Instrument:
-    """Return the instrument called `symbol`; a name nobody listed gets a scale drawn from the name itself."""
+    """Return the instrument called `symbol`; a name not listed draws its scale from the name."""
     if symbol in _KNOWN:
         return _KNOWN[symbol]
     base = symbol.removesuffix("USDT")
-    if base == symbol or not base.isalnum() or not symbol.isupper():
+    if base == symbol or not base.isascii() or not base.isalnum() or not symbol.isupper():
         raise ValueError(
             f"instrument: found symbol {symbol!r}, expected upper case letters ending in USDT"
         )

@@ -53,7 +53,8 @@ class Block:
     `minutes` int32[m, 5]: open, high, low, close in ticks and volume in lots, one row a minute.
     `signal` float64[bars]: the planted signal at the open of each 15m bar, which drifts that bar.
     `open_interest` float64[bars]: base quantity at the open of each bar. `funding` float64[days*3].
-    `fear_greed`, `flow_in_usd`, `flow_out_usd`, `mvrv` float64[days]; the last three describe the day itself.
+    `fear_greed`, `flow_in_usd`, `flow_out_usd`, `mvrv` float64[days]; the last three describe the
+    day itself.
     """
 
     minutes: NDArray[np.int32]
@@ -77,83 +78,85 @@ def next_block(
 ) -> tuple[TapeState, Block]:
     """Return block `number` and the state after it.
 
-    Bar i moves by sigma_i * (eps_i + edge * z_i) less the slow return of drift already given; z_i is known at
-    the open of bar i, through open interest. Neither z nor open interest depends on `edge`.
+    Bar i moves by sigma_i * (eps_i + edge * z_i) less the slow return of drift already given; z_i
+    shows at the open of bar i, in open interest. Neither z nor open interest depends on `edge`.
     """
+
+    def draw(name: str) -> np.random.Generator:
+        return stream(seed, number, f"{what.symbol} {name}")
+
     weather_state, weather = next_weather(seed, number, state.weather)
     sigma = what.volatility * weather.volatility
-    signal = _signal(seed, what, number, state.signal)
+    signal = _signal(draw("signal"), state.signal)
     planted = ar1(state.drift, decay(_DRIFT_HALF_LIFE_BARS), edge * sigma * signal)
-    drift = np.diff(planted, prepend=state.drift)
-    noise = _noise(seed, what, number, weather)
-    path = state.log_price + np.cumsum(
-        (sigma[:, None] * noise + drift[:, None] / BAR_MINUTES).ravel()
+    drift = np.diff(planted, prepend=state.drift)[:, None] / BAR_MINUTES
+    noise = _noise(draw("price"), what.loading, weather)
+    path = state.log_price + np.cumsum((sigma[:, None] * noise + drift).ravel())
+    liquidation = 0.01 * np.maximum(np.abs(noise.sum(axis=1)) - 4.0, 0.0)
+    fed = _OI_RATE * (signal + _OI_NOISE * draw("oi").standard_normal(BLOCK_BARS))
+    held = ar1(
+        state.log_oi, decay(_OI_HALF_LIFE_BARS), fed - _before(state.liquidation, liquidation)
     )
-    minutes = _minutes(seed, what, number, weather, state.log_price, path)
-    surprise = noise.sum(axis=1)
-    liquidation = 0.01 * np.maximum(np.abs(surprise) - 4.0, 0.0)
-    log_oi = _log_oi(seed, what, number, state, signal, liquidation)
-    returns = np.diff(path[BAR_MINUTES - 1 :: BAR_MINUTES], prepend=state.log_price)
-    premium = ar1(state.premium, decay(64), returns)
-    days = path[BAR_MINUTES * DAY_BARS - 1 :: BAR_MINUTES * DAY_BARS]
+    closes = path[BAR_MINUTES - 1 :: BAR_MINUTES]
+    premium = ar1(state.premium, decay(64), np.diff(closes, prepend=state.log_price))
+    days = closes[DAY_BARS - 1 :: DAY_BARS]
     realised = ar1(state.log_realised, _REALISED_DECAY, (1.0 - _REALISED_DECAY) * days)
-    flow_in, flow_out = _flows(seed, what, number, np.diff(days, prepend=state.log_price), days)
+    flow_in, flow_out = _flows(draw("flow"), what, np.diff(days, prepend=state.log_price), days)
     block = Block(
-        minutes=minutes,
+        minutes=_minutes(draw("candle"), what, weather, state.log_price, path),
         signal=signal,
-        open_interest=np.maximum(
-            np.round(what.open_interest * np.exp(log_oi), what.lot_decimals), 1.0
-        ),
-        funding=_funding(seed, what, number, np.concatenate([[state.premium], premium])[:-1]),
+        open_interest=_rounded(what.open_interest * np.exp(held), what.lot_decimals),
+        funding=_funding(draw("funding"), _before(state.premium, premium)[::FUNDING_BARS]),
         fear_greed=weather.fear_greed,
         flow_in_usd=flow_in,
         flow_out_usd=flow_out,
-        mvrv=np.round(np.exp(days - realised), 6),
+        mvrv=_rounded(np.exp(days - realised), 6),
     )
-    after = TapeState(
-        weather=weather_state,
-        log_price=float(path[-1]),
-        log_realised=float(realised[-1]),
-        drift=float(planted[-1]),
-        signal=float(signal[-1]),
-        log_oi=float(log_oi[-1]),
-        premium=float(premium[-1]),
-        liquidation=float(liquidation[-1]),
+    last = (
+        float(column[-1])
+        for column in (path, realised, planted, signal, held, premium, liquidation)
     )
-    return after, block
+    return TapeState(weather_state, *last), block
 
 
-def _signal(seed: int, what: Instrument, number: int, start: float) -> NDArray[np.float64]:
+def _before(start: float, path: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what `path` was one step earlier, `start` before its first step."""
+    return np.concatenate([[start], path[:-1]])
+
+
+def _rounded(values: NDArray[np.float64], decimals: int) -> NDArray[np.float64]:
+    """Return positive values as the doubles nearest to their decimals."""
+    scale = 10.0**decimals
+    return np.maximum(np.rint(values * scale), 1.0) / scale
+
+
+def _signal(rng: np.random.Generator, start: float) -> NDArray[np.float64]:
     coefficient = decay(SIGNAL_HALF_LIFE_BARS)
-    shocks = stream(seed, number, f"{what.symbol} signal").standard_normal(BLOCK_BARS)
+    shocks = rng.standard_normal(BLOCK_BARS)
     return ar1(start, coefficient, math.sqrt(1.0 - coefficient**2) * shocks)
 
 
-def _noise(seed: int, what: Instrument, number: int, weather: Weather) -> NDArray[np.float64]:
+def _noise(rng: np.random.Generator, loading: float, weather: Weather) -> NDArray[np.float64]:
     """Return each minute's shock, float64[bars, 15], in standard deviations of a whole bar."""
-    own = stream(seed, number, f"{what.symbol} price").standard_normal(weather.shocks.shape)
-    noise = what.loading * weather.shocks + math.sqrt(1.0 - what.loading**2) * own
+    own = rng.standard_normal(weather.shocks.shape)
+    noise = loading * weather.shocks + math.sqrt(1.0 - loading**2) * own
     noise /= math.sqrt(BAR_MINUTES)
     noise[np.arange(BLOCK_BARS), weather.jump_minute] += weather.jumps
     return noise
 
 
 def _minutes(
-    seed: int,
+    rng: np.random.Generator,
     what: Instrument,
-    number: int,
     weather: Weather,
     log_open: float,
     path: NDArray[np.float64],
 ) -> NDArray[np.int32]:
     """Return minute candles; extremes are those of a Brownian bridge between open and close."""
-    rng = stream(seed, number, f"{what.symbol} candle")
-    opens = np.concatenate([[log_open], path[:-1]])
+    opens = _before(log_open, path)
     step = path - opens
-    minute_sigma = np.repeat(what.volatility * weather.volatility, BAR_MINUTES) / math.sqrt(
-        BAR_MINUTES
-    )
-    reach = step**2 - 2.0 * minute_sigma**2 * np.log(1.0 - rng.random((2, len(path))))
+    sigma = np.repeat(what.volatility * weather.volatility, BAR_MINUTES) / math.sqrt(BAR_MINUTES)
+    reach = step**2 - 2.0 * sigma**2 * np.log(1.0 - rng.random((2, len(path))))
     excess = 0.5 * (np.sqrt(reach) - np.abs(step))
     ticks = 10.0**what.tick_decimals
     columns = np.empty((len(path), 5), np.int32)
@@ -161,7 +164,7 @@ def _minutes(
     columns[:, 3] = _whole(np.exp(path) * ticks)
     columns[:, 1] = _whole(np.exp(np.maximum(opens, path) + excess[0]) * ticks)
     columns[:, 2] = _whole(np.exp(np.minimum(opens, path) - excess[1]) * ticks)
-    busy = np.repeat(weather.activity, BAR_MINUTES) * (0.5 + 0.5 * np.abs(step) / minute_sigma)
+    busy = np.repeat(weather.activity, BAR_MINUTES) * (0.5 + 0.5 * np.abs(step) / sigma)
     volume = what.volume * busy * np.exp(0.5 * rng.standard_normal(len(path)))
     columns[:, 4] = _whole(volume * 10.0**what.lot_decimals)
     return columns
@@ -171,39 +174,20 @@ def _whole(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.clip(np.rint(values), 1.0, 2.0e9)
 
 
-def _log_oi(
-    seed: int,
-    what: Instrument,
-    number: int,
-    state: TapeState,
-    signal: NDArray[np.float64],
-    liquidation: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Return log open interest against its usual level: it grows with the signal and is liquidated by shocks."""
-    noise = _OI_NOISE * stream(seed, number, f"{what.symbol} oi").standard_normal(BLOCK_BARS)
-    before = np.concatenate([[state.liquidation], liquidation[:-1]])
-    return ar1(state.log_oi, decay(_OI_HALF_LIFE_BARS), _OI_RATE * (signal + noise) - before)
-
-
-def _funding(
-    seed: int, what: Instrument, number: int, premium: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return the rate settled at every eighth hour: longs pay after the price has run up."""
-    paid = premium[::FUNDING_BARS]
-    noise = 0.00003 * stream(seed, number, f"{what.symbol} funding").standard_normal(len(paid))
-    return np.round(np.clip(0.0001 + 0.004 * paid + noise, -_FUNDING_LIMIT, _FUNDING_LIMIT), 8)
+def _funding(rng: np.random.Generator, premium: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the rates settled: longs pay after the price has run up."""
+    rates = 0.0001 + 0.004 * premium + 0.00003 * rng.standard_normal(len(premium))
+    return np.rint(np.clip(rates, -_FUNDING_LIMIT, _FUNDING_LIMIT) * 1e8) / 1e8
 
 
 def _flows(
-    seed: int,
+    rng: np.random.Generator,
     what: Instrument,
-    number: int,
     returns: NDArray[np.float64],
     log_close: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return a day's USD flow into and out of exchanges: coins come in to be sold when the price falls."""
-    rng = stream(seed, number, f"{what.symbol} flow")
+    """Return USD into and out of exchanges a day: coins come in when the price falls."""
     usual = 0.05 * 1_440 * what.volume * np.exp(log_close)
     turnover = usual * np.exp(0.3 * rng.standard_normal(BLOCK_DAYS))
     tilt = np.clip(0.02 * rng.standard_normal(BLOCK_DAYS) - 0.3 * returns, -0.4, 0.4)
-    return np.round(turnover * (1.0 + tilt), 2), np.round(turnover * (1.0 - tilt), 2)
+    return _rounded(turnover * (1.0 + tilt), 2), _rounded(turnover * (1.0 - tilt), 2)

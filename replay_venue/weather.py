@@ -1,8 +1,8 @@
 """What all generated symbols share: regimes, volatility, seasonality, shocks and mood.
 
-The market is a fold over blocks of 28 days from a fixed genesis. A block is a pure function of the seed, its
-number and the state the block before it left behind, so any window of the market is the same bytes however
-it was asked for.
+The market is a fold over blocks of 28 days from a fixed genesis. A block is a pure function of the
+seed, its number and the state the block before it left behind, so any window of the market is the
+same bytes however it was asked for.
 """
 
 import math
@@ -64,10 +64,11 @@ class WeatherState:
 class Weather:
     """One block of what every symbol feels.
 
-    `volatility` float64[bars]: standard deviation of a bar's log return for an instrument of unit volatility.
-    `activity` float64[bars]: volume against the usual. `shocks` float64[bars, 15]: the market factor, unit
-    variance. `jumps` float64[bars]: in standard deviations of a bar, mostly 0. `jump_minute` int64[bars].
-    `fear_greed` float64[days]: 0 … 100, whole, known at the start of its day.
+    `volatility` float64[bars]: standard deviation of a bar's log return at unit volatility.
+    `activity` float64[bars]: volume against the usual. `shocks` float64[bars, 15]: the market
+    factor, unit variance. `jumps` float64[bars]: in standard deviations of a bar, mostly 0, in
+    minute `jump_minute` int64[bars]. `fear_greed` float64[days]: 0 … 100, whole, known at the
+    start of its day.
     """
 
     volatility: NDArray[np.float64]

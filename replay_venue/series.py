@@ -1,0 +1,71 @@
+"""What a market is made of, and the one shape every source of markets has."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kernel.bars import Bars
+from replay_venue.instruments import Instrument
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """A series of values, ascending in time: `time_ms` int64[m] and `value` float64[m]."""
+
+    time_ms: NDArray[np.int64]
+    value: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class OnChain:
+    """Daily on-chain values; `time_ms` starts the day described, which ends a day later.
+
+    NaN where the source has no value for that day.
+    """
+
+    time_ms: NDArray[np.int64]
+    flow_in_usd: NDArray[np.float64]
+    flow_out_usd: NDArray[np.float64]
+    mvrv: NDArray[np.float64]
+
+
+class MarketSource(Protocol):
+    """A market that the venue serves; the venue never asks for what lies after its clock.
+
+    Windows are [start_ms, end_ms); an unknown series is empty, never an error.
+    """
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Return the symbols traded, in the order given."""
+        ...
+
+    def instrument(self, symbol: str) -> Instrument:
+        """Return names and decimals of one of `symbols`."""
+        ...
+
+    def bars(self, symbol: str, timeframe: str, start_ms: int, end_ms: int) -> Bars:
+        """Return the complete candles that open in the window."""
+        ...
+
+    def running_bar(self, symbol: str, timeframe: str, open_ms: int, now_ms: int) -> Bars:
+        """Return the candle that opened at `open_ms` from what was known at `now_ms`: 0 or 1 rows."""
+        ...
+
+    def funding(self, symbol: str, start_ms: int, end_ms: int) -> Points:
+        """Return settled funding rates by settlement time."""
+        ...
+
+    def open_interest(self, symbol: str, start_ms: int, end_ms: int) -> Points:
+        """Return open interest in base quantity, every 15 minutes."""
+        ...
+
+    def fear_greed(self, start_ms: int, end_ms: int) -> Points:
+        """Return the daily index, known at its stamp."""
+        ...
+
+    def onchain(self, asset: str, start_ms: int, end_ms: int) -> OnChain:
+        """Return daily values of a base asset by the start of the day they describe."""
+        ...
