@@ -167,7 +167,8 @@ class DagsterClient:
                 return run
             if time.monotonic() > deadline:
                 raise DagsterError(
-                    f"{run.job} {run_id}: found {run.status} after {timeout_s:.0f} s, expected it done"
+                    f"{run.job} {run_id}: found {run.status} after {timeout_s:.0f} s, "
+                    "expected it done"
                 )
             time.sleep(0.5)
 

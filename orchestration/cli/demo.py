@@ -90,7 +90,9 @@ class Demo:
             )
             self._require_success(run)
             stage.rows = int(run.metadata["market/candles"]["rows"])
-            stage.result = f"{len(self.market.symbols)} symbols, {self.months[0]} to {self.months[1]}"
+            stage.result = (
+                f"{len(self.market.symbols)} symbols, {self.months[0]} to {self.months[1]}"
+            )
 
     def _corners(self) -> list[tuple[str, str]]:
         symbols = sorted(self.market.symbols)
@@ -123,8 +125,8 @@ class Demo:
         path = self.home / "lake" / "gates" / "report" / f"symbol={symbol}" / f"{self.week}.json"
         if "gates/report" not in run.metadata or not path.exists():
             raise DemoError(
-                f"retrain {symbol}: found status {run.status} before the gate was reached, expected "
-                f"a gate report; failed: {failures or [c.description for c in checks if not c.passed]}"
+                f"retrain {symbol}: found {run.status} before the gate was reached, expected a "
+                f"gate report; failed: {failures or [c for c in checks if not c.passed]}"
             )
         gate: dict[str, Any] = json.loads(path.read_text())
         self.report.gates[symbol] = gate
@@ -134,7 +136,9 @@ class Demo:
     def _print_gate(self, symbol: str, gate: Mapping[str, Any]) -> None:
         table = Table(title=f"Gates of {symbol}, week {self.week}", title_justify="left")
         for column in ("gate", "fold", "value", "threshold", "passed", "reason"):
-            table.add_column(column, justify="right" if column in {"value", "threshold"} else "left")
+            table.add_column(
+                column, justify="right" if column in {"value", "threshold"} else "left"
+            )
         for outcome in gate["outcomes"]:
             table.add_row(
                 outcome["gate"],
@@ -147,7 +151,9 @@ class Demo:
         self.console.print(table)
 
     def _approve(self, symbol: str) -> None:
-        path = self.home / "lake" / "promotion" / "request" / f"symbol={symbol}" / f"{self.week}.json"
+        path = (
+            self.home / "lake" / "promotion" / "request" / f"symbol={symbol}" / f"{self.week}.json"
+        )
         request = json.loads(path.read_text())
         self.report.bundles[symbol] = request["bundle_digest"]
         with self._stage(f"approve {symbol}") as stage:
@@ -261,7 +267,8 @@ class Demo:
             self.supervisor.require_alive()
             if time.monotonic() > deadline:
                 raise DemoError(
-                    f"waited {timeout_s:.0f} s for {what}, expected less; logs in {self.home / 'logs'}"
+                    f"waited {timeout_s:.0f} s for {what}, expected less; "
+                    f"logs in {self.home / 'logs'}"
                 )
             time.sleep(0.25)
 

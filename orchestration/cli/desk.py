@@ -1,6 +1,7 @@
 """The approver's desk in a shell: what waits, what stands, and the decision."""
 
 import time
+from typing import Any
 
 import httpx
 from rich.console import Console
@@ -14,7 +15,7 @@ from research.settings import load_settings
 
 
 def print_status(console: Console) -> None:
-    """Print services, the requests with their decisions, and per symbol what stands and what trades."""
+    """Print services, requests with their decisions, and per symbol what stands and trades."""
     environment = Environment.from_environ()
     supervisor, children = read_record(environment.home / "processes.json")
     state = f"running ({len(children)} services)" if supervisor else "stopped"
@@ -35,9 +36,11 @@ def decide(request_id: str, decision: Decision, approver: str, note: str, consol
 
 
 def roll_back(symbol: str, actor: str, reason: str, console: Console) -> None:
-    """Publish the champion before the present one again; the swap sensor brings it to the runner."""
+    """Publish the champion before this one again; the swap sensor brings it to the runner."""
     head = _store(Environment.from_environ()).roll_back(symbol, actor, reason, _now_ms())
-    console.print(f"{symbol}: bundle {head['digest'][:12]} published again as epoch {head['epoch']}")
+    console.print(
+        f"{symbol}: bundle {head['digest'][:12]} published again as epoch {head['epoch']}"
+    )
 
 
 def _print_requests(store: PromotionStore, console: Console) -> None:
@@ -52,7 +55,9 @@ def _print_requests(store: PromotionStore, console: Console) -> None:
             request.week,
             request.bundle_digest[:12],
             _time(request.created_at_ms),
-            f"{answer.decision} by {answer.approver}" if answer else "[yellow]waits for you[/yellow]",
+            f"{answer.decision} by {answer.approver}"
+            if answer
+            else "[yellow]waits for you[/yellow]",
         )
     console.print(table)
 
@@ -75,7 +80,7 @@ def _print_symbols(environment: Environment, store: PromotionStore, console: Con
     console.print(table)
 
 
-def _runner_models(url: str) -> dict[str, dict[str, object]]:
+def _runner_models(url: str) -> dict[str, dict[str, Any]]:
     try:
         answer = httpx.get(f"{url}/model/info", timeout=2.0).raise_for_status().json()
     except httpx.TransportError:

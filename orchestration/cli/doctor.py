@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from orchestration.cli.processes import ServiceError, read_record, require_free_port
+from orchestration.cli.processes import Service, ServiceError, read_record, require_free_port
 from orchestration.cli.recovery import half_written
 from orchestration.cli.services import ROOT, Market, Ports, services
 from orchestration.environments import Environment
@@ -77,7 +77,9 @@ def _disk(home: Path) -> Finding:
 
 def _manifest() -> Finding:
     path = ROOT / "dbt_project" / "target" / "manifest.json"
-    return Finding("dbt manifest", path.exists(), "there" if path.exists() else "none", "make manifest")
+    return Finding(
+        "dbt manifest", path.exists(), "there" if path.exists() else "none", "make manifest"
+    )
 
 
 def _processes(environment: Environment, ports: Ports) -> Iterator[Finding]:
@@ -96,7 +98,7 @@ def _processes(environment: Environment, ports: Ports) -> Iterator[Finding]:
         yield _port(service)
 
 
-def _port(service) -> Finding:  # noqa: ANN001
+def _port(service) -> Finding:
     subject = f"port {service.port} ({service.name})"
     try:
         require_free_port(service)
@@ -126,13 +128,19 @@ def _half_files(home: Path) -> Finding:
 
 
 def _audit_log(home: Path) -> Finding:
-    from orchestration.resources.promotion_store import verify_audit_log
+    from orchestration.resources.promotion_store import PromotionStore
+    from research.promotion.audit import AuditBrokenError
 
-    broken = verify_audit_log(home)
+    broken, found = False, "chain whole"
+    try:
+        entries = PromotionStore(home=str(home), approval_valid_hours=0).entries()
+        found = f"chain of {len(entries)} entries whole"
+    except AuditBrokenError as error:
+        broken, found = True, str(error)
     return Finding(
         "audit log",
-        broken is None,
-        broken or "chain whole",
+        not broken,
+        found,
         "somebody edited promotion/audit.jsonl: restore it from a backup before publishing",
     )
 
@@ -147,10 +155,13 @@ def _journal(path: Path) -> Finding:
 
 def _database(url: str) -> Finding:
     import sqlalchemy as sa
+    from sqlalchemy.exc import SQLAlchemyError
 
     try:
         with sa.create_engine(url).connect() as connection:
             connection.execute(sa.text("select 1"))
-    except sa.exc.SQLAlchemyError as error:
-        return Finding("database", False, str(error).splitlines()[0], "start PostgreSQL, check the URL")
+    except SQLAlchemyError as error:
+        return Finding(
+            "database", False, str(error).splitlines()[0], "start PostgreSQL, check the URL"
+        )
     return Finding("database", True, "answers")

@@ -37,7 +37,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="Where the figures go.")] = Path("out/demo.json"),
     home: Annotated[Path | None, typer.Option(help="State folder; made anew.")] = None,
 ) -> None:
-    """Run the whole flow once, headless: ingest, retrain, gate, approve, publish, swap, trade a week."""
+    """Run the whole flow once, headless, from raw market data to a model that trades a week."""
     from orchestration.cli.playbill import play
 
     with _clean_exit():
@@ -136,7 +136,9 @@ class _clean_exit:  # noqa: N801 - reads as a statement
     def __enter__(self) -> None:
         os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: object
+    ) -> None:
         from orchestration.cli.errors import EXPECTED
 
         if isinstance(error, EXPECTED):

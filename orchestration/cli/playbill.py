@@ -22,7 +22,7 @@ from orchestration.cli.services import (
     write_runner_config,
 )
 from orchestration.environments import Environment
-from orchestration.instance import write_instance
+from orchestration.instance import ensure_mlflow_schema, write_instance
 from orchestration.resources.promotion_store import ensure_keys
 from research.settings import load_settings
 
@@ -49,10 +49,16 @@ def play(
     market = _demo_market(recorded, seed, edge, symbols)
     ports = Ports.free()
     supervisor = _stage(environment, ports, market)
-    title = f"recorded markets in {recorded}" if recorded else f"a generated market (seed {seed}, edge {edge})"
+    title = (
+        f"recorded markets in {recorded}"
+        if recorded
+        else f"a generated market (seed {seed}, edge {edge})"
+    )
     report = Report(market=title, symbols=list(market.symbols))
     try:
-        supervisor.start(services(environment, ports, market), lambda line: console.print("  " + line))
+        supervisor.start(
+            services(environment, ports, market), lambda line: console.print("  " + line)
+        )
         months = (f"{market.history_start[:7]}-01", f"{DEMO_START[:7]}-01")
         with (
             httpx.Client(base_url=f"http://127.0.0.1:{ports.runner}", timeout=30) as runner,
@@ -81,7 +87,9 @@ def stand(*, ports: Ports, recorded: Path | None, speed: float, console: Console
     )
     supervisor = _stage(environment, ports, market)
     try:
-        supervisor.start(services(environment, ports, market), lambda line: console.print("  " + line))
+        supervisor.start(
+            services(environment, ports, market), lambda line: console.print("  " + line)
+        )
         console.print(
             f"Dagster  http://127.0.0.1:{ports.dagster}   MLflow http://127.0.0.1:{ports.mlflow}\n"
             f"runner   http://127.0.0.1:{ports.runner} (/docs)   venue  http://127.0.0.1:{ports.venue}\n"
@@ -98,6 +106,8 @@ def _stage(environment: Environment, ports: Ports, market: Market) -> Supervisor
     """Make keys, settings and the Dagster instance, and end what an earlier kill left behind."""
     ensure_keys(environment.home)
     write_instance(environment)
+    if environment.database_url is not None:
+        ensure_mlflow_schema(environment.database_url)
     write_runner_config(environment, load_settings(environment.config_dir), ports, market)
     recover(environment)
     return Supervisor(environment.home.resolve(), child_environment(environment, ports))
@@ -112,15 +122,14 @@ def _demo_environment(home: Path | None) -> Environment:
     return environment
 
 
-def _demo_market(
-    recorded: Path | None, seed: int, edge: float, symbols: tuple[str, ...]
-) -> Market:
+def _demo_market(recorded: Path | None, seed: int, edge: float, symbols: tuple[str, ...]) -> Market:
     if recorded is None:
         chosen = symbols or _symbols(Environment.from_environ())
         return Market("generated", chosen, DEMO_START, CALM_SPEED, seed, edge, GENERATED_FROM)
     if not recorded.is_dir():
         raise FileNotFoundError(
-            f"recorded markets: found no folder {recorded}, expected one with ohlcv_<symbol>_15m_*.parquet"
+            f"recorded markets: found no folder {recorded}, "
+            "expected one with ohlcv_<symbol>_15m_*.parquet"
         )
     return Market(
         "recorded", ("BTCUSDT",), DEMO_START, CALM_SPEED, history_start=RECORDED_FROM, data=recorded

@@ -31,7 +31,9 @@ def _delete_half_files(environment: Environment) -> list[str]:
     left = half_written(environment.home)
     for path in left:
         path.unlink()
-    return [f"deleted {path.relative_to(environment.home)}, a write that was cut off" for path in left]
+    return [
+        f"deleted {path.relative_to(environment.home)}, a write that was cut off" for path in left
+    ]
 
 
 def _fail_open_runs(environment: Environment) -> list[str]:

@@ -10,6 +10,7 @@ import yaml
 
 from orchestration.cli.processes import Service, free_port
 from orchestration.environments import Environment
+from orchestration.instance import mlflow_database
 from research.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,8 +35,8 @@ class Ports:
 class Market:
     """What the replay venue plays.
 
-    `start` is "now" or an ISO time; `speed` is market milliseconds per real millisecond; `edge` is the
-    drift planted per unit of signal, in standard deviations of a 15-minute return.
+    `start` is "now" or an ISO time; `speed` is market milliseconds per real millisecond; `edge` is
+    the drift planted per unit of signal, in standard deviations of a 15-minute return.
     """
 
     kind: str
@@ -61,6 +62,7 @@ def child_environment(environment: Environment, ports: Ports) -> dict[str, str]:
         "DAGSTER_DISABLE_TELEMETRY": "1",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_BACKEND_STORE_URI": mlflow_store(environment),  # may hold a password: not in argv
         "OMP_NUM_THREADS": "1",
         "PYTHONUNBUFFERED": "1",
         "PYTHONPATH": str(ROOT),
@@ -123,8 +125,9 @@ def write_runner_config(
 
 def mlflow_store(environment: Environment) -> str:
     """Return MLflow's backend store: SQLite under the home, or its own schema in PostgreSQL."""
-    home = environment.home.resolve()
-    return environment.database_url or f"sqlite:///{home / 'mlflow' / 'mlflow.db'}"
+    if environment.database_url is not None:
+        return mlflow_database(environment.database_url)
+    return f"sqlite:///{environment.home.resolve() / 'mlflow' / 'mlflow.db'}"
 
 
 def _mlflow(python: str, environment: Environment, ports: Ports) -> tuple[str, ...]:
@@ -132,8 +135,7 @@ def _mlflow(python: str, environment: Environment, ports: Ports) -> tuple[str, .
     (home / "mlflow" / "artifacts").mkdir(parents=True, exist_ok=True)
     return (
         *(python, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(ports.mlflow)),
-        *("--workers", "1", "--backend-store-uri", mlflow_store(environment)),
-        *("--artifacts-destination", (home / "mlflow" / "artifacts").as_uri()),
+        *("--workers", "1", "--artifacts-destination", (home / "mlflow" / "artifacts").as_uri()),
     )
 
 
