@@ -140,7 +140,9 @@ def object_of(value: Any, name: str) -> dict[str, Any]:
     """Return an object with any keys; raises ValueError naming the field."""
     found = cast("dict[str, Any] | None", value if isinstance(value, dict) else None)
     if found is None:
-        raise ValueError(f"{name}: found {type(value).__name__}, expected an object")
+        raise ValueError(
+            f"{name}: found {type(cast('object', value)).__name__}, expected an object"
+        )
     return found
 
 
