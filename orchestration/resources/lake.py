@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from kernel.bars import Bars
+from orchestration.resources.frames import Frame
 from orchestration.resources.parquet import parquet_bytes, replace_file
 
 if TYPE_CHECKING:
-    import pandas as pd
     import pyarrow as pa
 
     from kernel.observation import Series
 
+FOREVER_MS = 1 << 60  # later than any moment: read with it to see all
 KEY_COLUMNS = {
     "event_time_ms": "int64",
     "known_at_ms": "int64",
@@ -76,7 +77,7 @@ class Lake(dg.ConfigurableResource):
 
     root: str
 
-    def append(self, table: str, symbol: str, frame: "pd.DataFrame", now_ms: int) -> AppendReport:
+    def append(self, table: str, symbol: str, frame: Frame, now_ms: int) -> AppendReport:
         """Add rows (event_time_ms, known_at_ms, source, values) of one symbol, read at `now_ms`.
 
         Rows that the lake already holds change nothing, not even a byte of a file. Raises LakeError
@@ -96,11 +97,11 @@ class Lake(dg.ConfigurableResource):
                 added, revised = added + len(new), revised + len(corrections)
         return AppendReport(len(offered), added, revised, files)
 
-    def history(self, table: str, symbol: str, t_ms: int) -> "pd.DataFrame":
+    def history(self, table: str, symbol: str, t_ms: int) -> Frame:
         """Return every revision known at `t_ms`, ordered by event time and revision."""
         return self._query(table, symbol, t_ms, "")
 
-    def as_of(self, table: str, symbol: str, t_ms: int) -> "pd.DataFrame":
+    def as_of(self, table: str, symbol: str, t_ms: int) -> Frame:
         """Return, per event time, the latest revision known at `t_ms`, ordered by event time."""
         latest = "QUALIFY row_number() OVER (PARTITION BY event_time_ms ORDER BY revision DESC) = 1"
         return self._query(table, symbol, t_ms, latest)
@@ -159,7 +160,7 @@ class Lake(dg.ConfigurableResource):
             )
         return Path(self.root) / "market" / table / f"symbol={symbol}"
 
-    def _query(self, table: str, symbol: str, t_ms: int, qualify: str) -> "pd.DataFrame":
+    def _query(self, table: str, symbol: str, t_ms: int, qualify: str) -> Frame:
         import duckdb
 
         folder = self.folder(table, symbol)
@@ -175,7 +176,7 @@ class Lake(dg.ConfigurableResource):
             ).df()
 
 
-def frame_digest(frame: "pd.DataFrame") -> str:
+def frame_digest(frame: Frame) -> str:
     """Return a hex digest of column names and values in row order; NaN is a value like another."""
     digest = hashlib.sha256()
     for name in frame.columns:
@@ -189,7 +190,7 @@ def frame_digest(frame: "pd.DataFrame") -> str:
     return digest.hexdigest()
 
 
-def _offered(table: str, frame: "pd.DataFrame") -> "pd.DataFrame":
+def _offered(table: str, frame: Frame) -> Frame:
     if table not in MARKET_TABLES:
         raise LakeError(f"lake table: found {table!r}, expected one of {sorted(MARKET_TABLES)}")
     expected = [name for name in KEY_COLUMNS if name != "revision"] + list(MARKET_TABLES[table])
@@ -197,7 +198,7 @@ def _offered(table: str, frame: "pd.DataFrame") -> "pd.DataFrame":
         raise LakeError(
             f"{table}: found columns {sorted(frame.columns)}, expected {sorted(expected)}"
         )
-    ordered: pd.DataFrame = frame.reindex(columns=expected)
+    ordered = frame.reindex(columns=expected)
     ordered = ordered.sort_values(by="event_time_ms", ignore_index=True)
     times = ordered["event_time_ms"].to_numpy()
     twice = times[1:][times[1:] == times[:-1]]
@@ -212,9 +213,7 @@ def _offered(table: str, frame: "pd.DataFrame") -> "pd.DataFrame":
 _PANDAS_KINDS = {"double": "float64", "string": "str"}
 
 
-def _split(
-    stored: "pd.DataFrame", rows: "pd.DataFrame", table: str, now_ms: int
-) -> tuple["pd.DataFrame", "pd.DataFrame"]:
+def _split(stored: Frame, rows: Frame, table: str, now_ms: int) -> tuple[Frame, Frame]:
     """Return (rows with a new event time, rows that differ from their latest revision)."""
     latest = stored.drop_duplicates("event_time_ms", keep="last").set_index("event_time_ms")
     before = latest.reindex(rows["event_time_ms"]).reset_index()
@@ -229,7 +228,7 @@ def _split(
     return new, corrections.assign(known_at_ms=learned)
 
 
-def _merged(table: str, *frames: "pd.DataFrame") -> "pa.Table":
+def _merged(table: str, *frames: Frame) -> "pa.Table":
     import pandas as pd
     import pyarrow as pa
 
@@ -241,7 +240,7 @@ def _merged(table: str, *frames: "pd.DataFrame") -> "pa.Table":
     ).replace_schema_metadata(None)
 
 
-def _read(path: Path, table: str) -> "pd.DataFrame":
+def _read(path: Path, table: str) -> Frame:
     import pyarrow.parquet as pq
 
     stored = pq.read_table(path) if path.exists() else _table_schema(table).empty_table()

@@ -1,0 +1,72 @@
+"""Ask a source again when it cannot answer: bounded, spaced out, and visible when it stays away."""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import dagster as dg
+
+Answer = TypeVar("Answer")
+
+
+class SourceUnavailableError(Exception):
+    """Say that a source could not answer now: down, throttled, or broken off in the middle."""
+
+    def __init__(self, reason: str, retry_after_s: float = 0.0) -> None:
+        super().__init__(reason)
+        self.retry_after_s = retry_after_s
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Wait `first_delay_s`, then twice as long each time, up to `longest_delay_s`, with jitter."""
+
+    attempts: int
+    first_delay_s: float
+    longest_delay_s: float
+
+    def call(
+        self,
+        ask: Callable[[], Answer],
+        what: str,
+        rng: random.Random,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> Answer:
+        """Return the first answer; raise dagster Failure when `ask` was unavailable every time."""
+        reasons: list[str] = []
+        for attempt in range(self.attempts):
+            try:
+                return ask()
+            except SourceUnavailableError as error:
+                reasons.append(str(error))
+                if attempt + 1 < self.attempts:
+                    sleep(self._delay_s(attempt, error.retry_after_s, rng))
+        raise unavailable(what, reasons)
+
+    def _delay_s(self, attempt: int, retry_after_s: float, rng: random.Random) -> float:
+        """Return half to all of the step's delay, and not less than the source asked for."""
+        delay = min(self.longest_delay_s, self.first_delay_s * 2**attempt)
+        return max(delay * rng.uniform(0.5, 1.0), min(retry_after_s, self.longest_delay_s))
+
+
+def unavailable(what: str, reasons: list[str]) -> dg.Failure:
+    """Return the failure of a source that never answered, with what a person can do."""
+    return dg.Failure(
+        description=(
+            f"{what}: found no answer in {len(reasons)} attempts (last: {reasons[-1]}), "
+            "expected one; see whether it is up (`tidegate doctor`), then launch the run again: "
+            "what was read is in the lake, and the run goes on from there"
+        ),
+        metadata={"attempts": len(reasons), "reasons": "\n".join(reasons)},
+        allow_retries=False,
+    )
+
+
+def refused(what: str, found: str, expected: str) -> dg.Failure:
+    """Return the failure of a request that the source understood and will never answer."""
+    return dg.Failure(
+        description=f"{what}: found {found}, expected {expected}; correct it, then launch again",
+        allow_retries=False,
+    )
