@@ -15,7 +15,10 @@ from kernel.trading_settings import TradingSettings
 
 @dataclass(frozen=True, slots=True)
 class BacktestResult:
-    """One backtest: rows float64[n, I] in, out float64[n, O], closed trades (TRADE_DTYPE), equity float64[n]."""
+    """One backtest: rows float64[n, I] in, out float64[n, O] and closed trades (TRADE_DTYPE).
+
+    `equity` float64[n] is a view of out: the account marked at each close.
+    """
 
     rows: NDArray[np.float64]
     out: NDArray[np.float64]
@@ -34,7 +37,7 @@ def run(
     delay_bars: int = 0,
     cost_multiplier: float = 1.0,
 ) -> BacktestResult:
-    """Trade the probabilities [n, 3] (CLASSES order; NaN stays out) over the bars, from a fresh account.
+    """Trade the probabilities [n, 3] (CLASSES order, NaN stays out) from a fresh account.
 
     `atr` [n] is in price units and `funding` [n] is each bar's latest known rate; both, like the
     probabilities, are known at the bar's close and act from the next open. `delay_bars` acts on
@@ -58,7 +61,7 @@ def build_rows(
     abstain: NDArray[np.float64] | None = None,
     delay_bars: int = 0,
 ) -> NDArray[np.float64]:
-    """Return the trading rows float64[n, I] of a history; raises ValueError for shapes that do not fit."""
+    """Return the trading rows float64[n, I] of a history; raises ValueError for misfit shapes."""
     n = len(bars)
     shapes = (atr.shape, probabilities.shape, funding.shape)
     if shapes != ((n,), (n, 3), (n,)) or delay_bars < 0:
@@ -94,5 +97,5 @@ def with_costs(settings: TradingSettings, multiplier: float) -> TradingSettings:
 
 
 def atr_of(features: NDArray[np.float64], close: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the ATR in price units from the full feature matrix float64[n, F], as the live runner does."""
+    """Return the ATR in price units from the full feature matrix float64[n, F]."""
     return features[:, FEATURES.index("atr_norm")] * close

@@ -14,7 +14,7 @@ FULL_TRADES = 30
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """What an account did. Shares are fractions, ratios are per year and within ±RATIO_CAP, all finite.
+    """What an account did, all finite: shares are fractions, ratios per year within ±RATIO_CAP.
 
     `turnover` is traded notional per year over the mean equity, `exposure` the share of bars with a
     position, `profit_factor` profits over losses (RATIO_CAP without a loss, 0 without a profit).
@@ -44,7 +44,7 @@ def summarize(trades: NDArray[Any], equity: NDArray[np.float64], bar_ms: int) ->
     """
     if len(equity) == 0 or not np.isfinite(equity).all() or equity[0] <= 0.0:
         raise ValueError(
-            f"metrics: found {len(equity)} equities starting {equity[:1]}, expected finite, first > 0"
+            f"metrics: found {len(equity)} equities from {equity[:1]}, expected finite, first > 0"
         )
     bars_per_year = YEAR_MS / bar_ms
     returns = bar_returns(equity)
@@ -78,7 +78,7 @@ def score(sharpe: float, max_drawdown: float, trades: int) -> float:
 
 
 def bar_returns(equity: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the simple return of each bar after the first, float64[n − 1]; 0 once equity is gone."""
+    """Return the simple return of each later bar, float64[n − 1]; 0 once equity is gone."""
     before = equity[:-1]
     alive = before > 0.0
     return np.where(alive, np.diff(equity) / np.where(alive, before, 1.0), 0.0)
@@ -127,6 +127,6 @@ def turnover(trades: NDArray[Any], equity: NDArray[np.float64], bars_per_year: f
 
 
 def exposure(trades: NDArray[Any], bars: int, bar_ms: int) -> float:
-    """Return the share of bars in which a closed trade held a position, entry and exit bar included."""
+    """Return the share of bars in which a closed trade held, entry and exit bar included."""
     held = (trades["exit_time_ms"] - trades["entry_time_ms"]) // bar_ms + 1
     return min(float(held.sum()) / bars, 1.0)

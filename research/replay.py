@@ -1,0 +1,258 @@
+"""Replay a live journal through the kernel: what was traded must be what the backtest makes of it.
+
+Three things are derived anew from what the runner recorded and compared byte by byte: the features
+from the observations, the trading rows from bars, observations, features and probabilities, and all
+that the account did (with its trades and fills) from the rows.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kernel.features.engine import compute
+from kernel.features.registry import FEATURES, STATE_SIZE
+from kernel.observation import OBSERVATION_FIELDS
+from kernel.trading import INPUT_FIELDS, OUTPUT_FIELDS, TradingSettings, fold, trades
+
+_ENTRY_PRICE = OUTPUT_FIELDS.index("entry_price")
+_EXIT_PRICE = OUTPUT_FIELDS.index("exit_price")
+_ABSTAIN = INPUT_FIELDS.index("abstain")
+
+
+@dataclass(frozen=True, slots=True)
+class SymbolReplay:
+    """One symbol's replay; `feature_rows` counts the decisions with features derived anew."""
+
+    symbol: str
+    decisions: int
+    trades: int
+    fills: int
+    feature_rows: int
+    differing_out_bytes: int
+    differing_trade_bytes: int
+    differing_fill_bytes: int
+    differing_row_bytes: int
+    differing_feature_bytes: int
+    first_difference_ms: int | None
+
+    @property
+    def differing_bytes(self) -> int:
+        """Return the bytes that differ anywhere."""
+        return (
+            self.differing_out_bytes
+            + self.differing_trade_bytes
+            + self.differing_fill_bytes
+            + self.differing_row_bytes
+            + self.differing_feature_bytes
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayReport:
+    """The replay of a whole journal, one entry per symbol in alphabetical order."""
+
+    symbols: tuple[SymbolReplay, ...]
+
+    @property
+    def decisions(self) -> int:
+        """Return the bars decided."""
+        return sum(one.decisions for one in self.symbols)
+
+    @property
+    def trades(self) -> int:
+        """Return the trades closed."""
+        return sum(one.trades for one in self.symbols)
+
+    @property
+    def differing_bytes(self) -> int:
+        """Return the bytes that differ anywhere; 0 when live did what the backtest does."""
+        return sum(one.differing_bytes for one in self.symbols)
+
+
+@dataclass(frozen=True, slots=True)
+class _Decisions:
+    """The decisions of one symbol, ascending in time."""
+
+    open_time_ms: NDArray[np.int64]
+    settings: tuple[str, ...]
+    features: NDArray[np.float64]
+    probabilities: NDArray[np.float64]
+    rows: NDArray[np.float64]
+    out: NDArray[np.float64]
+
+
+def replay(journal: Path) -> ReplayReport:
+    """Replay every symbol of a runner's journal, which is opened read-only and may be in use.
+
+    Raises ValueError when the file is not such a journal or lacks what a decision refers to.
+    """
+    try:
+        with closing(sqlite3.connect(f"{journal.resolve().as_uri()}?mode=ro", uri=True)) as db:
+            db.execute("BEGIN")  # one snapshot, however long the runner goes on writing
+            settings = dict(_settings(db))
+            names = [
+                row[0] for row in db.execute("SELECT DISTINCT symbol FROM decisions ORDER BY 1")
+            ]
+            return ReplayReport(tuple(_replay_symbol(db, name, settings) for name in names))
+    except sqlite3.DatabaseError as error:
+        raise ValueError(
+            f"journal {journal}: found {error}, expected a runner's journal"
+        ) from error
+
+
+def _replay_symbol(
+    db: sqlite3.Connection, symbol: str, settings: dict[str, TradingSettings]
+) -> SymbolReplay:
+    live = _decisions(db, symbol)
+    out = _refold(live, settings)
+    rows = _rebuild_rows(db, symbol, live)
+    known, features = _recompute(db, symbol, live)
+    recorded = trades(live.rows, live.out)
+    fills = _fills(live.out)
+    first = np.concatenate(
+        [
+            live.open_time_ms[_differs(live.out, out)],
+            live.open_time_ms[_differs(live.rows, rows)],
+            live.open_time_ms[known][_differs(live.features[known], features)],
+        ]
+    )
+    return SymbolReplay(
+        symbol=symbol,
+        decisions=len(live.rows),
+        trades=len(recorded),
+        fills=len(fills),
+        feature_rows=int(known.sum()),
+        differing_out_bytes=_differing(live.out, out),
+        differing_trade_bytes=_differing(recorded, trades(live.rows, out)),
+        differing_fill_bytes=_differing(_recorded_fills(db, symbol), _fills(out)),
+        differing_row_bytes=_differing(live.rows, rows),
+        differing_feature_bytes=_differing(live.features[known], features),
+        first_difference_ms=int(first.min()) if len(first) else None,
+    )
+
+
+def _settings(db: sqlite3.Connection) -> Iterator[tuple[str, TradingSettings]]:
+    for digest, body in db.execute("SELECT digest, body FROM settings"):
+        yield digest, TradingSettings.from_dict(json.loads(body))
+
+
+def _decisions(db: sqlite3.Connection, symbol: str) -> _Decisions:
+    found = db.execute(
+        "SELECT open_time_ms, settings_digest, features, probabilities, row, out FROM decisions"
+        " WHERE symbol = ? ORDER BY open_time_ms",
+        (symbol,),
+    ).fetchall()
+    times, settings, features, probabilities, rows, out = zip(*found, strict=True)
+    return _Decisions(
+        open_time_ms=np.array(times, dtype=np.int64),
+        settings=settings,
+        features=_matrix(features, len(FEATURES), f"{symbol} features"),
+        probabilities=_matrix(probabilities, 3, f"{symbol} probabilities"),
+        rows=_matrix(rows, len(INPUT_FIELDS), f"{symbol} row"),
+        out=_matrix(out, len(OUTPUT_FIELDS), f"{symbol} out"),
+    )
+
+
+def _matrix(blobs: Sequence[bytes], width: int, what: str) -> NDArray[np.float64]:
+    sizes = {len(blob) for blob in blobs}
+    if sizes != {8 * width}:
+        raise ValueError(
+            f"journal, {what}: found blobs of {sorted(sizes)} bytes, expected {8 * width}"
+        )
+    return np.frombuffer(b"".join(blobs), dtype="<f8").reshape(len(blobs), width)
+
+
+def _refold(live: _Decisions, settings: dict[str, TradingSettings]) -> NDArray[np.float64]:
+    """Fold the recorded rows under the settings in force at each, one account throughout."""
+    state, parts = None, list[NDArray[np.float64]]()
+    for digest, places in groupby(range(len(live.rows)), key=live.settings.__getitem__):
+        if digest not in settings:
+            raise ValueError(
+                f"journal: found settings {digest!r} in use, expected them in settings"
+            )
+        part, state = fold(live.rows[list(places)], settings[digest], state)
+        parts.append(part)
+    return np.concatenate(parts)
+
+
+def _rebuild_rows(db: sqlite3.Connection, symbol: str, live: _Decisions) -> NDArray[np.float64]:
+    """Return the trading rows made from bars, observations, features and probabilities."""
+    found = db.execute(
+        "SELECT d.open_time_ms, b.open, b.high, b.low, b.close, o.obs FROM decisions d"
+        " JOIN bars b USING (symbol, open_time_ms) JOIN observations o USING (symbol, open_time_ms)"
+        " WHERE symbol = ? ORDER BY d.open_time_ms",
+        (symbol,),
+    ).fetchall()
+    if len(found) != len(live.rows):
+        raise ValueError(
+            f"journal, {symbol}: found bar and observation of {len(found)} decisions,"
+            f" expected {len(live.rows)}"
+        )
+    observations = _matrix([row[5] for row in found], len(OBSERVATION_FIELDS), f"{symbol} obs")
+    rows = live.rows.copy()
+    rows[:, :5] = np.array([row[:5] for row in found], dtype=np.float64)
+    rows[:, 5] = live.features[:, FEATURES.index("atr_norm")] * rows[:, 4]
+    rows[:, 6] = observations[:, OBSERVATION_FIELDS.index("funding_rate")]
+    rows[:, 7:_ABSTAIN] = live.probabilities
+    return rows
+
+
+def _recompute(
+    db: sqlite3.Connection, symbol: str, live: _Decisions
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Return which decisions follow a recorded stream start, and their features anew."""
+    starts = db.execute(
+        "SELECT open_time_ms, stream FROM streams WHERE symbol = ? ORDER BY open_time_ms", (symbol,)
+    ).fetchall()
+    by_time: dict[int, NDArray[np.float64]] = {}
+    for (begin_ms, blob), (end_ms, _) in pairwise([*starts, (2**62, b"")]):
+        observed = db.execute(
+            "SELECT open_time_ms, obs FROM observations"
+            " WHERE symbol = ? AND open_time_ms >= ? AND open_time_ms < ? ORDER BY open_time_ms",
+            (symbol, begin_ms, end_ms),
+        ).fetchall()
+        if observed:
+            obs = _matrix([row[1] for row in observed], len(OBSERVATION_FIELDS), f"{symbol} obs")
+            features, _ = compute(obs, _matrix([blob], STATE_SIZE, f"{symbol} stream")[0])
+            by_time |= {int(row[0]): one for row, one in zip(observed, features, strict=True)}
+    known = np.array([int(time) in by_time for time in live.open_time_ms], dtype=np.bool_)
+    anew = [by_time[int(time)] for time in live.open_time_ms[known]]
+    return known, np.array(anew, dtype=np.float64).reshape(-1, len(FEATURES))
+
+
+def _fills(out: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the prices of all fills in time order (entry before exit in a bar)."""
+    prices = out[:, [_ENTRY_PRICE, _EXIT_PRICE]].ravel()
+    return prices[prices != 0.0]
+
+
+def _recorded_fills(db: sqlite3.Connection, symbol: str) -> NDArray[np.float64]:
+    found = db.execute(
+        "SELECT price FROM orders WHERE symbol = ? AND state = 'filled'"
+        " ORDER BY filled_ms, kind = 'entry'",
+        (symbol,),
+    ).fetchall()
+    return np.array([row[0] for row in found], dtype=np.float64)
+
+
+def _differs(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which rows of two tables of the same shape differ in any byte."""
+    unequal = np.ascontiguousarray(left).view(np.uint64) != np.ascontiguousarray(right).view(
+        np.uint64
+    )
+    return unequal.any(axis=1)
+
+
+def _differing(left: NDArray[Any], right: NDArray[Any]) -> int:
+    """Return how many bytes differ; bytes that only one of them has count too."""
+    a, b = np.frombuffer(left.tobytes(), np.uint8), np.frombuffer(right.tobytes(), np.uint8)
+    shared = min(len(a), len(b))
+    return int((a[:shared] != b[:shared]).sum()) + max(len(a), len(b)) - shared
