@@ -20,7 +20,8 @@ class Bars:
     """Complete candles of one symbol and timeframe, ascending in time.
 
     `open_time_ms` is int64 milliseconds UTC, the open of the bar; a bar is known at its close, one
-    timeframe later. Prices and volume are float64, all of length n. A missing bar is absent, never filled.
+    timeframe later. Prices and volume are float64, all of length n. A missing bar is absent, never
+    filled.
     """
 
     open_time_ms: NDArray[np.int64]
@@ -33,7 +34,9 @@ class Bars:
     def __post_init__(self) -> None:
         lengths = {field.name: len(getattr(self, field.name)) for field in fields(self)}
         if len(set(lengths.values())) != 1:
-            raise ValueError(f"Bars: columns differ in length: found {lengths}, expected one length")
+            raise ValueError(
+                f"Bars: columns differ in length: found {lengths}, expected one length"
+            )
 
     def __len__(self) -> int:
         return len(self.open_time_ms)

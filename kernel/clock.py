@@ -34,7 +34,7 @@ def last_closed_open_ms(now_ms: int, bar_ms: int) -> int:
 
 
 def expected_opens(start_ms: int, end_ms: int, bar_ms: int) -> NDArray[np.int64]:
-    """Return the open times, int64, of every bar on the grid with start <= open and close <= end."""
+    """Return the open times, int64, of every bar with start <= open and close <= end."""
     first = -(-start_ms // bar_ms) * bar_ms
     return np.arange(first, end_ms - bar_ms + 1, bar_ms, dtype=np.int64)
 
@@ -42,5 +42,7 @@ def expected_opens(start_ms: int, end_ms: int, bar_ms: int) -> NDArray[np.int64]
 def missing_opens(
     open_time_ms: NDArray[np.int64], start_ms: int, end_ms: int, bar_ms: int
 ) -> NDArray[np.int64]:
-    """Return the open times in [start, end) that the grid expects and `open_time_ms` lacks, ascending."""
+    """Return the open times in [start, end) that the grid expects and `open_time_ms` lacks,
+    ascending.
+    """
     return np.setdiff1d(expected_opens(start_ms, end_ms, bar_ms), open_time_ms)

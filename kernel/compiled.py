@@ -1,13 +1,15 @@
 """Compile kernel step functions for history without changing a byte of what they compute.
 
-Live, a step function runs as the plain Python it is written in. Over history the *same* function, with every
-kernel function that it calls, is compiled by numba when numba is installed. No fast-math, no fused
-multiply-add, no parallel reduction: the result is bit-identical, and `tests/kernel` proves it.
+Live, a step function runs as the plain Python it is written in. Over history the *same* function,
+with every kernel function that it calls, is compiled by numba when numba is installed. No
+fast-math, no fused multiply-add, no parallel reduction: the result is bit-identical, and
+`tests/kernel` proves it.
 """
 
 import functools
 import hashlib
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from types import CellType, CodeType, FunctionType, ModuleType
 from typing import Any, cast
@@ -18,14 +20,11 @@ _KERNEL = Path(__file__).resolve().parent
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return `function` compiled by numba, or `function` itself where numba is not installed.
 
-    Plain functions of the kernel, or of `function`'s own module, that it reaches through its globals or its
-    closure are compiled with it. The result is cached per function, in memory and on disk.
+    Plain functions of the kernel, or of `function`'s own module, that it reaches through its
+    globals or its closure are compiled with it. The result is cached per function, in memory and on
+    disk.
     """
-    try:
-        import numba  # noqa: F401
-    except ModuleNotFoundError:
-        return function
-    return _compile(function)
+    return _compile(function) if find_spec("numba") else function
 
 
 @functools.cache
@@ -73,9 +72,11 @@ def _is_callee(function: FunctionType, value: Any) -> bool:
 
 
 def _fingerprint(function: FunctionType) -> str:
-    """Return a hex digest of all that decides the machine code: bytecode, constants, globals, callees, sources.
+    """Return a hex digest of all that decides the machine code: bytecode, constants, globals,
+    callees, sources.
 
-    It follows what this process has loaded, so that a file edited under a running process poisons nothing.
+    It follows what this process has loaded, so that a file edited under a running process poisons
+    nothing.
     """
     digest = hashlib.sha256(source_digest().encode())
     for part in _described(function, set()):
@@ -92,7 +93,7 @@ def _described(function: FunctionType, seen: set[FunctionType]) -> Iterator[str]
     cells = (cell.cell_contents for cell in function.__closure__ or ())
     values = (function.__globals__.get(name) for name in function.__code__.co_names)
     for value in (*cells, *values):
-        if _is_callee(function, value):
+        if isinstance(value, FunctionType) and _is_callee(function, value):
             yield from _described(value, seen)
         elif not isinstance(value, ModuleType | FunctionType):
             yield repr(value)

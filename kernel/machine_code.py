@@ -1,9 +1,10 @@
 """Keep compiled machine code on disk so that a fresh process need not compile it again.
 
-numba's own cache trusts what it finds: a cut-off file crashes the run, a flipped byte runs wrong code, and two
-processes that compile one function for two signatures at the same time can swap their results. Here each
-entry is one file named by all that decides its content and sealed by its digest. A missing, foreign or damaged entry costs
-a compilation, never a run, and so does a disk that cannot be written.
+numba's own cache trusts what it finds: a cut-off file crashes the run, a flipped byte runs wrong
+code, and two processes that compile one function for two signatures at the same time can swap their
+results. Here each entry is one file named by all that decides its content and sealed by its digest.
+A missing, foreign or damaged entry costs a compilation, never a run, and so does a disk that cannot
+be written.
 """
 
 import contextlib
@@ -12,13 +13,15 @@ import os
 import pickle
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 _DIGEST_BYTES = 32
 
 
 class MachineCodeCache:
-    """The cache of one function's compiled signatures, in the shape that a numba dispatcher expects."""
+    """The cache of one function's compiled signatures, in the shape that a numba dispatcher
+    expects.
+    """
 
     def __init__(self, fingerprint: str) -> None:
         self._fingerprint = fingerprint
@@ -30,11 +33,12 @@ class MachineCodeCache:
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return the compile result of `sig`, or None when there is no sound entry."""
-        from numba.core.compiler import CompileResult
+        from numba.core import compiler
 
+        rebuild = cast(Any, compiler.CompileResult)._rebuild
         target_context.refresh()
         payload = read_sealed(self._entry(sig, target_context.codegen()))
-        return None if payload is None else CompileResult._rebuild(target_context, *payload)
+        return None if payload is None else rebuild(target_context, *payload)
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep the compile result of `sig`, unless it holds addresses of this process."""
@@ -72,9 +76,9 @@ def read_sealed(path: Path) -> Any:
 
 def write_sealed(path: Path, payload: Any) -> None:
     """Replace `path` in one step with the sealed payload; do nothing where the disk refuses."""
-    from numba.core.serialize import dumps
+    from numba.core import serialize
 
-    content = dumps(payload)
+    content: bytes = cast(Any, serialize).dumps(payload)
     with contextlib.suppress(OSError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")

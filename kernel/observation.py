@@ -1,7 +1,8 @@
 """What was known when a bar closed: the as-of join of a bar with the slower series.
 
-A row of a series says what was so at `event_time` and when that could be known. A bar takes the latest event
-among the rows known at its close, and nothing that is too old to be true. Batch and live give the same bytes.
+A row of a series says what was so at `event_time` and when that could be known. A bar takes the
+latest event among the rows known at its close, and nothing that is too old to be true. Batch and
+live give the same bytes.
 """
 
 from bisect import bisect_left, bisect_right
@@ -44,8 +45,9 @@ MAX_AGE_MS: dict[str, int] = {
 class Series:
     """Rows of one slow series, in any order.
 
-    `event_time_ms` and `known_at_ms` are int64 milliseconds UTC, `value` float64, all of length m. A correction is a
-    further row with the same event time and a later `known_at_ms`. Nothing is known before it happens.
+    `event_time_ms` and `known_at_ms` are int64 milliseconds UTC, `value` float64, all of length m.
+    A correction is a further row with the same event time and a later `known_at_ms`. Nothing is
+    known before it happens.
     """
 
     name: str
@@ -75,9 +77,9 @@ class Series:
 def observe(bars: Bars, series: Mapping[str, Series], bar_ms: int) -> NDArray[np.float64]:
     """Return one observation per bar, float64[n, 11] in the order of `OBSERVATION_FIELDS`.
 
-    A slow value is the one with the latest event time among the rows with `known_at_ms` <= the bar's close (ties: the
-    latest `known_at_ms`, then the larger value, non-finite last). Missing, non-finite, or older than `MAX_AGE_MS` at
-    the close: NaN.
+    A slow value is the one with the latest event time among the rows with `known_at_ms` <= the
+    bar's close (ties: the latest `known_at_ms`, then the larger value, non-finite last). Missing,
+    non-finite, or older than `MAX_AGE_MS` at the close: NaN.
     """
     observations = np.full((len(bars), len(OBSERVATION_FIELDS)), NAN)
     for column, name in enumerate(OBSERVATION_FIELDS[:6]):
@@ -93,8 +95,8 @@ def observe(bars: Bars, series: Mapping[str, Series], bar_ms: int) -> NDArray[np
 def _as_of(rows: Series, close_ms: NDArray[np.int64], max_age_ms: int) -> NDArray[np.float64]:
     """Return float64[n]: the value of the best row known at each close, NaN where there is none.
 
-    Rows are ranked by event time, and sorted by the time they become known; the running maximum of the rank then says
-    which of the first k known rows is the best.
+    Rows are ranked by event time, and sorted by the time they become known; the running maximum of
+    the rank then says which of the first k known rows is the best.
     """
     found = np.full(len(close_ms), NAN)
     if not len(rows.value):
@@ -115,7 +117,9 @@ def _as_of(rows: Series, close_ms: NDArray[np.int64], max_age_ms: int) -> NDArra
 
 
 class Observer:
-    """The same join, one bar at a time: tell it every row that arrives, in any order and as often as you like."""
+    """The same join, one bar at a time: tell it every row that arrives, in any order and as often
+    as you like.
+    """
 
     def __init__(self, bar_ms: int) -> None:
         self._bar_ms = bar_ms
@@ -136,9 +140,15 @@ class Observer:
             rows.insert(at, row)
 
     def observe(
-        self, open_time_ms: int, open: float, high: float, low: float, close: float, volume: float
+        self,
+        open_time_ms: int,
+        open: float,  # noqa: A002  a candle's own word
+        high: float,
+        low: float,
+        close: float,
+        volume: float,
     ) -> list[float]:
-        """Return the observation of one closed bar, 11 floats in the order of `OBSERVATION_FIELDS`."""
+        """Return the observation of one closed bar: 11 floats, as `OBSERVATION_FIELDS`."""
         close_ms = int(open_time_ms) + self._bar_ms
         bar = (open_time_ms, open, high, low, close, volume)
         return [float(x) for x in bar] + [self._latest(name, close_ms) for name in SERIES]

@@ -9,15 +9,17 @@ _LARGEST = 1e18
 
 
 def finite(x: float) -> bool:
-    """Return whether `x` is neither NaN nor infinite, in a form that compiles to the same comparisons."""
+    """Return whether `x` is neither NaN nor infinite, in a form that compiles to the same
+    comparisons.
+    """
     return -1.7e308 < x < 1.7e308
 
 
 def usable(obs: Sequence[float]) -> bool:
     """Return whether the bar of an observation can be computed with.
 
-    Its time is at or after 1970, its prices are within 1e-18..1e18 and its volume within 0..1e30. A bar that is not
-    usable counts as absent: all features are NaN and the state stays as it was.
+    Its time is at or after 1970, its prices are within 1e-18..1e18 and its volume within 0..1e30. A
+    bar that is not usable counts as absent: all features are NaN and the state stays as it was.
     """
     return (
         0.0 <= obs[0] < 4e15

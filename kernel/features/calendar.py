@@ -1,4 +1,6 @@
-"""Sessions and the hour of day, at the close of the bar: the instant at which an order could follow."""
+"""Sessions and the hour of day, at the close of the bar: the instant at which an order could
+follow.
+"""
 
 from kernel.features.definition import Definition, Group
 from kernel.features.recursions import (
@@ -32,7 +34,8 @@ def step(state: State, obs: Observation, out: Out) -> None:
 def sine_of_turn(turn: float) -> float:
     """Return sin(2 pi turn) for 0 <= turn < 1, within 2e-16, from products and sums alone.
 
-    A C library's sine may differ in the last bit from one processor to the next. Taylor's series to the 21st power.
+    A C library's sine may differ in the last bit from one processor to the next. Taylor's series to
+    the 21st power.
     """
     quarter = 4.0 * turn
     if quarter > 3.0:

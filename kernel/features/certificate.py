@@ -1,4 +1,6 @@
-"""Proof that a feature cannot see the future: cut the future off, or scramble it, and nothing before may change."""
+"""Proof that a feature cannot see the future: cut the future off, or scramble it, and nothing
+before may change.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +16,9 @@ Compute = Callable[[NDArray[np.float64]], tuple[NDArray[np.float64], Any]]
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """How often a feature's past changed when its future did; `mismatches` counts differing values over all cuts."""
+    """How often a feature's past changed when its future did; `mismatches` counts differing values
+    over all cuts.
+    """
 
     feature: str
     cuts: int
@@ -26,9 +30,10 @@ def certify(
 ) -> list[Certificate]:
     """Return one certificate per feature, in the order of `FEATURES`.
 
-    `cuts` random bars of `obs`, float64[n, K], are tried, always including the first alone, the last but one and the last.
-    At each, the features up to that bar are compared byte for byte with those of the whole history: once with the
-    future cut off, and once with the future scrambled. Raises ValueError for fewer than 2 bars.
+    `cuts` random bars of `obs`, float64[n, K], are tried, always including the first alone, the
+    last but one and the last. At each, the features up to that bar are compared byte for byte with
+    those of the whole history: once with the future cut off, and once with the future scrambled.
+    Raises ValueError for fewer than 2 bars.
     """
     if len(obs) < 2:
         raise ValueError(f"leak certificate: found {len(obs)} bars, expected 2 or more")
@@ -53,7 +58,9 @@ def _cut_points(bars: int, rng: np.random.Generator, cuts: int) -> list[int]:
 def _scrambled_after(
     obs: NDArray[np.float64], end: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Return `obs` with every value from row `end` on replaced by that of another future row, stretched by up to 3 %."""
+    """Return `obs` with every value from row `end` on replaced by that of another future row,
+    stretched by up to 3 %.
+    """
     scrambled = obs.copy()
     future = scrambled[end:]
     if len(future):

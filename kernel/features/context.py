@@ -1,7 +1,8 @@
 """The four-hour and daily picture behind a 15-minute bar.
 
-A higher bar counts once it is complete: at the close of its last bar, or, where that bar is missing, at the first bar
-after it. Higher bars without any bar are absent. They begin at multiples of their length in UTC.
+A higher bar counts once it is complete: at the close of its last bar, or, where that bar is
+missing, at the first bar after it. Higher bars without any bar are absent. They begin at multiples
+of their length in UTC.
 """
 
 from kernel.features.bounds import NAN
@@ -51,10 +52,11 @@ def step(state: State, obs: Observation, out: Out) -> None:
 
 
 def _advance(state: State, open_ms: int, close: float, at: int, length_ms: int) -> None:
-    """Take one bar into the higher bar at slot `at`; complete the higher bars that end by this bar's close.
+    """Take one bar into the higher bar at slot `at`; complete the higher bars that end by this
+    bar's close.
 
-    The slots hold the number of the running higher bar plus one, its close so far (0 once it is complete), and the close
-    of the latest complete one.
+    The slots hold the number of the running higher bar plus one, its close so far (0 once it is
+    complete), and the close of the latest complete one.
     """
     bucket = open_ms // length_ms + 1.0
     if state[at + _BUCKET] != bucket and state[at + _PENDING] > 0.0:
@@ -79,7 +81,9 @@ def _complete(state: State, at: int, close: float) -> None:
 
 
 def _against_day_open(state: State, open_ms: int, open_price: float, close: float) -> float:
-    """Return close over the open of the day's first bar, less 1; NaN on a day whose 00:00 bar was not seen."""
+    """Return close over the open of the day's first bar, less 1; NaN on a day whose 00:00 bar was
+    not seen.
+    """
     if open_ms % _D1_MS == 0:
         state[_DAY] = open_ms // _D1_MS + 1.0
         state[_DAY_OPEN] = open_price
@@ -131,7 +135,7 @@ GROUP = Group(
             unit="ratio",
             low=-1.0,
             high=float("inf"),
-            formula="close / open of the running UTC day's 00:00 bar - 1; NaN when that bar is missing",
+            formula="close / open of the UTC day's 00:00 bar - 1; NaN when that bar is missing",
             source="distance to the daily open",
             inputs=("open_time_ms", "open", "close"),
             warmup_bars=96,

@@ -11,9 +11,10 @@ Step = Callable[[MutableSequence[float], Sequence[float], MutableSequence[float]
 class Definition:
     """What one feature means.
 
-    `low` and `high` bound its value, `source` says where the formula comes from, `inputs` names the observation fields
-    it reads. `warmup_bars` is the number of gapless bars after which it has a value. `missing` is "nan" when it can be NaN
-    after that, because an input is missing or because the formula divides by nothing, else "never".
+    `low` and `high` bound its value, `source` says where the formula comes from, `inputs` names the
+    observation fields it reads. `warmup_bars` is the number of gapless bars after which it has a
+    value. `missing` is "nan" when it can be NaN after that, because an input is missing or because
+    the formula divides by nothing, else "never".
     """
 
     name: str
@@ -31,8 +32,8 @@ class Definition:
 class Group:
     """Features that one step function computes from its own state and one observation.
 
-    `step(state, observation, out)` advances `state` in place and writes one float per feature into `out`. All three
-    are indexable floats: lists live, arrays over history.
+    `step(state, observation, out)` advances `state` in place and writes one float per feature into
+    `out`. All three are indexable floats: lists live, arrays over history.
     """
 
     name: str

@@ -25,7 +25,9 @@ def step(state: State, obs: Observation, out: Out) -> None:
 
 
 def _change(state: State, interest: float) -> float:
-    """Return interest over its value 16 bars ago, less 1, within -1..1; a missing value is kept as 0."""
+    """Return interest over its value 16 bars ago, less 1, within -1..1; a missing value is kept as
+    0.
+    """
     known = interest if finite(interest) and interest > 0.0 else 0.0
     slot = _RING + int(state[_COUNT]) % _BARS
     earlier = state[slot]

@@ -62,7 +62,10 @@ GROUP = Group(
             unit="index",
             low=0.0,
             high=100.0,
-            formula="100 * average gain / (average gain + average loss), Wilder averages over 14; 50 without movement",
+            formula=(
+                "100 * average gain / (average gain + average loss), Wilder averages over 14; "
+                "50 without movement"
+            ),
             source="Wilder, New Concepts in Technical Trading Systems, 1978",
             inputs=("close",),
             warmup_bars=15,

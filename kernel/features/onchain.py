@@ -44,8 +44,8 @@ GROUP = Group(
             low=-5.0,
             high=5.0,
             formula=(
-                "net flow / average |net flow| over the bars that had one (plain mean up to 2,880 bars = 30 days, then "
-                "exponential), held within +-5; NaN before 480 such bars"
+                "net flow / average |net flow| over the bars that had one (plain mean up to 2,880 "
+                "bars = 30 days, then exponential), held within +-5; NaN before 480 such bars"
             ),
             source="Coin Metrics community data: inflow minus outflow, daily",
             inputs=("exchange_net_flow",),

@@ -1,8 +1,8 @@
 """Recursions that several groups share.
 
-Each keeps its memory in a few slots of the group's state, from slot `at`. Only + - * / and square root appear, which
-IEEE 754 defines to the last bit: the same bytes on every machine, compiled or not. NaN is never an
-operand and is only ever written as the one constant `NAN`.
+Each keeps its memory in a few slots of the group's state, from slot `at`. Only + - * / and square
+root appear, which IEEE 754 defines to the last bit: the same bytes on every machine, compiled or
+not. NaN is never an operand and is only ever written as the one constant `NAN`.
 """
 
 from collections.abc import MutableSequence, Sequence
@@ -34,8 +34,8 @@ RSI_SLOTS = 1 + 2 * AVERAGE_SLOTS
 def average(state: State, at: int, x: float, bars: int, weight: float) -> float:
     """Return the exponential average of `x`, started as the plain mean of its first `bars` values.
 
-    `weight` is that of the newest value: 2 / (n + 1) for an EMA, 1 / n for Wilder's. `state[at]` counts the values;
-    the result is warm once it reaches `bars`.
+    `weight` is that of the newest value: 2 / (n + 1) for an EMA, 1 / n for Wilder's. `state[at]`
+    counts the values; the result is warm once it reaches `bars`.
     """
     count = state[at] + 1.0
     value = state[at + 1]
@@ -49,7 +49,8 @@ def average(state: State, at: int, x: float, bars: int, weight: float) -> float:
 
 
 def rsi(state: State, at: int, close: float, bars: int) -> float:
-    """Return Wilder's relative strength index, 0..100, of the closes; NaN until `bars` changes were seen.
+    """Return Wilder's relative strength index, 0..100, of the closes; NaN until `bars` changes were
+    seen.
 
     Without any movement it is 50: gains and losses weigh the same.
     """

@@ -1,7 +1,7 @@
 """The catalogue: which features exist, in which order, and what exactly each one is.
 
-The ordered names and `feature_hash` are the schema of a bundle: a runner refuses a model whose features are not, to
-the letter, the ones that it computes.
+The ordered names and `feature_hash` are the schema of a bundle: a runner refuses a model whose
+features are not, to the letter, the ones that it computes.
 """
 
 import ast
@@ -53,8 +53,8 @@ _SHARED_SOURCES = ("observation.py", "features/bounds.py", "features/recursions.
 class Feature:
     """One row of the catalogue; see `Definition` for the fields.
 
-    `hash` covers the definition and the code of the group, of what all groups share and of the join that feeds them.
-    Comments, docstrings and layout of the code do not count.
+    `hash` covers the definition and the code of the group, of what all groups share and of the join
+    that feeds them. Comments, docstrings and layout of the code do not count.
     """
 
     name: str
@@ -79,7 +79,10 @@ def feature(name: str) -> Feature:
 
 
 def feature_hash(names: Sequence[str]) -> str:
-    """Return the hex digest of these features in this order; raises ValueError for an unknown name."""
+    """Return the hex digest of these features in this order.
+
+    Raises ValueError for an unknown name.
+    """
     return sha256_hex(canonical_json([[name, feature(name).hash] for name in names]))
 
 
@@ -94,9 +97,8 @@ def _rows() -> dict[str, Feature]:
     shared = [_code(_KERNEL / name) for name in _SHARED_SOURCES]
     rows: dict[str, Feature] = {}
     for group in GROUPS:
-        code = sha256_hex(
-            canonical_json([*shared, _code(_KERNEL / "features" / f"{group.name}.py")])
-        )
+        own = _code(_KERNEL / "features" / f"{group.name}.py")
+        code = sha256_hex(canonical_json([*shared, own]))
         for definition in group.features:
             rows[definition.name] = _row(group.name, definition, code)
     return rows

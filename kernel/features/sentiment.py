@@ -10,7 +10,7 @@ from kernel.features.recursions import (
 )
 
 
-def step(state: State, obs: Observation, out: Out) -> None:
+def step(state: State, obs: Observation, out: Out) -> None:  # noqa: ARG001  the one signature
     """Write the fear and greed index as a share; it needs no state."""
     index = obs[FEAR_GREED]
     out[0] = index / 100.0 if finite(index) else NAN

@@ -49,7 +49,9 @@ def _stack(fast: float, middle: float, slow: float) -> float:
 
 
 def _adx(state: State, high: float, low: float, close: float) -> float:
-    """Return Wilder's average directional index over 14 bars, 0..100; no directional movement counts as 0."""
+    """Return Wilder's average directional index over 14 bars, 0..100; no directional movement
+    counts as 0.
+    """
     previous_high, previous_low, previous_close = state[_HIGH], state[_LOW], state[_CLOSE]
     state[_HIGH], state[_LOW], state[_CLOSE] = high, low, close
     if previous_close == 0.0:
@@ -73,7 +75,7 @@ def _distance(bars: int) -> Definition:
         unit="ratio",
         low=-1.0,
         high=float("inf"),
-        formula=f"close / EMA{bars}(close) - 1; the EMA starts as the mean of its first {bars} closes",
+        formula=f"close / EMA{bars}(close) - 1; the EMA starts as the mean of {bars} closes",
         source="exponential moving average, weight 2 / (n + 1)",
         inputs=("close",),
         warmup_bars=bars,
@@ -105,7 +107,10 @@ GROUP = Group(
             unit="index",
             low=0.0,
             high=100.0,
-            formula="Wilder average over 14 of 100 |+DM - -DM| / (+DM + -DM), each a Wilder average over 14",
+            formula=(
+                "Wilder average over 14 of 100 |+DM - -DM| / (+DM + -DM), each a Wilder average "
+                "over 14; 0 where nothing moves"
+            ),
             source="Wilder, New Concepts in Technical Trading Systems, 1978",
             inputs=("high", "low", "close"),
             warmup_bars=28,

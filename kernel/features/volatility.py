@@ -27,7 +27,9 @@ _SLOTS = _BAND_RING + _BAND_BARS
 
 
 def step(state: State, obs: Observation, out: Out) -> None:
-    """Write ATR relative to price, its percentile, and width of and place within the Bollinger bands."""
+    """Write ATR relative to price, its percentile, and width of and place within the Bollinger
+    bands.
+    """
     close = obs[CLOSE]
     _atr(state, obs[HIGH], obs[LOW], close, out)
     _bands(state, close, out)
@@ -47,23 +49,25 @@ def _atr(state: State, high: float, low: float, close: float, out: Out) -> None:
 
 
 def _percentile(state: State, x: float) -> float:
-    """Return the rank of `x` among the last 500 values including itself, ties averaged, as a share in (0, 1]."""
+    """Return the rank of `x` among the last 500 values including itself, ties averaged, as a share
+    in (0, 1].
+    """
     count = int(state[_RANKED])
     state[_RANK_RING + count % _RANK_BARS] = x
     state[_RANKED] = count + 1.0
     if count + 1 < _RANK_BARS:
         return NAN
+    window = state[_RANK_RING : _RANK_RING + _RANK_BARS]
     below = 0
-    equal = 0
-    for earlier in state[_RANK_RING : _RANK_RING + _RANK_BARS]:
-        if earlier < x:
-            below += 1
-        elif earlier == x:
-            equal += 1
-    return (below + 0.5 * (equal + 1)) / _RANK_BARS
+    upto = 0
+    for i in range(_RANK_BARS):
+        below += window[i] < x
+        upto += window[i] <= x
+    return 0.5 * (below + upto + 1) / _RANK_BARS
 
 
 def _bands(state: State, close: float, out: Out) -> None:
+    """Write the bands' width and the close's place; moments are taken about the latest close."""
     count = int(state[_CLOSES])
     state[_BAND_RING + count % _BAND_BARS] = close
     state[_CLOSES] = count + 1.0
@@ -71,17 +75,17 @@ def _bands(state: State, close: float, out: Out) -> None:
         out[2] = NAN
         out[3] = NAN
         return
-    window = state[_BAND_RING : _BAND_RING + _BAND_BARS]
-    middle = 0.0
-    for x in window:
-        middle += x
-    middle /= _BAND_BARS
+    total = 0.0
     squares = 0.0
-    for x in window:
-        squares += (x - middle) * (x - middle)
-    deviation = sqrt(squares / _BAND_BARS)
-    out[2] = 4.0 * deviation / middle
-    out[3] = 0.5 + (close - middle) / (4.0 * deviation) if deviation > 1e-12 * middle else 0.5
+    for i in range(_BAND_BARS):
+        gap = state[_BAND_RING + i] - close
+        total += gap
+        squares += gap * gap
+    shift = total / _BAND_BARS
+    variance = squares / _BAND_BARS - shift * shift
+    deviation = sqrt(variance) if variance > 0.0 else 0.0
+    out[2] = 4.0 * deviation / (close + shift)
+    out[3] = 0.5 - shift / (4.0 * deviation) if deviation > 0.0 else 0.5
 
 
 GROUP = Group(

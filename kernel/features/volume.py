@@ -28,21 +28,22 @@ def step(state: State, obs: Observation, out: Out) -> None:
     state[_LEANS + slot] = volume * _lean(obs[HIGH], obs[LOW], obs[CLOSE])
     state[_COUNT] = count + 1.0
     total = 0.0
-    for x in state[_VOLUMES : _VOLUMES + _BARS]:
-        total += x
+    leaning = 0.0
+    for i in range(_BARS):
+        total += state[_VOLUMES + i]
+        leaning += state[_LEANS + i]
     if count + 1 < _BARS or total <= 0.0:
         out[0] = NAN
         out[1] = NAN
         return
-    leaning = 0.0
-    for x in state[_LEANS : _LEANS + _BARS]:
-        leaning += x
     out[0] = volume / (total / _BARS)
     out[1] = min(max(leaning / total, -1.0), 1.0)
 
 
 def _lean(high: float, low: float, close: float) -> float:
-    """Return where the bar closed: +1 at its high, -1 at its low, 0 in the middle or without a range."""
+    """Return where the bar closed: +1 at its high, -1 at its low, 0 in the middle or without a
+    range.
+    """
     if high <= low:
         return 0.0
     return min(max(((close - low) - (high - close)) / (high - low), -1.0), 1.0)
@@ -70,8 +71,8 @@ GROUP = Group(
             low=-1.0,
             high=1.0,
             formula=(
-                "sum of volume * ((close - low) - (high - close)) / (high - low) over 20 bars / sum of volume; "
-                "a proxy for bought minus sold volume; NaN when none was traded"
+                "sum of volume * ((close - low) - (high - close)) / (high - low) over 20 bars / "
+                "sum of volume; a proxy for bought minus sold volume; NaN when none was traded"
             ),
             source="Chaikin money flow",
             inputs=("high", "low", "close", "volume"),
