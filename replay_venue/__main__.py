@@ -22,6 +22,8 @@ def main(arguments: list[str]) -> int:
         port=settings.port,
         log_level="warning",
         access_log=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=1,
         ws_max_size=65_536,
         ws_per_message_deflate=False,
     )

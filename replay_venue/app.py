@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 
 from replay_venue import clock, control, rest, sidedata, sockets, wire
 from replay_venue.faulty import FaultyRest
-from replay_venue.parameters import Refused
+from replay_venue.parameters import RefusedError
 from replay_venue.streams import Publisher
 from replay_venue.venue import Venue
 
@@ -38,12 +38,12 @@ def application(venue: Venue, state_file: Path | None = None) -> ASGIApp:
     for part in (rest, sidedata, control):
         app.include_router(part.router(venue))
     app.include_router(sockets.router(publisher))
-    app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(RefusedError, _refused)
     return FaultyRest(app, venue.faults)
 
 
 async def _refused(_: Request, error: Exception) -> Response:
-    assert isinstance(error, Refused)
+    assert isinstance(error, RefusedError)
     return wire.response({"code": error.code, "msg": error.message}, error.status)
 
 

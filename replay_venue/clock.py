@@ -1,4 +1,4 @@
-"""The venue's clock: market time that runs at a chosen speed, stands still, or is pushed forward."""
+"""The venue's clock: market time at a chosen speed, standing still, or pushed forward."""
 
 import asyncio
 import json
@@ -25,8 +25,8 @@ class ClockState:
 class Clock:
     """Market time, never going back.
 
-    `real` gives real seconds, monotonic. Changing speed keeps the present where it is. `changed` is set
-    whenever time may pass differently from before, for whoever sleeps until a market time.
+    `real` gives real seconds, monotonic. Changing speed keeps the present where it is. `changed` is
+    set whenever time may pass differently from before, for whoever sleeps until a market time.
     """
 
     def __init__(
@@ -72,14 +72,12 @@ class Clock:
         """Jump forward to `to_ms`; ValueError if that is in the past or after 2100."""
         now_ms = self.now_ms()
         if not now_ms <= to_ms <= LAST_MS:
-            raise ValueError(
-                f"clock: found target {to_ms}, expected between {now_ms} and {LAST_MS}"
-            )
+            raise ValueError(f"clock: found target {to_ms}, expected {now_ms} to {LAST_MS}")
         self._anchor(float(to_ms))
         self._touched()
 
     def real_seconds_until(self, at_ms: int) -> float | None:
-        """Return the real seconds until market time `at_ms`, or None while the clock stands still."""
+        """Return the real seconds until market time `at_ms`; None while the clock is paused."""
         if self._paused:
             return None
         return max(at_ms - self._exact_ms(), 0.0) / (1_000.0 * self._speed)
@@ -110,7 +108,7 @@ def save(state: ClockState, path: Path) -> None:
 
 
 def restore(path: Path) -> ClockState | None:
-    """Return the state saved at `path`, or None if there is none or it merely followed real time."""
+    """Return the state saved at `path`; None if there is none or it only followed real time."""
     if not path.exists():
         return None
     try:

@@ -27,8 +27,9 @@ MAX_ARMED = 64
 class Fault:
     """One armed fault: it hits the next `count` events it fits, or each with probability `rate`.
 
-    `match` is a part of the REST path or of the stream's name; empty fits all. `channel` None is every
-    channel the kind knows. `delay_ms` is real time, for slow answers. Stream faults hit closed bars only.
+    `match` is a part of the REST path or of the stream's name; empty fits all. `channel` None is
+    every channel the kind knows. `delay_ms` is real time, for slow answers. Stream faults hit
+    closed bars only.
     """
 
     kind: Kind

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from kernel.bars import TIMEFRAME_MS
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """A request the exchange would refuse: its error code, its words and the HTTP status."""
 
     def __init__(self, code: int, message: str, status: int = 400) -> None:
@@ -22,7 +22,7 @@ def whole(query: Mapping[str, str], name: str) -> int | None:
     if text is None or text == "":
         return None
     if not re.fullmatch(r"[0-9]{1,15}", text):
-        raise Refused(
+        raise RefusedError(
             -1100,
             f"Illegal characters found in parameter '{name}'; legal range is '^[0-9]{{1,20}}$'.",
         )
@@ -35,7 +35,7 @@ def limit(query: Mapping[str, str], *, default: int, largest: int) -> int:
     if wanted is None:
         return default
     if not 1 <= wanted <= largest:
-        raise Refused(-1130, "Data sent for parameter 'limit' is not valid.")
+        raise RefusedError(-1130, "Data sent for parameter 'limit' is not valid.")
     return wanted
 
 
@@ -43,7 +43,7 @@ def window(query: Mapping[str, str]) -> tuple[int | None, int | None]:
     """Return startTime and endTime, both inclusive; -1023 if they are the wrong way round."""
     start, end = whole(query, "startTime"), whole(query, "endTime")
     if start is not None and end is not None and start > end:
-        raise Refused(-1023, "Start time is greater than end time.")
+        raise RefusedError(-1023, "Start time is greater than end time.")
     return start, end
 
 
@@ -51,7 +51,7 @@ def symbol(query: Mapping[str, str], traded: tuple[str, ...]) -> str:
     """Return the symbol; -1102 if it is missing, -1121 if it is not traded here."""
     name = _mandatory(query, "symbol")
     if name not in traded:
-        raise Refused(-1121, "Invalid symbol.")
+        raise RefusedError(-1121, "Invalid symbol.")
     return name
 
 
@@ -59,14 +59,14 @@ def timeframe(query: Mapping[str, str], name: str = "interval") -> str:
     """Return a candle interval; -1120 if it is not one."""
     interval = _mandatory(query, name)
     if interval not in TIMEFRAME_MS:
-        raise Refused(-1120, "Invalid interval.")
+        raise RefusedError(-1120, "Invalid interval.")
     return interval
 
 
 def _mandatory(query: Mapping[str, str], name: str) -> str:
     value = query.get(name)
     if not value:
-        raise Refused(
+        raise RefusedError(
             -1102,
             f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.",
         )

@@ -25,16 +25,14 @@ class RecordedSource:
     """Markets read once from parquet files named as `ohlcv_<symbol>_<timeframe>_<venue>.parquet`.
 
     Files: ohlcv_…, funding_<symbol>_…, onchain_<asset>_daily, fear_greed. Of several files for one
-    symbol and timeframe the one with the most rows is served. A timeframe without a file is summed up
-    from the finest file that divides it, only where none of its parts is missing. A series without a
-    file is empty; so is open interest, for which no file layout is known.
+    symbol and timeframe the one with the most rows is served. A timeframe without a file is summed
+    up from the finest file that divides it, only where none of its parts is missing. A series
+    without a file is empty; so is open interest, for which no file layout is known.
     """
 
     def __init__(self, folder: Path, symbols: tuple[str, ...]) -> None:
         if not folder.is_dir():
-            raise ValueError(
-                f"recorded market: found no folder {folder}, expected parquet files there"
-            )
+            raise ValueError(f"recorded market: found no folder {folder}, expected parquet there")
         names = sorted(path.name for path in folder.iterdir())
         self.symbols = symbols
         self._candles = {symbol: _read_candles(folder, names, symbol) for symbol in symbols}
@@ -96,8 +94,8 @@ class RecordedSource:
         if days is None:
             return OnChain(_EMPTY.time_ms, _EMPTY.value, _EMPTY.value, _EMPTY.value)
         rows = slice(*np.searchsorted(days.time_ms, [start_ms, max(end_ms, start_ms)]))
-        columns = (days.time_ms, days.flow_in_usd, days.flow_out_usd, days.mvrv)
-        return OnChain(*(column[rows] for column in columns))
+        values = (days.flow_in_usd, days.flow_out_usd, days.mvrv)
+        return OnChain(days.time_ms[rows], *(column[rows] for column in values))
 
     def _finest(self, symbol: str, timeframe: str) -> str | None:
         """Return the finest recorded timeframe that divides `timeframe`, if it is finer."""

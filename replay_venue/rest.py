@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 from kernel.bars import TIMEFRAME_MS
 from replay_venue import book, parameters, wire
 from replay_venue.generator import FUNDING_MS
-from replay_venue.parameters import Refused
+from replay_venue.parameters import RefusedError
 from replay_venue.venue import BAR_MS, Venue
 from replay_venue.weather import DAY_MS, MINUTE_MS
 from replay_venue.wire import JsonObject, decimal
@@ -72,7 +72,7 @@ def klines(venue: Venue, query: Query) -> list[list[Any]]:
 
 
 def funding_rate(venue: Venue, query: Query) -> list[JsonObject]:
-    """Return settled funding, ascending; up to 1000, 100 by default; all symbols if none is named."""
+    """Return settled funding, ascending; up to 1000, 100 by default; of all if none is named."""
     symbols = (
         (parameters.symbol(query, venue.market.symbols),)
         if query.get("symbol")
@@ -124,7 +124,7 @@ def open_interest(venue: Venue, query: Query) -> JsonObject:
     now_ms = venue.clock.now_ms()
     held = venue.open_interest(symbol, now_ms - DAY_MS, now_ms)
     if len(held.value) == 0:
-        raise Refused(
+        raise RefusedError(
             -4_108, "Symbol is on delivering or delivered or settling or closed or pre-trading."
         )
     return {
@@ -169,7 +169,7 @@ def depth(venue: Venue, query: Query) -> JsonObject:
     symbol = parameters.symbol(query, venue.market.symbols)
     levels = parameters.limit(query, default=500, largest=1_000)
     if levels not in book.DEPTH_LIMITS:
-        raise Refused(-4_021, f"'{levels}' is not valid depth limit.")
+        raise RefusedError(-4_021, f"'{levels}' is not valid depth limit.")
     price = venue.last_price(symbol)
     return book.depth(venue.market.instrument(symbol), price, levels, venue.clock.now_ms())
 
@@ -207,7 +207,7 @@ def tickers(venue: Venue, query: Query) -> JsonObject | list[JsonObject]:
 def _ticker(venue: Venue, symbol: str) -> JsonObject:
     day = venue.klines(symbol, "15m", None, None, 96)
     if len(day) == 0:
-        raise Refused(-1121, "Invalid symbol.")
+        raise RefusedError(-1121, "Invalid symbol.")
     opened, last, volume = float(day.open[0]), float(day.close[-1]), float(day.volume.sum())
     turnover = float((day.volume * day.close).sum())
     return {

@@ -51,7 +51,7 @@ class MarketSource(Protocol):
         ...
 
     def running_bar(self, symbol: str, timeframe: str, open_ms: int, now_ms: int) -> Bars:
-        """Return the candle that opened at `open_ms` from what was known at `now_ms`: 0 or 1 rows."""
+        """Return the candle opened at `open_ms` from what was known at `now_ms`: 0 or 1 rows."""
         ...
 
     def funding(self, symbol: str, start_ms: int, end_ms: int) -> Points:

@@ -36,8 +36,8 @@ def parse(arguments: list[str]) -> VenueSettings:
     """Return the settings of a command line; exits with a message where it is wrong."""
     parser = argparse.ArgumentParser(
         prog="python -m replay_venue",
-        description="A local exchange: Binance USD-M futures REST and WebSocket over a generated or "
-        "recorded market, with a clock to speed up and faults on demand (see /docs and /control).",
+        description="A local exchange: Binance USD-M futures REST and WebSocket over a generated "
+        "or recorded market, with a clock to speed up and faults on demand (/docs, /control).",
         epilog="Its own speed: python benchmarks/venue.py",
     )
     parser.add_argument("--host", default="127.0.0.1")
@@ -47,13 +47,14 @@ def parse(arguments: list[str]) -> VenueSettings:
     parser.add_argument("--symbols", type=_names, default=("BTCUSDT", "ETHUSDT"))
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--edge", type=float, default=0.12, help="planted drift in sigmas, 0: none")
-    parser.add_argument("--history-start", type=time_ms, default=GENESIS_MS, metavar="TIME")
+    parser.add_argument("--history-start", type=time_ms, metavar="TIME", help="all by default")
     parser.add_argument("--start", type=_start, default=None, metavar="TIME|now")
     parser.add_argument("--speed", type=float, default=1.0, help="market ms per real ms")
     parser.add_argument("--state", type=Path, help="file in which the clock survives a restart")
     found = parser.parse_args(arguments)
     if (found.market == "recorded") != (found.data is not None):
         parser.error("--market recorded needs --data DIR, and only it does")
+    first_ms = GENESIS_MS if found.data is None else 0
     return VenueSettings(
         host=found.host,
         port=found.port,
@@ -62,7 +63,7 @@ def parse(arguments: list[str]) -> VenueSettings:
         symbols=found.symbols,
         seed=found.seed,
         edge=found.edge,
-        history_start_ms=found.history_start,
+        history_start_ms=first_ms if found.history_start is None else found.history_start,
         start_ms=found.start,
         speed=found.speed,
         state=found.state,

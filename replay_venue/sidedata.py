@@ -1,6 +1,6 @@
 """What is not the exchange's: Coin Metrics' community API and alternative.me's index.
 
-Sources: docs.coinmetrics.io/api/v4 "asset-metrics", alternative.me/crypto/fear-and-greed-index "API".
+Sources: Coin Metrics API v4 "Get asset metrics"; alternative.me "Fear and Greed Index API".
 """
 
 import math
@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from replay_venue import wire
-from replay_venue.parameters import Refused, whole
+from replay_venue.parameters import RefusedError, whole
 from replay_venue.venue import Venue
 from replay_venue.weather import DAY_MS
 from replay_venue.wire import JsonObject, decimal
@@ -29,7 +29,7 @@ _MOODS = (
 Query = Mapping[str, str]
 
 
-class BadParameter(Exception):
+class BadParameterError(Exception):
     """A request Coin Metrics would refuse."""
 
 
@@ -41,7 +41,7 @@ def router(venue: Venue) -> APIRouter:
     async def asset_metrics(request: Request) -> Any:
         try:
             return wire.response(metrics_page(venue, request.query_params, str(request.url)))
-        except BadParameter as error:
+        except BadParameterError as error:
             body = {"error": {"type": "bad_parameter", "message": str(error)}}
             return wire.response(body, status=400)
 
@@ -128,24 +128,28 @@ def _assets(venue: Venue, query: Query) -> tuple[str, ...]:
 def _listed(query: Query, name: str, known: tuple[str, ...]) -> tuple[str, ...]:
     found = tuple(dict.fromkeys(part for part in query.get(name, "").split(",") if part))
     if not found:
-        raise BadParameter(f"Missing parameter '{name}'.")
+        raise BadParameterError(f"Missing parameter '{name}'.")
     for value in found:
         if value not in known:
-            raise BadParameter(f"Bad parameter '{name}'. Value '{value}' is not supported.")
+            raise BadParameterError(f"Bad parameter '{name}'. Value '{value}' is not supported.")
     return found
 
 
 def _choice(query: Query, name: str, known: tuple[str, ...]) -> str:
     value = query.get(name, known[0])
     if value not in known:
-        raise BadParameter(f"Bad parameter '{name}'. Value '{value}' is not one of {list(known)}.")
+        raise BadParameterError(
+            f"Bad parameter '{name}'. Value '{value}' is not one of {list(known)}."
+        )
     return value
 
 
 def _page_size(query: Query) -> int:
     size = _number(query, "page_size", 100)
     if not 1 <= size <= MAX_PAGE:
-        raise BadParameter(f"Bad parameter 'page_size'. Value '{size}' is not in 1 to {MAX_PAGE}.")
+        raise BadParameterError(
+            f"Bad parameter 'page_size'. Value '{size}' is not in 1 to {MAX_PAGE}."
+        )
     return size
 
 
@@ -156,8 +160,8 @@ def _token(query: Query) -> int:
 def _number(query: Query, name: str, default: int) -> int:
     try:
         value = whole(query, name)
-    except Refused as error:
-        raise BadParameter(f"Bad parameter '{name}'. It is not a whole number.") from error
+    except RefusedError as error:
+        raise BadParameterError(f"Bad parameter '{name}'. It is not a whole number.") from error
     return default if value is None else value
 
 
@@ -168,5 +172,7 @@ def _time(query: Query, name: str) -> int | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise BadParameter(f"Bad parameter '{name}'. Value '{text}' is not ISO 8601.") from error
+        raise BadParameterError(
+            f"Bad parameter '{name}'. Value '{text}' is not ISO 8601."
+        ) from error
     return int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() * 1_000)

@@ -73,17 +73,22 @@ async def _receive(socket: WebSocket, publisher: Publisher, subscriber: Subscrib
 
 def _answer(publisher: Publisher, subscriber: Subscriber, text: str) -> JsonObject:
     """Return the reply to one subscription message."""
-    request: object = None
+    request = _parsed(text)
+    identity = request.get("id")
     try:
-        if len(text) <= MAX_MESSAGE:
-            request = json.loads(text)
-        if not isinstance(request, dict):
-            raise ValueError("expected an object with method, params and id")
         result = _apply(publisher, subscriber, request.get("method"), request.get("params", []))
-    except (ValueError, RecursionError) as error:
-        identity = request.get("id") if isinstance(request, dict) else None
+    except ValueError as error:
         return {"error": {"code": 2, "msg": f"Invalid request: {error}"}, "id": identity}
-    return {"result": result, "id": request.get("id")}
+    return {"result": result, "id": identity}
+
+
+def _parsed(text: str) -> JsonObject:
+    """Return the request, empty if it is none: that has no method, so it is refused."""
+    try:
+        request = json.loads(text) if len(text) <= MAX_MESSAGE else None
+    except (ValueError, RecursionError):
+        return {}
+    return request if isinstance(request, dict) else {}
 
 
 def _apply(

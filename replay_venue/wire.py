@@ -1,4 +1,4 @@
-"""Market values in the exchange's own shapes; every decimal string reads back as the same double."""
+"""Market values in the exchange's own shapes; each decimal reads back as the same double."""
 
 import json
 from dataclasses import dataclass
@@ -51,10 +51,8 @@ def kline_rows(bars: Bars, timeframe: str) -> list[list[Any]]:
     ):
         extra = flow(*values)
         shown = [decimal(value) for value in values]
-        rows.append(
-            [open_ms, *shown, open_ms + step - 1, extra.quote]
-            + [extra.trades, extra.taker_base, extra.taker_quote, "0"]
-        )
+        derived = (extra.quote, extra.trades, extra.taker_base, extra.taker_quote)
+        rows.append([open_ms, *shown, open_ms + step - 1, *derived, "0"])
     return rows
 
 
