@@ -1,10 +1,11 @@
 """Ingest: raw market data into the lake and through the warehouse, all symbols in one run."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
 from orchestration.partitions import SYMBOLS, month_key
+from orchestration.resources.exchange import Exchange
 
 LATE_DAYS = 3  # corrections of the days before are still looked for
 
@@ -21,14 +22,18 @@ ingest_job = dg.define_asset_job(
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
-def hourly_ingest_schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """Ingest the running month of every symbol as one run, five minutes after the hour's close.
+def hourly_ingest_schedule(
+    context: dg.ScheduleEvaluationContext, market_clock: Exchange
+) -> dg.RunRequest:
+    """Ingest the market's running month of every symbol as one run, after the hour's last close.
 
-    In the first days of a month the month before comes along.
+    The venue's clock names the month, so that a replayed market is ingested in its own time. In the
+    first days of a month the month before comes along.
     """
-    now = context.scheduled_execution_time
+    now = datetime.fromtimestamp(market_clock.now_ms() / 1000, UTC)
     first, last = (f"{day:%Y-%m}-01" for day in (now - timedelta(days=LATE_DAYS), now))
-    return dg.RunRequest(run_key=f"{now:%Y-%m-%dT%H}", tags=range_tags(first, last))
+    hour = f"{context.scheduled_execution_time:%Y-%m-%dT%H}"
+    return dg.RunRequest(run_key=hour, tags=range_tags(first, last))
 
 
 def range_tags(first_month: str, last_month: str) -> dict[str, str]:

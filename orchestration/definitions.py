@@ -18,11 +18,14 @@ from orchestration.environments import Environment
 from orchestration.io_managers import LakeIOManager
 from orchestration.resources.bundle_store import BundleStore
 from orchestration.resources.evidence import EvidenceReader
+from orchestration.resources.exchange import Exchange
 from orchestration.resources.lake import Lake
 from orchestration.resources.notifier import Notifier
+from orchestration.resources.onchain import OnChain
 from orchestration.resources.promotion_store import PromotionStore
 from orchestration.resources.research_settings import ResearchSettings
 from orchestration.resources.runner_client import RunnerClient
+from orchestration.resources.sentiment import Sentiment
 from orchestration.resources.tracking import Tracking
 from sensors.approval import approval_sensor
 from sensors.failures import failed_check_sensor, failed_run_sensor
@@ -62,6 +65,10 @@ def resources(environment: Environment) -> dict[str, Any]:
     return {
         "io_manager": stored,
         "lake": lake,
+        "exchange": Exchange(url=environment.venue_url),
+        "market_clock": Exchange(url=environment.venue_url, attempts=1),
+        "sentiment": Sentiment(url=f"{environment.venue_url}/alternative"),
+        "onchain_source": OnChain(url=f"{environment.venue_url}/coinmetrics/v4"),
         "settings": ResearchSettings(folder=str(environment.config_dir.resolve())),
         "bundles": bundles,
         "evidence": EvidenceReader(lake=lake, stored=stored, bundles=bundles),

@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +44,7 @@ def from_files(files: Mapping[str, bytes]) -> TrainingTable:
     """Return the table written by `to_files`; raise KeyError when a file is missing."""
     import pandas as pd
 
-    frame = pd.read_parquet(io.BytesIO(files[TABLE]))
+    frame: Any = pd.read_parquet(io.BytesIO(files[TABLE]))
     facts = json.loads(files[FACTS])
     names = tuple(facts["feature_names"])
     return TrainingTable(

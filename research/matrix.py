@@ -1,7 +1,7 @@
 """Features and labels as tables: the kernel's arrays with names, and back."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +13,11 @@ from kernel.features.registry import FEATURES
 from kernel.observation import Series, observe
 from research.labels import Labels
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 Float64 = NDArray[np.float64]
+Table = Any  # a pandas DataFrame: its stubs leave every cell unknown
 
 
-def feature_matrix(bars: Bars, series: Mapping[str, Series], bar_ms: int) -> "pd.DataFrame":
+def feature_matrix(bars: Bars, series: Mapping[str, Series], bar_ms: int) -> Table:
     """Return open_time_ms, close and every registered feature, one row per bar known at its close.
 
     Features are float64; NaN where a feature is not warm or its input is missing.
@@ -31,12 +29,12 @@ def feature_matrix(bars: Bars, series: Mapping[str, Series], bar_ms: int) -> "pd
     return pd.DataFrame({**times, **dict(zip(FEATURES, values.T, strict=True))})
 
 
-def feature_values(frame: "pd.DataFrame") -> Float64:
+def feature_values(frame: Table) -> Float64:
     """Return the features of `feature_matrix` as float64[n, F] in the registry's order."""
     return np.ascontiguousarray(frame[list(FEATURES)].to_numpy(np.float64))
 
 
-def atr(frame: "pd.DataFrame") -> Float64:
+def atr(frame: Table) -> Float64:
     """Return the ATR in price units, float64[n], from the rows of `feature_matrix`."""
     return frame["atr_norm"].to_numpy(np.float64) * frame["close"].to_numpy(np.float64)
 
@@ -50,7 +48,7 @@ def leak_certificates(
     return certify(compute, observe(recent, series, bar_ms), rng, cuts)
 
 
-def label_frame(bars: Bars, labels: Labels) -> "pd.DataFrame":
+def label_frame(bars: Bars, labels: Labels) -> Table:
     """Return the labels as columns open_time_ms, label, start_ms and end_ms."""
     import pandas as pd
 
@@ -64,8 +62,8 @@ def label_frame(bars: Bars, labels: Labels) -> "pd.DataFrame":
     )
 
 
-def labels_of(frame: "pd.DataFrame") -> Labels:
+def labels_of(frame: Table) -> Labels:
     """Return the labels that `label_frame` wrote."""
     label = frame["label"].to_numpy(np.int8)
-    spans = (frame[name].to_numpy(np.int64) for name in ("start_ms", "end_ms"))
-    return Labels(label, *spans, label >= 0)
+    start_ms, end_ms = (frame[name].to_numpy(np.int64) for name in ("start_ms", "end_ms"))
+    return Labels(label, start_ms, end_ms, label >= 0)

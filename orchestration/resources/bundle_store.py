@@ -44,8 +44,14 @@ class BundleStore(dg.ConfigurableResource):
         return (self.path(digest) / name).read_bytes()
 
     def sign(self, publication: dict[str, Any]) -> None:
-        """Put a publication into its bundle's folder, whole or not at all."""
-        replace_file(self.path(publication["digest"]) / SIGNATURE, canonical_json(publication))
+        """Put a publication into its bundle's folder, whole or not at all.
+
+        The file is made beside the folder: a reader that looks in never meets a stray name.
+        """
+        target = self.path(publication["digest"]) / SIGNATURE
+        fresh = self.root() / f".{publication['digest']}.{SIGNATURE}"
+        replace_file(fresh, canonical_json(publication))
+        fresh.replace(target)
 
     def publication(self, digest: str) -> dict[str, Any] | None:
         """Return the publication in a bundle's folder, None where it is unsigned."""

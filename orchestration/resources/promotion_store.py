@@ -83,8 +83,8 @@ class PromotionStore(dg.ConfigurableResource):
     ) -> Approval:
         """Record a person's decision; a later one replaces it until the request is published.
 
-        Raises DecisionRefusedError for an unknown request, an empty name, a decline without a reason,
-        or a request that is published already.
+        Raises DecisionRefusedError for an unknown request, an empty name, a decline without a
+        reason, or a request that is published already.
         """
         request = self.request(request_id)
         expires_at_ms = now_ms + self.approval_valid_hours * HOUR_MS
@@ -171,8 +171,8 @@ class PromotionStore(dg.ConfigurableResource):
     def roll_back(self, symbol: str, actor: str, reason: str, now_ms: int) -> dict[str, Any]:
         """Publish the champion before the present one again, as the next epoch.
 
-        Raises DecisionRefusedError without an actor or a reason, RollbackImpossibleError where no champion
-        came before.
+        Raises DecisionRefusedError without an actor or a reason, RollbackImpossibleError where no
+        champion came before.
         """
         if not actor.strip() or not reason.strip():
             raise DecisionRefusedError(

@@ -52,15 +52,14 @@ class RunnerClient(dg.ConfigurableResource):
         return Running(str(body["digest"]), int(body["epoch"]))
 
     def settle(self, head: Mapping[str, Any]) -> Settlement:
-        """Move the runner to a publication where it is behind, and report what it really runs then."""
+        """Move the runner to a publication where it is behind; report what it runs then."""
         symbol, digest, epoch = head["symbol"], head["digest"], int(head["epoch"])
         try:
             before = self.running(symbol)
             if before.epoch >= epoch:
                 return _judged(symbol, head, before)
-            answer = self._admin(
-                "/admin/swap", {"symbol": symbol, "digest": digest, "epoch": epoch}
-            )
+            order = {"symbol": symbol, "digest": digest, "epoch": epoch}
+            answer = self._admin("/admin/swap", order)
             if answer.status_code == httpx.codes.CONFLICT:
                 return Settlement(symbol, epoch, "refused", _refusal(answer.json()))
             if answer.status_code != httpx.codes.OK:

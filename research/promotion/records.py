@@ -7,6 +7,7 @@ from typing import Literal, Self, get_args
 from kernel.digest import canonical_json, sha256_hex
 
 Decision = Literal["approved", "declined"]
+MAX_NAME = 200
 
 
 class RecordAlteredError(ValueError):
@@ -73,10 +74,10 @@ class Approval:
     expires_at_ms: int
 
     def __post_init__(self) -> None:
-        if not self.approver.strip():
+        if not 0 < len(self.approver.strip()) <= MAX_NAME:
             raise DecisionRefusedError(
                 f"decision on {self.request_id}: found the approver {self.approver!r}, "
-                "expected a person's name"
+                f"expected a person's name of at most {MAX_NAME} characters"
             )
         if self.decision not in get_args(Decision):
             raise DecisionRefusedError(

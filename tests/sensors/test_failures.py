@@ -1,0 +1,81 @@
+"""Failed runs and failed checks reach the notifier, each once."""
+
+import json
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from orchestration.resources.notifier import Notifier
+from sensors.failures import failed_check_sensor, failed_run_sensor
+
+
+@dg.op
+def divide() -> float:
+    return 1 / 0
+
+
+@dg.job
+def broken_job() -> None:
+    divide()
+
+
+@dg.asset
+def candle() -> int:
+    return 1
+
+
+@dg.asset_check(asset=candle)
+def candle_is_green() -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(passed=False, description="found a red one")
+
+
+@dg.asset_check(asset=candle)
+def candle_is_there() -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(passed=True)
+
+
+@pytest.fixture
+def notifier(tmp_path: Path) -> Notifier:
+    return Notifier(path=str(tmp_path / "logs" / "notifications.jsonl"))
+
+
+def told(notifier: Notifier) -> list[dict[str, object]]:
+    path = Path(notifier.path)
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def test_failed_run_sensor_names_the_job_and_the_error(notifier: Notifier) -> None:
+    """A person reads which job failed and with what, without opening the UI."""
+    with dg.instance_for_test() as instance:
+        result = broken_job.execute_in_process(instance=instance, raise_on_error=False)
+        context = dg.build_run_status_sensor_context(
+            sensor_name="failed_run_sensor",
+            dagster_instance=instance,
+            dagster_run=result.dagster_run,
+            dagster_event=result.get_run_failure_event(),
+            resources={"notifier": notifier},
+        ).for_run_failure()
+        failed_run_sensor(context)
+    assert [one["kind"] for one in told(notifier)] == ["run_failed"]
+    assert "broken_job" in str(told(notifier)[0]["subject"])
+    assert "ZeroDivisionError" in str(told(notifier)[0]["detail"])
+
+
+def test_failed_check_sensor_tells_each_failed_check_once(notifier: Notifier) -> None:
+    """Passed checks are silent; a failed one is told once and not again at the next tick."""
+    with dg.instance_for_test() as instance:
+        dg.materialize(
+            [candle, candle_is_green, candle_is_there], instance=instance, raise_on_error=False
+        )
+        cursor = None
+        for _ in range(2):
+            context = dg.build_sensor_context(
+                instance=instance, cursor=cursor, resources={"notifier": notifier}
+            )
+            result = failed_check_sensor(context)
+            assert isinstance(result, dg.SensorResult)
+            cursor = result.cursor
+    assert [(one["subject"], one["detail"]) for one in told(notifier)] == [
+        ("candle candle_is_green", "found a red one")
+    ]
