@@ -98,7 +98,7 @@ def _processes(environment: Environment, ports: Ports) -> Iterator[Finding]:
         yield _port(service)
 
 
-def _port(service) -> Finding:
+def _port(service: Service) -> Finding:
     subject = f"port {service.port} ({service.name})"
     try:
         require_free_port(service)

@@ -87,8 +87,8 @@ class Supervisor:
         for one in self.running:
             if (code := one.process.poll()) is not None:
                 raise ServiceError(
-                    f"{one.service.name}: found it ended with exit code {code}, expected it running; "
-                    f"read {one.log}:\n{_tail(one.log)}"
+                    f"{one.service.name}: found it ended with exit code {code}, expected it "
+                    f"running; read {one.log}:\n{_tail(one.log)}"
                 )
 
     def stop(self) -> None:
@@ -128,7 +128,8 @@ class Supervisor:
             if time.monotonic() > deadline:
                 raise ServiceError(
                     f"{one.service.name}: found no answer at {one.service.url} after "
-                    f"{one.service.ready_seconds:.0f} s, expected 200; read {one.log}:\n{_tail(one.log)}"
+                    f"{one.service.ready_seconds:.0f} s, expected 200; "
+                    f"read {one.log}:\n{_tail(one.log)}"
                 )
             time.sleep(0.1)
 

@@ -72,7 +72,7 @@ def test_a_second_supervisor_on_the_same_home_is_refused(tmp_path: Path) -> None
 
 
 def test_the_next_start_ends_what_a_killed_supervisor_left(tmp_path: Path) -> None:
-    """After SIGKILL of the supervisor its child lives on; the next start ends it and takes its port."""
+    """After SIGKILL the child lives on; the next start ends it and takes its port."""
     service = web_server()
     killed = subprocess.Popen(
         [sys.executable, __file__, str(tmp_path), str(service.port)], cwd=ROOT
