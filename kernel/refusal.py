@@ -1,5 +1,6 @@
 """Why a bundle is refused, one reason per broken rule."""
 
+import reprlib
 from enum import StrEnum
 
 
@@ -37,7 +38,7 @@ class BundleRefused(Exception):  # noqa: N818 - it names a verdict, not a mishap
 
 
 def shortened(value: object) -> str:
-    """Return the value as printable text of at most 200 characters."""
-    text = value if isinstance(value, str) else repr(value)
+    """Return the value as printable text of at most 200 characters, however deep or long it is."""
+    text = value if isinstance(value, str) else reprlib.repr(value)
     text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return text if len(text) <= 200 else f"{text[:197]}..."

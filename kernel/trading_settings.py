@@ -1,5 +1,6 @@
 """The settings that turn probabilities into money."""
 
+import reprlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
@@ -85,7 +86,8 @@ def _checked(name: str, value: Any) -> float | int:
     if not _is_number(value, whole) or not low <= value <= high:
         kind = "a whole number" if whole else "a number"
         raise ValueError(
-            f"trading setting {name}: found {value!r:.60}, expected {kind} from {low:g} to {high:g}"
+            f"trading setting {name}: found {reprlib.repr(value)},"
+            f" expected {kind} from {low:g} to {high:g}"
         )
     return int(value) if whole else float(value)
 
