@@ -1,0 +1,86 @@
+"""Run the live runner: `python -m live_runner --config runner.yaml`."""
+
+import argparse
+import asyncio
+import contextlib
+import random
+import signal
+import sys
+from collections.abc import Generator
+from pathlib import Path
+
+import httpx
+import uvicorn
+
+from live_runner.desk import Desk
+from live_runner.http import build_app
+from live_runner.journal import Journal, JournalError
+from live_runner.settings import RunnerSettings, SettingsError, load_settings
+
+REQUEST_SECONDS = 10.0
+
+
+class Server(uvicorn.Server):
+    """uvicorn inside our event loop; signals belong to the runner."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Leave the signals alone."""
+        yield
+
+
+async def serve(settings: RunnerSettings, journal: Journal) -> None:
+    """Trade and answer HTTP until SIGINT or SIGTERM, then finish the running bar and return."""
+    async with httpx.AsyncClient(base_url=settings.venue_rest, timeout=REQUEST_SECONDS) as client:
+        desk = Desk(settings, journal, client, random.Random())
+        server = Server(
+            uvicorn.Config(
+                build_app(desk),
+                host=settings.host,
+                port=settings.port,
+                loop="asyncio",
+                http="h11",
+                ws="websockets-sansio",
+                lifespan="off",
+                log_level="warning",
+                access_log=False,
+                timeout_graceful_shutdown=3,
+            )
+        )
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        trading = asyncio.ensure_future(desk.run())
+        serving = asyncio.ensure_future(server.serve())
+        stopping = asyncio.ensure_future(stop.wait())
+        await asyncio.wait({trading, serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        server.should_exit = True
+        stopping.cancel()
+        failed = trading.done()
+        trading.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await trading if not failed else None
+        await serving
+        if failed:
+            trading.result()
+
+
+def main() -> int:
+    """Read the settings, open the journal and run; return the exit code."""
+    parser = argparse.ArgumentParser(prog="live_runner", description="Trade on paper, live.")
+    parser.add_argument("--config", type=Path, required=True, help="the runner's YAML settings")
+    try:
+        settings = load_settings(parser.parse_args().config)
+        journal = Journal(settings.journal)
+    except (SettingsError, JournalError, OSError) as error:
+        sys.stderr.write(f"live_runner: {error}\n")
+        return 2
+    try:
+        asyncio.run(serve(settings, journal))
+    finally:
+        journal.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
