@@ -123,7 +123,12 @@ def connect(exchange_id: str, url: str, timeout_s: float) -> Any:
     """Return ccxt's own client with every host of the exchange replaced by `url`."""
     import ccxt
 
-    client = getattr(ccxt, exchange_id)({"enableRateLimit": True, "timeout": int(timeout_s * 1000)})
+    settings = {
+        "enableRateLimit": True,
+        "enableLastJsonResponse": True,  # the only way to tell half a payload from a strange one
+        "timeout": int(timeout_s * 1000),
+    }
+    client = getattr(ccxt, exchange_id)(settings)
     client.options["fetchCurrencies"] = False  # needs an account
     for name, address in client.urls["api"].items():
         client.urls["api"][name] = url.rstrip("/") + "/" + address.split("/", 3)[3]
@@ -136,7 +141,7 @@ def _answer(client: Any, ask: Callable[[Any], Answer], what: str) -> Answer:
 
     try:
         answer = ask(client)
-    except ccxt.NetworkError as error:
+    except ccxt.OperationFailed as error:
         raise SourceUnavailableError(_reason(error), _retry_after_s(client)) from error
     except (ccxt.ExchangeError, TypeError, ValueError, KeyError, AttributeError) as error:
         if client.last_http_response and client.last_json_response is None:
