@@ -1,0 +1,80 @@
+"""The offline half in one call: the same functions that the assets call, stage by stage."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kernel.bars import Bars
+from kernel.features.engine import compute
+from kernel.observation import OBSERVATION_FIELDS, Series, observe
+from research import gates, stack
+from research.backtest import atr_of
+from research.candidate import Candidate
+from research.dataset import TrainingTable, build
+from research.evidence import Evaluation, evaluate_calibration, gather
+from research.gates import Evidence, GateReport
+from research.labels import Labels, triple_barrier
+from research.metrics import Metrics
+from research.settings import Settings
+from research.walk_forward import Market, WalkForward, backtest
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Features float64[n,F], the feature state after the last bar, labels and the market that was
+    seen.
+    """
+
+    market: Market
+    features: NDArray[np.float64]
+    state: NDArray[np.float64]
+    labels: Labels
+    table: TrainingTable
+
+
+@dataclass(frozen=True, slots=True)
+class Retrained:
+    """Everything a weekly retrain of one symbol comes to."""
+
+    prepared: Prepared
+    candidate: Candidate
+    walk: WalkForward
+    evaluation: Evaluation
+    evidence: Evidence
+    report: GateReport
+
+
+def prepare(bars: Bars, series: Mapping[str, Series], settings: Settings) -> Prepared:
+    """Return the training table of `bars`, ascending and complete, and of the series as they were
+    known.
+    """
+    bar_ms = settings.universe.bar_ms
+    observed = observe(bars, series, bar_ms)
+    features, state = compute(observed)
+    market = Market(
+        bars, atr_of(features, bars.close), observed[:, OBSERVATION_FIELDS.index("funding_rate")]
+    )
+    labels = triple_barrier(bars, market.atr, settings.labels, bar_ms)
+    table = build(bars, features, labels, settings.features, settings.validation)
+    return Prepared(market, features, state, labels, table)
+
+
+def retrain(
+    bars: Bars, series: Mapping[str, Series], settings: Settings, champion: Metrics | None = None
+) -> Retrained:
+    """Return the candidate of the bars and the gates' report on it; the cutoff is the close of
+    the last bar.
+    """
+    return judge(prepare(bars, series, settings), settings, champion)
+
+
+def judge(prepared: Prepared, settings: Settings, champion: Metrics | None = None) -> Retrained:
+    """Train, trade and judge a candidate of a prepared table."""
+    candidate = stack.train(prepared.table, settings)
+    walk = backtest(prepared.market, candidate.folds, settings)
+    evaluation = evaluate_calibration(candidate)
+    evidence = gather(candidate, prepared.table, walk, evaluation, settings)
+    report = gates.evaluate(evidence, champion, settings.gates)
+    return Retrained(prepared, candidate, walk, evaluation, evidence, report)
