@@ -184,10 +184,10 @@ def aggregate_trades(venue: Venue, query: Query) -> list[JsonObject]:
     end_ms = now_ms - 1 if end_ms is None else min(end_ms, now_ms - 1)
     if from_id is not None:
         start_ms = book.trade_minute_ms(from_id)
-    minutes = limit // book.TRADES_A_MINUTE + 2
-    first_ms = end_ms - minutes * MINUTE_MS if start_ms is None else start_ms
+    span_ms = (limit // book.TRADES_A_MINUTE + 2) * MINUTE_MS
+    first_ms = end_ms - span_ms if start_ms is None else start_ms
     first_ms = max(first_ms, venue.history_start_ms) // MINUTE_MS * MINUTE_MS
-    stop_ms = min(end_ms + 1, first_ms + minutes * MINUTE_MS, now_ms)
+    stop_ms = end_ms + 1 if start_ms is None else min(end_ms + 1, first_ms + span_ms)
     whole = venue.market.bars(symbol, "1m", first_ms, max(stop_ms, first_ms))
     rows = [
         row

@@ -1,0 +1,85 @@
+"""A venue on a free port, and the clients that talk to it."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import uvicorn
+
+from replay_venue.app import application
+from replay_venue.settings import build, parse
+from replay_venue.venue import Venue
+
+BAR_MS = 900_000
+RECORDED = Path(__file__).resolve().parents[3] / "shared" / "data"
+
+
+def at(text: str) -> int:
+    """Return a UTC moment in milliseconds."""
+    return int(datetime.fromisoformat(f"{text}+00:00").timestamp() * 1_000)
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running venue, its address and a client for plain requests."""
+
+    venue: Venue
+    url: str
+    http: httpx.Client
+
+    @property
+    def ws(self) -> str:
+        return self.url.replace("http", "ws", 1)
+
+    def get(self, path: str, **query: Any) -> Any:
+        answer = self.http.get(path, params=query)
+        answer.raise_for_status()
+        return answer.json()
+
+    def control(self, what: str, **body: Any) -> Any:
+        answer = self.http.post(f"/control/{what}", json=body)
+        answer.raise_for_status()
+        return answer.json()
+
+
+@contextlib.contextmanager
+def serving(*arguments: str) -> Iterator[Served]:
+    """Serve what a command line describes, from a real server in a thread."""
+    settings = parse(list(arguments))
+    venue = build(settings)
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        config = uvicorn.Config(
+            application(venue, settings.state),
+            log_level="critical",
+            timeout_graceful_shutdown=1,
+            ws_per_message_deflate=False,
+        )
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        try:
+            with httpx.Client(base_url=url, timeout=10, trust_env=False) as http:
+                yield Served(venue, url, http)
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def binance_usdm(venue_url: str) -> Any:
+    """Return ccxt's own Binance USD-M client, its endpoints pointed at `venue_url`."""
+    import ccxt
+
+    client = ccxt.binanceusdm({"enableRateLimit": False, "timeout": 10_000})
+    client.urls["api"] = {
+        name: venue_url + urlsplit(url).path for name, url in client.urls["api"].items()
+    }
+    return client
