@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 MAX_ARRAY_BYTES = 64_000_000
 _MAGIC = b"\x93NUMPY\x01\x00"
+_SHAPE = rb"\d{1,12},|\d{1,12}(?:, \d{1,12})+|"
 _HEADER = re.compile(
-    rb"\{'descr': '(<f4|<f8|<i8)', 'fortran_order': False, 'shape': \(([0-9, ]{0,80})\), \} *\n"
+    rb"\{'descr': '(<f4|<f8|<i8)', 'fortran_order': False, 'shape': \((" + _SHAPE + rb")\), \} *\n"
 )
 
 
@@ -56,10 +57,8 @@ def _parse(name: str, data: bytes, dtype: str, dimensions: int) -> NDArray[Any]:
     header = _HEADER.fullmatch(data[start:end])
     if not data.startswith(_MAGIC) or header is None:
         raise ValueError(f"npz {name}: found {data[:80]!r}, expected a plain {dtype} array")
-    found, sizes = header[1].decode(), header[2].decode().replace(" ", "").split(",")
-    if "" in sizes[:-1]:
-        raise ValueError(f"npz {name}: found shape ({header[2]!r}), expected whole numbers")
-    shape = tuple(int(size) for size in sizes if size)
+    found = header[1].decode()
+    shape = tuple(int(size) for size in re.findall(rb"\d+", header[2]))
     if found != dtype or len(shape) != dimensions:
         raise ValueError(
             f"npz {name}: found {found}{list(shape)}, expected {dtype} with {dimensions} dimensions"
