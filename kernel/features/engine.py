@@ -52,7 +52,14 @@ def compute(
     for start in range(0, len(rows), _BLOCK_BARS):
         block = slice(start, start + _BLOCK_BARS)
         for fold, state_slice, out_slice in zip(folds, _STATE_SLICES, _OUT_SLICES, strict=True):
-            fold(after[state_slice], rows[block], fit[block], out[block, out_slice])
+            fold(
+                after[state_slice],
+                rows[block],
+                fit[block],
+                out[block],
+                out_slice.start,
+                out_slice.stop,
+            )
     return out, after
 
 
@@ -106,20 +113,26 @@ class Stream:
 
 @functools.cache
 def fold_of(step: Step) -> Callable[..., Any]:
-    """Return the fold of one group's step over history; compiled, the step is compiled into it."""
+    """Return the fold of one group's step over history, writing columns first..stop-1 of `out`.
+
+    Compiled, the step is compiled into it. Arrays only: it relies on slices being views.
+    """
 
     def fold(
         state: MutableSequence[float],
         rows: Sequence[Sequence[float]],
         fit: Sequence[bool],
         out: Sequence[MutableSequence[float]],
+        first: int,
+        stop: int,
     ) -> None:
         for i in range(len(rows)):
+            own = out[i][first:stop]
             if fit[i]:
-                step(state, rows[i], out[i])
-                seal(out[i])
+                step(state, rows[i], own)
+                seal(own)
             else:
-                blank(out[i])
+                blank(own)
 
     return fold
 
@@ -158,7 +171,7 @@ def _checked_rows(obs: NDArray[np.float64]) -> NDArray[np.float64]:
         raise ValueError(
             f"observations: found shape {obs.shape}, expected (n, {len(OBSERVATION_FIELDS)})"
         )
-    return np.ascontiguousarray(obs, dtype=np.float64)
+    return np.require(obs, np.float64, ["C_CONTIGUOUS", "WRITEABLE"])  # one layout, one compilation
 
 
 def _checked_state(state: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -166,5 +179,7 @@ def _checked_state(state: NDArray[np.float64]) -> NDArray[np.float64]:
         raise ValueError(f"feature state: found shape {state.shape}, expected ({STATE_SIZE},)")
     if not np.isfinite(state).all():
         slot = int(np.flatnonzero(~np.isfinite(state))[0])
-        raise ValueError(f"feature state: found {state[slot]} in slot {slot}, expected finite floats")
+        raise ValueError(
+            f"feature state: found {state[slot]} in slot {slot}, expected finite floats"
+        )
     return np.array(state, dtype=np.float64)

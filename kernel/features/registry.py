@@ -94,14 +94,18 @@ def slices(sizes: Sequence[int]) -> list[slice]:
 
 @functools.cache
 def _rows() -> dict[str, Feature]:
-    shared = [_code(_KERNEL / name) for name in _SHARED_SOURCES]
+    shared = [_code(name) for name in _SHARED_SOURCES]
     rows: dict[str, Feature] = {}
     for group in GROUPS:
-        own = _code(_KERNEL / "features" / f"{group.name}.py")
+        own = _code(f"features/{group.name}.py")
         code = sha256_hex(canonical_json([*shared, own]))
         for definition in group.features:
             rows[definition.name] = _row(group.name, definition, code)
     return rows
+
+
+def _code(name: str) -> str:
+    return code_without_prose((_KERNEL / name).read_text(encoding="utf-8"))
 
 
 def _row(group: str, definition: Definition, code: str) -> Feature:
@@ -110,9 +114,9 @@ def _row(group: str, definition: Definition, code: str) -> Feature:
     return Feature(group=group, hash=sha256_hex(canonical_json([group, spelled, code])), **fields)
 
 
-def _code(path: Path) -> str:
-    """Return the syntax tree of a source file without its docstrings, as text."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+def code_without_prose(source: str) -> str:
+    """Return the syntax tree of Python source as text, without comments, docstrings and layout."""
+    tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(
             node
