@@ -21,7 +21,7 @@ GRAIN: dict[str, Any] = {
     "partitions_def": symbol_by_month,
     "backfill_policy": dg.BackfillPolicy.single_run(),
 }
-CHECKED: dict[str, Any] = {"blocking": True, "partitions_def": symbol_by_month}
+CHECKED: dict[str, Any] = {"blocking": True}
 
 
 @dg.asset(key=[GROUP, "candles"], **GRAIN)
