@@ -34,16 +34,18 @@ def training_set(
 
     chosen = settings.load()
     bars = lake.bars(symbol(context), cutoff_ms(context))
+    data_digest = lake.digest(symbol(context), cutoff_ms(context))
     values, found = tables.feature_values(matrix), tables.labels_of(labels)
     built = dataset.build(bars, values, found, chosen.features, chosen.validation)
     return dg.MaterializeResult(
-        value=dataset_files.to_files(built),
+        value=dataset_files.to_files(built, data_digest),
         metadata={
             "rows": len(built.y),
             "features": len(built.feature_names),
             "left_out": ", ".join(built.left_out) or "none",
             "span": span(int(built.start_ms[0]), built.cutoff_ms),
             "digest": built.digest,
+            "data_digest": data_digest,
             "coverage": table({"feature": k, "lowest share": v} for k, v in built.coverage.items()),
         },
     )

@@ -1,10 +1,10 @@
 """What a person, or a sensor for them, does to a request: approve, decline, publish, roll back."""
 
-import time
 from typing import Any
 
 import dagster as dg
 
+from orchestration.resources.clock import now_ms
 from orchestration.resources.evidence import EvidenceReader
 from orchestration.resources.promotion_store import PromotionStore
 from orchestration.resources.tracking import Tracking, model_name
@@ -144,8 +144,3 @@ def crown(tracking: Tracking, head: dict[str, Any]) -> None:
     """Tell MLflow who is champion."""
     model = model_name(head["symbol"], head["timeframe"])
     tracking.crown(model, head["digest"], head["epoch"])
-
-
-def now_ms() -> int:
-    """Return the wall clock in milliseconds UTC; promotion counts real time, not the market's."""
-    return time.time_ns() // 1_000_000

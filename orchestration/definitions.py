@@ -61,7 +61,7 @@ def resources(environment: Environment) -> dict[str, Any]:
     home = environment.home.resolve()
     lake = Lake(root=str(environment.lake_dir.resolve()))
     stored = LakeIOManager(root=str(environment.lake_dir.resolve()))
-    bundles = BundleStore(folder=str(home / "bundles"))
+    bundles = BundleStore(home=str(home))
     return {
         "io_manager": stored,
         "lake": lake,

@@ -10,11 +10,11 @@ import numpy as np
 from kernel.digest import canonical_json
 from research.dataset import TrainingTable
 
-TABLE, FACTS = "table.parquet", "table.json"
+TABLE, FACTS, DATA_DIGEST = "table.parquet", "table.json", "data_digest"
 
 
-def to_files(table: TrainingTable) -> dict[str, bytes]:
-    """Return the table's rows as parquet and its facts as JSON."""
+def to_files(table: TrainingTable, data_digest: str) -> dict[str, bytes]:
+    """Return the rows as parquet, the facts as JSON and the digest of the market behind them."""
     import pandas as pd
 
     columns = {name: table.x[:, column] for column, name in enumerate(table.feature_names)}
@@ -37,7 +37,11 @@ def to_files(table: TrainingTable) -> dict[str, bytes]:
         "cutoff_ms": table.cutoff_ms,
         "digest": table.digest,
     }
-    return {TABLE: buffer.getvalue(), FACTS: canonical_json(facts)}
+    return {
+        TABLE: buffer.getvalue(),
+        FACTS: canonical_json(facts),
+        DATA_DIGEST: data_digest.encode(),
+    }
 
 
 def from_files(files: Mapping[str, bytes]) -> TrainingTable:

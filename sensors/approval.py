@@ -2,7 +2,8 @@
 
 import dagster as dg
 
-from jobs.promotion import now_ms, publication_config, publish_promotion_job
+from jobs.promotion import publication_config, publish_promotion_job
+from orchestration.resources.clock import now_ms
 from orchestration.resources.promotion_store import PromotionStore
 from orchestration.resources.tracking import Tracking, TrackingUnreachableError, model_name
 

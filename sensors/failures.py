@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from jobs.promotion import now_ms
+from orchestration.resources.clock import now_ms
 from orchestration.resources.notifier import Notifier
 
 FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]

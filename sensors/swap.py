@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from jobs.promotion import now_ms
+from orchestration.resources.clock import now_ms
 from orchestration.resources.notifier import Notifier
 from orchestration.resources.promotion_store import PromotionStore
 from orchestration.resources.runner_client import RunnerClient, Settlement

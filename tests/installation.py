@@ -1,4 +1,4 @@
-"""A small Tidegate in a folder: ten generated weeks of one symbol, small settings, MLflow on SQLite."""
+"""A small Tidegate in a folder: ten generated weeks of one symbol, MLflow on SQLite."""
 
 import shutil
 from collections.abc import Mapping
@@ -28,6 +28,7 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
     "models/random_forest": {"trees": 8, "max_depth": 5},
     "models/xgboost": {"rounds": 12},
     "models/lightgbm": {"rounds": 12},
+    "trading": {"min_confidence": 0.4, "min_prob_diff": 0.02},
 }
 EVERYTHING_PASSES: Mapping[str, Mapping[str, Any]] = {
     "gates": {
@@ -91,7 +92,7 @@ def install(
 
 
 def fill_lake(lake: Lake, *, seed: int = 7, edge: float = 0.15) -> None:
-    """Put ten generated weeks up to the cutoff into the lake, with publication lags as configured."""
+    """Put ten generated weeks up to the cutoff into the lake, with publication lags."""
     start_ms = CUTOFF_MS - HISTORY_WEEKS * WEEK_MS
     market = generate(seed, SYMBOL, edge, start_ms, CUTOFF_MS, "15m")
     bars, onchain = market.bars, market.onchain

@@ -201,7 +201,7 @@ class PromotionStore(dg.ConfigurableResource):
 
     def _complete(self, head: dict[str, Any]) -> None:
         """Put the signature of a recorded publication into its bundle where it is missing."""
-        bundles = BundleStore(folder=str(Path(self.home) / "bundles"))
+        bundles = BundleStore(home=self.home)
         if bundles.publication(head["digest"]) != head:
             bundles.sign(head)
 

@@ -76,7 +76,7 @@ def broken_rules(
     """
     return [
         *_broken_by_approval(request, approval, recorded, now_ms),
-        *_broken_by_evidence(request, evidence, champion),
+        *broken_by_evidence(request, evidence, champion),
     ]
 
 
@@ -109,9 +109,10 @@ def _broken_by_approval(
     return broken
 
 
-def _broken_by_evidence(
+def broken_by_evidence(
     request: PromotionRequest, evidence: Evidence, champion: str
 ) -> list[Broken]:
+    """Return the rules that the evidence, derived again, breaks; `champion` '' is none."""
     compared = (
         (Rule.BUNDLE_CHANGED, evidence.bundle, request.bundle_digest),
         (Rule.GATE_REPORT_CHANGED, evidence.gate_report, request.gate_report_digest),

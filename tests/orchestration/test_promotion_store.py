@@ -304,4 +304,4 @@ def test_signing_leaves_no_stray_file_in_the_bundle(store: PromotionStore, tmp_p
     store.publish(approved(store, A), unchanged, 30)
     names = [path.name for path in (tmp_path / "bundles" / A).iterdir()]
     assert names == ["signature"]
-    assert BundleStore(folder=str(tmp_path / "bundles")).publication(B) is None
+    assert BundleStore(home=str(tmp_path)).publication(B) is None

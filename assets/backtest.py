@@ -1,0 +1,74 @@
+"""Backtest: what the gate folds' predictions earned, and the champion on the same bars."""
+
+from typing import Any
+
+import dagster as dg
+
+from orchestration.partitions import cutoff_ms, symbol, symbol_by_week
+from orchestration.resources.bundle_store import BundleStore
+from orchestration.resources.lake import Lake
+from orchestration.resources.presentation import picture, table
+from orchestration.resources.promotion_store import PromotionStore
+from orchestration.resources.research_settings import ResearchSettings
+from orchestration.resources.tracking import RunLog, Tracking
+
+GROUP = "backtest"
+
+
+@dg.asset(
+    key=[GROUP, "walk_forward"],
+    group_name=GROUP,
+    partitions_def=symbol_by_week,
+    ins={
+        "matrix": dg.AssetIn(["features", "matrix"]),
+        "files": dg.AssetIn(["training", "candidate"]),
+    },
+)
+def walk_forward(
+    context: dg.AssetExecutionContext,
+    lake: Lake,
+    settings: ResearchSettings,
+    promotion_store: PromotionStore,
+    bundles: BundleStore,
+    tracking: Tracking,
+    matrix: Any,
+    files: Any,
+) -> dg.MaterializeResult:
+    """Hold each fold's figures, one account through all, it under stress, and the champion's."""
+    from research import candidate as candidates
+    from research import comparison, figures
+
+    name, until_ms = symbol(context), cutoff_ms(context)
+    bars, series = lake.bars(name, until_ms), lake.series(name, until_ms)
+    champion = promotion_store.standing(name).champion
+    kept = bundles.candidate(champion)
+    judged, held = candidates.from_files(files), candidates.from_files(kept) if kept else None
+    found = comparison.compare(bars, series, matrix, judged, held, settings.load())
+    plot = figures.equity_png(found.walk.result.rows[:, 0], found.walk.result.equity)
+    log = RunLog("", metrics=found.series(), files={"equity.png": plot})
+    tracking.add(files["tracking_run"].decode(), log)
+    return dg.MaterializeResult(
+        value=found.record(champion),
+        metadata={
+            "trades": found.walk.whole.trades,
+            "accounts": table(found.accounts()),
+            "folds": table(fold.to_dict() for fold in found.walk.folds),
+            "champion": champion or "none",
+            "equity": picture(plot, "equity"),
+        },
+    )
+
+
+@dg.asset_check(asset=[GROUP, "walk_forward"], blocking=True, partitions_def=symbol_by_week)
+def accounts_add_up(walk: Any, settings: ResearchSettings) -> dg.AssetCheckResult:
+    """Every gate fold was traded, stress never helps costs, and no figure is out of its range."""
+    expected = settings.load().validation.gate_folds
+    accounts = [*walk["folds"], walk["whole"], walk["stressed"]]
+    wrong = [one for one in accounts if not 0 <= one["win_rate"] <= 1 or one["max_drawdown"] < 0]
+    lost = sum(fold["trades"] for fold in walk["folds"]) == 0 < walk["whole"]["trades"]
+    return dg.AssetCheckResult(
+        passed=len(walk["folds"]) == expected and not wrong and not lost,
+        description=f"found {len(walk['folds'])} folds and {len(wrong)} impossible figures, "
+        f"expected {expected} and 0",
+        metadata={"trades": walk["whole"]["trades"]},
+    )

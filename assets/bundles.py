@@ -1,0 +1,69 @@
+"""Bundles: an accepted candidate as a folder that a runner can verify file by file."""
+
+from typing import Any
+
+import dagster as dg
+
+from orchestration.partitions import cutoff_ms, symbol, symbol_by_week
+from orchestration.resources.bundle_store import BundleStore
+from orchestration.resources.lake import Lake
+from orchestration.resources.presentation import table
+from orchestration.resources.research_settings import ResearchSettings
+
+GROUP = "bundles"
+
+
+@dg.asset(
+    key=[GROUP, "bundle"],
+    group_name=GROUP,
+    partitions_def=symbol_by_week,
+    ins={
+        "files": dg.AssetIn(["training", "candidate"]),
+        "dataset": dg.AssetIn(["datasets", "training_set"]),
+        "report": dg.AssetIn(["gates", "report"]),
+    },
+)
+def bundle(
+    context: dg.AssetExecutionContext,
+    lake: Lake,
+    settings: ResearchSettings,
+    bundles: BundleStore,
+    files: Any,
+    dataset: Any,
+    report: Any,
+) -> dg.MaterializeResult:
+    """Hold the digest of the written bundle; the folder under bundles/ carries its name."""
+    from research import sealing
+
+    name, until_ms, chosen = symbol(context), cutoff_ms(context), settings.load()
+    bars, series = lake.bars(name, until_ms), lake.series(name, until_ms)
+    written = sealing.seal(bundles.root, name, files, dataset, report, bars, series, chosen)
+    bundles.keep_candidate(written.digest, files)
+    return dg.MaterializeResult(
+        value=written.record(),
+        metadata={
+            "digest": written.digest,
+            "bytes": sum(written.sizes.values()),
+            "files": table({"file": key, "bytes": size} for key, size in written.sizes.items()),
+        },
+    )
+
+
+@dg.asset_check(asset=[GROUP, "bundle"], blocking=True, partitions_def=symbol_by_week)
+def bundle_verifies_before_anyone_signs_it(
+    context: dg.AssetCheckExecutionContext,
+    bundle: Any,
+    bundles: BundleStore,
+    settings: ResearchSettings,
+) -> dg.AssetCheckResult:
+    """Every file is what the manifest says, and the graph still gives the golden answers."""
+    from research import sealing
+
+    timeframe = settings.load().universe.timeframe
+    folder = bundles.path(bundle["digest"])
+    broken = sealing.broken_rule(folder, symbol(context), timeframe)
+    return dg.AssetCheckResult(
+        passed=broken is None,
+        description=broken or "verified",
+        metadata={"digest": bundle["digest"]},
+    )

@@ -1,0 +1,79 @@
+"""Gates: may the candidate be put before a person, and if not, for which reasons."""
+
+from typing import Any
+
+import dagster as dg
+
+from orchestration.partitions import symbol, symbol_by_week, week
+from orchestration.resources.presentation import table
+from orchestration.resources.research_settings import ResearchSettings
+from orchestration.resources.run_logs import gate_log
+from orchestration.resources.tracking import Tracking, model_name
+
+GROUP = "gates"
+SHOWN = ("gate", "fold", "value", "threshold", "passed", "reason")
+
+
+@dg.multi_asset(
+    group_name=GROUP,
+    partitions_def=symbol_by_week,
+    outs={
+        "report": dg.AssetOut(
+            key=[GROUP, "report"], description="Every gate's verdict and reason, as one record."
+        ),
+        "outcomes": dg.AssetOut(
+            key=[GROUP, "outcomes"], description="Every gate's verdict and reason, a row each."
+        ),
+    },
+    ins={
+        "files": dg.AssetIn(["training", "candidate"]),
+        "dataset": dg.AssetIn(["datasets", "training_set"]),
+        "evaluation": dg.AssetIn(["evaluation", "report"]),
+        "walk": dg.AssetIn(["backtest", "walk_forward"]),
+    },
+)
+def verdict(
+    context: dg.AssetExecutionContext,
+    settings: ResearchSettings,
+    tracking: Tracking,
+    files: Any,
+    dataset: Any,
+    evaluation: Any,
+    walk: Any,
+) -> tuple[dg.MaterializeResult[Any], dg.MaterializeResult[Any]]:
+    """Judge the candidate on what was recorded of it; a refused one is written down as well."""
+    from research import candidate as candidates
+    from research import dataset_files, judgement
+
+    chosen, run_id = settings.load(), files["tracking_run"].decode()
+    candidate, built = candidates.from_files(files), dataset_files.from_files(dataset)
+    found = judgement.judge(candidate, built, evaluation, walk, chosen)
+    rows = judgement.outcome_table(found, symbol(context), week(context))
+    log, model = gate_log(found.to_dict()), model_name(symbol(context), chosen.universe.timeframe)
+    tracking.add(run_id, log)
+    state = "pending" if found.accepted else "rejected"
+    version = tracking.register(run_id, model, candidate.signal, state, log.tags)
+    shown = {"verdict": log.tags["gate"], "gates": table(rows[list(SHOWN)].to_dict("records"))}
+    described = {**shown, "digest": found.digest, "model_version": f"{model} {version}"}
+    return (
+        dg.MaterializeResult(
+            asset_key=[GROUP, "report"], value=found.to_dict(), metadata=described
+        ),
+        dg.MaterializeResult(
+            asset_key=[GROUP, "outcomes"], value=rows, metadata={"rows": len(rows), **shown}
+        ),
+    )
+
+
+@dg.asset_check(asset=[GROUP, "report"], blocking=True, partitions_def=symbol_by_week)
+def candidate_passes_every_gate(report: Any) -> dg.AssetCheckResult:
+    """No gate refuses the candidate; where one does, nothing is bundled or asked."""
+    refused = [one for one in report["outcomes"] if not one["passed"]]
+    return dg.AssetCheckResult(
+        passed=not refused and report["accepted"],
+        description="; ".join(one["reason"] for one in refused) or "every gate passed",
+        metadata={
+            "refused": len(refused),
+            "reasons": table({"gate": o["gate"], "reason": o["reason"]} for o in refused),
+        },
+    )

@@ -1,0 +1,77 @@
+"""Promotion: the question put to a person, and the evidence it rests on."""
+
+from typing import Any
+
+import dagster as dg
+
+from orchestration.partitions import cutoff_ms, symbol, symbol_by_week, week
+from orchestration.resources.clock import now_ms
+from orchestration.resources.evidence import EvidenceReader
+from orchestration.resources.presentation import table
+from orchestration.resources.promotion_store import PromotionStore
+from orchestration.resources.research_settings import ResearchSettings
+from orchestration.resources.tracking import Tracking, model_name
+
+GROUP = "promotion"
+
+
+@dg.asset(
+    key=[GROUP, "request"],
+    group_name=GROUP,
+    partitions_def=symbol_by_week,
+    ins={
+        "bundle": dg.AssetIn(["bundles", "bundle"]),
+        "walk": dg.AssetIn(["backtest", "walk_forward"]),
+    },
+)
+def request(
+    context: dg.AssetExecutionContext,
+    settings: ResearchSettings,
+    promotion_store: PromotionStore,
+    tracking: Tracking,
+    bundle: Any,
+    walk: Any,
+) -> dg.MaterializeResult:
+    """Hold the filed request: a bundle, and by digest everything a person's approval will bind."""
+    from research.promotion.records import PromotionRequest
+
+    timeframe, at_ms = settings.load().universe.timeframe, now_ms()
+    asked = PromotionRequest(
+        symbol=symbol(context),
+        timeframe=timeframe,
+        week=week(context),
+        bundle_digest=bundle["digest"],
+        gate_report_digest=bundle["gate_report_digest"],
+        data_digest=bundle["data_digest"],
+        as_of_ms=cutoff_ms(context),
+        champion_digest=walk["champion_digest"],
+        created_at_ms=at_ms,
+    )
+    filed = promotion_store.submit(asked, at_ms)
+    tags = {"bundle_digest": filed.bundle_digest, "request_id": filed.id}
+    tracking.tag_version(model_name(filed.symbol, timeframe), bundle["tracking_run"], tags)
+    return dg.MaterializeResult(
+        value=filed.to_dict(),
+        metadata={
+            "request_id": filed.id,
+            "binds": table({"what": k, "value": v} for k, v in filed.to_dict().items()),
+        },
+    )
+
+
+@dg.asset_check(asset=[GROUP, "request"], blocking=True, partitions_def=symbol_by_week)
+def request_names_the_evidence_it_rests_on(
+    request: Any, evidence: EvidenceReader, promotion_store: PromotionStore
+) -> dg.AssetCheckResult:
+    """Bundle, gate report, data and champion, derived again, are those that the request names."""
+    from research.promotion.records import PromotionRequest
+    from research.promotion.rules import broken_by_evidence
+
+    filed = PromotionRequest.from_dict(request)
+    champion = promotion_store.standing(filed.symbol).champion
+    broken = broken_by_evidence(filed, evidence.derive(filed), champion)
+    return dg.AssetCheckResult(
+        passed=not broken,
+        description="; ".join(str(one) for one in broken) or "all evidence stands",
+        metadata={"request_id": filed.id},
+    )

@@ -1,0 +1,102 @@
+"""From what the stages stored to a bundle on disk, and a last look at it before it is signed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kernel.bars import Bars
+from kernel.bundle import BundleRefused, check_golden, verify_contents
+from kernel.features.engine import compute
+from kernel.observation import Series, observe
+from research import bundling, dataset_files
+from research import candidate as candidates
+from research.bundling import Provenance, StateAtCutoff
+from research.export import PROBABILITIES
+from research.gates import GateReport
+from research.revision import source_revision
+from research.runtime import outputs
+from research.settings import Settings
+
+GOLDEN_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A bundle on disk: its digest, what it was made of, and the size of each file in bytes."""
+
+    digest: str
+    symbol: str
+    data_digest: str
+    gate_report_digest: str
+    tracking_run: str
+    sizes: dict[str, int]
+
+    def record(self) -> dict[str, Any]:
+        """Return everything but the sizes, ready for JSON."""
+        return {
+            "digest": self.digest,
+            "symbol": self.symbol,
+            "data_digest": self.data_digest,
+            "gate_report_digest": self.gate_report_digest,
+            "tracking_run": self.tracking_run,
+        }
+
+
+def seal(
+    root: Path,
+    symbol: str,
+    files: Mapping[str, bytes],
+    dataset: Mapping[str, bytes],
+    report: Mapping[str, Any],
+    bars: Bars,
+    series: Mapping[str, Series],
+    settings: Settings,
+) -> Sealed:
+    """Write the bundle of a stored candidate under `root`.
+
+    `files`, `dataset` and `report` are what training, datasets and gates stored; `bars` and
+    `series` the market up to the cutoff, from which the feature state comes. Raises ValueError
+    where the report was altered after it was written.
+    """
+    judged = GateReport.from_dict(report)
+    provenance = Provenance(
+        symbol=symbol,
+        data_digest=dataset[dataset_files.DATA_DIGEST].decode(),
+        code_revision=source_revision(),
+        tracking_run=files["tracking_run"].decode(),
+    )
+    golden = bundling.golden_rows(dataset_files.from_files(dataset).x)
+    state = state_at_cutoff(bars, series, settings.universe.bar_ms)
+    digest = bundling.write(
+        root, candidates.from_files(files), golden, state, judged, provenance, settings
+    )
+    return Sealed(
+        digest=digest,
+        symbol=symbol,
+        data_digest=provenance.data_digest,
+        gate_report_digest=judged.digest,
+        tracking_run=provenance.tracking_run,
+        sizes={path.name: path.stat().st_size for path in sorted((root / digest).iterdir())},
+    )
+
+
+def state_at_cutoff(bars: Bars, series: Mapping[str, Series], bar_ms: int) -> StateAtCutoff:
+    """Return the feature state after the last bar."""
+    _, state = compute(observe(bars, series, bar_ms))
+    return StateAtCutoff(state, int(bars.open_time_ms[-1]))
+
+
+def broken_rule(folder: Path, symbol: str, timeframe: str) -> str | None:
+    """Return the first rule that an unsigned bundle breaks, None where it breaks none.
+
+    Beyond its digests, the graph must give the golden answers on this machine.
+    """
+    try:
+        contents = verify_contents(folder, symbol=symbol, timeframe=timeframe)
+        golden = contents.golden
+        answers = outputs(contents.files["signal.onnx"], [PROBABILITIES], golden["features"])[0]
+        check_golden(answers, golden["probabilities"], GOLDEN_TOLERANCE)
+    except BundleRefused as refused:
+        return str(refused)
+    return None
