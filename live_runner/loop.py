@@ -85,9 +85,8 @@ class SymbolLoop:
     async def run(self) -> None:
         """Decide every bar as it comes, for ever."""
         async for batch in self._lane.batches(self.last_open_ms):
-            if not batch:
-                continue
-            stale = await self._series.ensure(batch[-1].candle.open_time_ms + self._bar_ms)
+            closes = [arrival.candle.open_time_ms + self._bar_ms for arrival in batch]
+            stale = await self._series.ensure(closes[0], closes[-1])
             for arrival in batch:
                 self.decide(arrival, stale)
                 await asyncio.sleep(0)

@@ -35,9 +35,9 @@ class Source:
             or close_ms >= self.last_event_ms + self.period_ms + self.lag_ms
         )
 
-    def since_ms(self, close_ms: int) -> int:
-        """Return the event time from which rows are missing."""
-        oldest = close_ms - max(MAX_AGE_MS[name] for name in self.names)
+    def since_ms(self, first_close_ms: int) -> int:
+        """Return the event time from which bars closing at `first_close_ms` and later lack rows."""
+        oldest = first_close_ms - max(MAX_AGE_MS[name] for name in self.names)
         return oldest if self.last_event_ms is None else max(self.last_event_ms + 1, oldest)
 
 
@@ -54,29 +54,32 @@ class SeriesBook:
         self._lags = settings.lags_ms
         self._sources = _sources(symbol, settings, venue)
 
-    async def ensure(self, close_ms: int) -> str:
-        """Fetch what may be new at `close_ms`; return which series could not be read and why, ''
-        for none.
+    async def ensure(self, first_close_ms: int, last_close_ms: int) -> str:
+        """Fetch what bars closing in [first, last] may know, the last of which has closed.
+
+        Return which series could not be read and why, '' for none.
         """
-        due = [source for source in self._sources if source.due(close_ms)]
+        due = [source for source in self._sources if source.due(last_close_ms)]
         if not due:
             return ""
-        failures = await asyncio.gather(*(self._poll(source, close_ms) for source in due))
-        return "; ".join(failure for failure in failures if failure)
+        polls = (self._poll(source, first_close_ms, last_close_ms) for source in due)
+        return "; ".join(failure for failure in await asyncio.gather(*polls) if failure)
 
     async def load(self, first_close_ms: int, last_close_ms: int) -> None:
-        """Read everything that bars closing in [first, last] may know; raises VenueError."""
+        """Do the same where nothing may be missing; raises VenueError."""
         for source in self._sources:
-            oldest = first_close_ms - max(MAX_AGE_MS[name] for name in source.names)
-            self._learn(source, await source.fetch(oldest, last_close_ms), last_close_ms)
+            await self._read(source, first_close_ms, last_close_ms)
 
-    async def _poll(self, source: Source, close_ms: int) -> str:
+    async def _poll(self, source: Source, first_close_ms: int, last_close_ms: int) -> str:
         try:
-            rows = await source.fetch(source.since_ms(close_ms), close_ms)
+            await self._read(source, first_close_ms, last_close_ms)
         except VenueError as error:
             return f"stale {', '.join(source.names)}: {error}"
-        self._learn(source, rows, close_ms)
         return ""
+
+    async def _read(self, source: Source, first_close_ms: int, last_close_ms: int) -> None:
+        rows = await source.fetch(source.since_ms(first_close_ms), last_close_ms)
+        self._learn(source, rows, last_close_ms)
 
     def _learn(self, source: Source, rows: list[Row], fetched_at_ms: int) -> None:
         for name, event_ms, value in rows:

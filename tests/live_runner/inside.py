@@ -1,0 +1,63 @@
+"""A desk inside the test's own process, trading against a real venue process."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import httpx
+
+from live_runner.desk import Desk
+from live_runner.journal import Journal
+from live_runner.settings import RunnerSettings
+from tests.live_runner.bundles import TRADING
+from tests.live_runner.stage import LAGS_MS, SYMBOLS
+
+
+def desk_settings(home: Path, venue_url: str, history_bars: int = 1_100) -> RunnerSettings:
+    """Return settings that keep everything under `home`."""
+    return RunnerSettings(
+        host="127.0.0.1",
+        port=0,
+        symbols=SYMBOLS,
+        timeframe="15m",
+        venue_rest=venue_url,
+        venue_ws=venue_url.replace("http", "ws"),
+        bundles_dir=home / "bundles",
+        journal=home / "journal.sqlite",
+        public_keys_dir=home / "keys",
+        admin_token_file=home / "admin.token",
+        lags_ms=LAGS_MS,
+        trading=TRADING,
+        history_bars=history_bars,
+    )
+
+
+@asynccontextmanager
+async def desk(settings: RunnerSettings) -> AsyncIterator[Desk]:
+    """Run a desk until the block ends; yields when every symbol trades."""
+    journal = Journal(settings.journal)
+    async with httpx.AsyncClient(base_url=settings.venue_rest, timeout=10) as client:
+        one = Desk(settings, journal, client, random.Random(1))
+        running = asyncio.ensure_future(one.run())
+        try:
+            while len(one.loops) < len(settings.symbols):
+                assert not running.done(), running.result()
+                await asyncio.sleep(0.01)
+            yield one
+            assert not running.done(), running.result()
+        finally:
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
+            journal.close()
+
+
+async def bars_pass(one: Desk, symbol: str, count: int) -> None:
+    """Wait until `count` more bars of a symbol are decided."""
+    queue = one.subscribe()
+    while count > 0:
+        decision = await asyncio.wait_for(queue.get(), 30)
+        count -= decision.symbol == symbol
+    one.unsubscribe(queue)

@@ -1,0 +1,318 @@
+"""Real processes and the market that they play, for tests and benchmarks of the runner."""
+
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from kernel.bars import Bars
+from kernel.decision import rules_probabilities
+from kernel.features.engine import compute
+from kernel.features.registry import FEATURES
+from kernel.observation import OBSERVATION_FIELDS, Series, observe
+from replay_venue.generator import generate
+from tests.live_runner.bundles import TRADING
+
+ROOT = Path(__file__).resolve().parents[2]
+BAR_MS = 900_000
+SEED, EDGE = 7, 0.12
+START_MS = 1_766_286_000_000  # 2025-12-21T03:00:00Z
+SYMBOLS = ("BTCUSDT", "ETHUSDT")
+LAGS_MS = {
+    "funding_rate": 60_000,
+    "open_interest": 60_000,
+    "fear_greed": 3_600_000,
+    "exchange_net_flow": 93_600_000,
+    "mvrv": 93_600_000,
+}
+
+
+def free_port() -> int:
+    """Return a port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def call(
+    url: str, body: Any = None, headers: dict[str, str] | None = None, method: str | None = None
+) -> tuple[int, Any]:
+    """Return status and parsed answer (text where it is not JSON) of one HTTP request."""
+    data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"content-type": "application/json"}, method=method)
+    for name, value in (headers or {}).items():
+        request.add_header(name, value)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            status, text = answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        status, text = error.code, error.read().decode()
+    try:
+        return status, json.loads(text)
+    except ValueError:
+        return status, text
+
+
+def until(done: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
+    """Return the first true value of `done()`; fail loudly when it stays false."""
+    deadline = time.monotonic() + seconds
+    while not (value := done()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {seconds:.0f} s for {what}")
+        time.sleep(0.02)
+    return value
+
+
+@dataclass
+class VenueProcess:
+    """A replay venue in a process of its own."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+
+    def clock(self, **change: Any) -> int:
+        """Change the clock and return market time."""
+        return int(call(f"{self.url}/control/clock", change)[1]["now_ms"])
+
+    def fault(self, **fault: Any) -> None:
+        """Arm a fault."""
+        status, answer = call(f"{self.url}/control/faults", fault)
+        assert status == 200, answer
+
+
+@contextmanager
+def venue(speed: float, start: str = "2025-12-21T03:00:00Z") -> Iterator[VenueProcess]:
+    """Run a venue of the generated market."""
+    port = free_port()
+    options = {
+        "--port": port,
+        "--symbols": ",".join(SYMBOLS),
+        "--seed": SEED,
+        "--edge": EDGE,
+        "--history-start": "2025-04-01",
+        "--start": start,
+        "--speed": speed,
+    }
+    words = [str(word) for pair in options.items() for word in pair]
+    process = subprocess.Popen([sys.executable, "-m", "replay_venue", *words], cwd=ROOT, env=_env())
+    one = VenueProcess(process, f"http://127.0.0.1:{port}")
+    try:
+        until(lambda: _answers(f"{one.url}/fapi/v1/time"), "the venue to answer")
+        yield one
+    finally:
+        process.kill()
+        process.wait()
+
+
+@dataclass
+class RunnerProcess:
+    """A live runner in a process of its own; `home` holds its journal, bundles and keys."""
+
+    home: Path
+    venue_url: str
+    history_bars: int = 1_100
+    process: subprocess.Popen[bytes] | None = None
+    url: str = ""
+
+    @property
+    def journal(self) -> Path:
+        return self.home / "journal.sqlite"
+
+    @property
+    def token(self) -> dict[str, str]:
+        """Return the header that opens the admin verbs."""
+        return {"Authorization": f"Bearer {(self.home / 'admin.token').read_text()}"}
+
+    def start(self) -> None:
+        """Start the process and wait until it answers."""
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        self.home.mkdir(parents=True, exist_ok=True)
+        token = self.home / "admin.token"
+        token.write_text("a-token-of-a-test-0123456789")
+        token.chmod(0o600)
+        config = self.home / "runner.yaml"
+        config.write_text(yaml.safe_dump(self.settings(port)))
+        command = [sys.executable, "-m", "live_runner", "--config", str(config)]
+        self.process = subprocess.Popen(command, cwd=ROOT, env=_env())
+        until(lambda: self._alive() and _answers(f"{self.url}/health"), "the runner to answer")
+
+    def settings(self, port: int) -> dict[str, Any]:
+        """Return the body of the runner's settings file."""
+        return {
+            "host": "127.0.0.1",
+            "port": port,
+            "symbols": list(SYMBOLS),
+            "timeframe": "15m",
+            "venue_rest": self.venue_url,
+            "venue_ws": self.venue_url.replace("http", "ws"),
+            "bundles_dir": str(self.home / "bundles"),
+            "journal": str(self.journal),
+            "public_keys_dir": str(self.home / "keys"),
+            "admin_token_file": str(self.home / "admin.token"),
+            "lags_ms": LAGS_MS,
+            "trading": TRADING.to_dict(),
+            "history_bars": self.history_bars,
+        }
+
+    def kill(self) -> None:
+        """End the process without any warning."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> int:
+        """Ask the process to end and return its exit code."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=20)
+
+    def get(self, path: str) -> Any:
+        """Return the JSON of a GET that must succeed."""
+        status, answer = call(f"{self.url}{path}")
+        assert status == 200, answer
+        return answer
+
+    def admin(self, path: str, body: Any = None) -> tuple[int, Any]:
+        """Call an admin verb with the token."""
+        return call(f"{self.url}{path}", body or {}, self.token)
+
+    def decided(self, symbol: str) -> int:
+        """Return how many bars of a symbol are decided."""
+        return int(self.get(f"/journal/summary?symbol={symbol}")["decided"])
+
+    def until_decided(self, bars: int, seconds: float = 60.0) -> None:
+        """Wait until every symbol has that many decided bars."""
+        until(
+            lambda: all(self.decided(symbol) >= bars for symbol in SYMBOLS),
+            f"{bars} decided bars",
+            seconds,
+        )
+
+    def _alive(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, "the runner ended at its start"
+        return True
+
+
+@contextmanager
+def runner(home: Path, venue_url: str, history_bars: int = 1_100) -> Iterator[RunnerProcess]:
+    """Run a runner until the block ends."""
+    one = RunnerProcess(home, venue_url, history_bars)
+    one.start()
+    try:
+        yield one
+    finally:
+        if one.process is not None and one.process.poll() is None:
+            one.process.kill()
+            one.process.wait()
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What the kernel makes of the generated market in one uninterrupted batch."""
+
+    open_time_ms: np.ndarray
+    observations: np.ndarray
+    features: np.ndarray
+    states: tuple[np.ndarray, np.ndarray]
+    rule_rows: np.ndarray
+
+
+def truth(symbol: str, start_ms: int, split_ms: int, end_ms: int) -> Truth:
+    """Fold the market that opens in [start, end) from nothing; `states` are those at split and end."""
+    observations = market_observations(symbol, start_ms, end_ms)
+    cut = int(np.searchsorted(observations[:, 0], split_ms))
+    before, state = compute(observations[:cut])
+    after, last = compute(observations[cut:], state)
+    features = np.concatenate([before, after])
+    opens = observations[:, 0].astype(np.int64)
+    rows = rule_rows(observations, features)
+    return Truth(opens, observations, features, (state, last), rows)
+
+
+def market_observations(symbol: str, start_ms: int, end_ms: int) -> np.ndarray:
+    """Return the observations, float64[n, K], of the market's bars as a lake would give them."""
+    market = generate(SEED, symbol, EDGE, start_ms - 10 * 86_400_000, end_ms, "15m")
+    first = int(np.searchsorted(market.bars.open_time_ms, start_ms))
+    bars: Bars = market.bars.slice(first, len(market.bars))
+    flow = market.onchain.flow_in_usd - market.onchain.flow_out_usd
+    points = {
+        "funding_rate": (market.funding.time_ms, market.funding.value),
+        "open_interest": (market.open_interest.time_ms, market.open_interest.value),
+        "fear_greed": (market.fear_greed.time_ms, market.fear_greed.value),
+        "exchange_net_flow": (market.onchain.time_ms, flow),
+        "mvrv": (market.onchain.time_ms, market.onchain.mvrv),
+    }
+    series = {
+        name: Series(name, at, at + LAGS_MS[name], value) for name, (at, value) in points.items()
+    }
+    return observe(bars, series, BAR_MS)
+
+
+def rule_rows(observations: np.ndarray, features: np.ndarray) -> np.ndarray:
+    """Return the trading rows, float64[n, I], that the rules make of warm features."""
+    pick = {name: features[:, FEATURES.index(name)] for name in ("ema_stack", "rsi_14", "adx_14")}
+    chances = [rules_probabilities(*map(float, row)) for row in zip(*pick.values(), strict=True)]
+    return trading_rows(observations, features, np.array(chances))
+
+
+def trading_rows(
+    observations: np.ndarray, features: np.ndarray, probabilities: np.ndarray
+) -> np.ndarray:
+    """Return the kernel's trading rows of decided bars that did not abstain."""
+    atr = features[:, FEATURES.index("atr_norm")] * observations[:, 4]
+    funding = observations[:, OBSERVATION_FIELDS.index("funding_rate")]
+    free = np.zeros(len(observations))
+    return np.column_stack([observations[:, :5], atr, funding, probabilities, free])
+
+
+def recorded(journal: Path, symbol: str) -> dict[str, np.ndarray]:
+    """Return a symbol's decisions from a journal: one array per column, vectors stacked."""
+    with sqlite3.connect(journal) as db:
+        rows = db.execute(
+            "SELECT open_time_ms, features, probabilities, row, out, bundle_digest, settings_digest,"
+            " epoch, catch_up, latency_us, compute_us FROM decisions WHERE symbol = ?"
+            " ORDER BY open_time_ms",
+            (symbol,),
+        ).fetchall()
+    columns = list(zip(*rows, strict=True))
+    vectors = [np.array([np.frombuffer(blob) for blob in column]) for column in columns[1:5]]
+    names = ("digest", "settings_digest", "epoch", "catch_up", "latency_us", "compute_us")
+    return {
+        "open_time_ms": np.array(columns[0]),
+        **dict(zip(("features", "probabilities", "row", "out"), vectors, strict=True)),
+        **{name: np.array(column) for name, column in zip(names, columns[5:], strict=True)},
+    }
+
+
+def differing_bytes(a: np.ndarray, b: np.ndarray) -> int:
+    """Return how many bytes differ between two arrays of one shape."""
+    assert a.shape == b.shape, (a.shape, b.shape)
+    left, right = np.ascontiguousarray(a), np.ascontiguousarray(b)
+    return int(np.count_nonzero(left.view(np.uint8) != right.view(np.uint8)))
+
+
+def _env() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+
+
+def _answers(url: str) -> bool:
+    try:
+        return call(url)[0] == 200
+    except (urllib.error.URLError, OSError):
+        return False
