@@ -44,7 +44,7 @@ def test_one_feature_that_looks_one_bar_ahead_is_caught_alone(name: str) -> None
 
 
 def test_a_look_ahead_is_caught_in_every_feature() -> None:
-    """The certificate is sharp enough for each feature: shifted by one bar, all of them turn red."""
+    """The certificate is sharp enough for each feature: one bar ahead, all of them turn red."""
     columns = list(range(len(FEATURES)))
     certificates = certify(
         lambda obs: one_bar_ahead(obs, columns),
