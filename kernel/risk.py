@@ -51,11 +51,12 @@ def start(state: State, equity: float) -> None:
 def roll_windows(state: State, open_time_ms: float) -> None:
     """Open a new day at 00:00 UTC and a new week on Monday 00:00 UTC, from the last equity."""
     day = float(math.floor(open_time_ms / DAY_MS))
+    if day == state[DAY]:
+        return
+    state[DAY] = day
+    state[DAY_START] = state[EQUITY]
+    state[DAY_TRIPPED] = 0.0
     week = float(math.floor((day + 3.0) / 7.0))  # 1970-01-01 was a Thursday
-    if day != state[DAY]:
-        state[DAY] = day
-        state[DAY_START] = state[EQUITY]
-        state[DAY_TRIPPED] = 0.0
     if week != state[WEEK]:
         state[WEEK] = week
         state[WEEK_PEAK] = state[EQUITY]

@@ -122,8 +122,7 @@ def step(
     equity = equity_at(state, row[4])
     watch(state, equity, settings[10], settings[11], settings[12], settings[13], settings[14])
     side = decide(row[7], row[8], row[9], settings[0], settings[1])
-    atr = row[5]
-    abstain = row[10]
+    atr, abstain = row[5], row[10]
     quantity = size(equity, row[4], atr, settings[3], settings[5], settings[6])
     if side != 0.0 and state[fills.SIDE] == 0.0 and abstain == 0.0 and atr > 0.0:
         _order(state, out, side, quantity, atr)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kernel.digest import sha256_hex
 from kernel.features.engine import compute
 from kernel.features.registry import FEATURES, STATE_SIZE
 from kernel.observation import OBSERVATION_FIELDS
@@ -140,7 +141,11 @@ def _replay_symbol(
 
 
 def _settings(db: sqlite3.Connection) -> Iterator[tuple[str, TradingSettings]]:
-    for digest, body in db.execute("SELECT digest, body FROM settings"):
+    for digest, body in db.execute("SELECT digest, CAST(body AS BLOB) FROM settings"):
+        if sha256_hex(body) != digest:
+            raise ValueError(
+                f"journal: found settings of digest {sha256_hex(body)}, expected {digest}"
+            )
         yield digest, TradingSettings.from_dict(json.loads(body))
 
 
