@@ -25,8 +25,9 @@ class Violation:
 def find_violations(bars: Bars, timeframe_ms: int) -> list[Violation]:
     """Return every broken rule, by row and then by rule; a row may break several.
 
-    `bars` may be in any order here: arrival order is what is judged. Of several rows with one open time the first stands and
-    each later one is a duplicate, whatever its values. A row is out of order when an earlier row opens later.
+    `bars` may be in any order here: arrival order is what is judged. Of several rows with one open
+    time the first stands and each later one is a duplicate, whatever its values. A row is out of
+    order when an earlier row opens later.
     """
     found = [
         *_non_finite(bars),
