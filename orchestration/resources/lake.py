@@ -40,9 +40,9 @@ DERIVED_TABLES: Mapping[str, Mapping[str, str]] = {
         "threshold": "double", "passed": "bool", "reason": "string",
     },
     "monitoring/live_trades": {
-        "symbol": "string", "entry_time_ms": "int64", "exit_time_ms": "int64", "side": "int8",
+        "symbol": "string", "entry_time_ms": "int64", "exit_time_ms": "int64", "side": "int64",
         "quantity": "double", "entry_price": "double", "exit_price": "double", "fees": "double",
-        "funding": "double", "pnl": "double", "exit_reason": "int8",
+        "funding": "double", "pnl": "double", "exit_reason": "int64",
     },
 }  # fmt: skip
 SERIES_COLUMNS = {
@@ -138,6 +138,12 @@ class Lake(dg.ConfigurableResource):
     def table_digest(self, table: str, symbol: str, t_ms: int) -> str:
         """Return a hex digest of every revision in one table known at `t_ms`."""
         return frame_digest(self.history(table, symbol, t_ms))
+
+    def symbols(self, table: str) -> tuple[str, ...]:
+        """Return the symbols that have at least one file in a table."""
+        folders = Path(self.root).glob(f"market/{table}/symbol=*")
+        names = (path.name.partition("=")[2] for path in folders if any(path.glob("2*.parquet")))
+        return tuple(sorted(names))
 
     def ensure_sources(self) -> None:
         """Write a zero-row file beside every table that SQL reads: a new lake can be queried."""

@@ -1,0 +1,62 @@
+"""Warehouse: what people ask of the lake in SQL; dbt's models and tests as assets and checks."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
+
+from orchestration.resources.lake import FOREVER_MS, Lake
+from orchestration.resources.warehouse import Warehouse
+
+GROUP = "warehouse"
+PROJECT = Path(__file__).resolve().parents[1] / "dbt_project"
+MANIFEST = PROJECT / "target" / "manifest.json"
+
+
+class LakeTranslator(DagsterDbtTranslator):
+    """Call a model `warehouse/<name>`, and a source by the asset that fills it."""
+
+    def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
+        """Return [stage, name]."""
+        if dbt_resource_props["resource_type"] == "source":
+            return dg.AssetKey([dbt_resource_props["source_name"], dbt_resource_props["name"]])
+        return dg.AssetKey([GROUP, dbt_resource_props["name"]])
+
+    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:  # noqa: ARG002
+        """Return the one group of all models."""
+        return GROUP
+
+
+def manifest(path: Path) -> Path:
+    """Return the path of dbt's manifest; raise FileNotFoundError that says how to make it."""
+    if not path.exists():
+        raise FileNotFoundError(
+            f"dbt manifest: found no {path}, expected what `dbt parse` writes: run `make manifest`"
+        )
+    return path
+
+
+@dbt_assets(
+    manifest=manifest(MANIFEST),
+    dagster_dbt_translator=LakeTranslator(
+        DagsterDbtTranslatorSettings(enable_source_tests_as_checks=False)
+    ),
+    pool=GROUP,
+)
+def models(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[Any]:
+    """Build staging, coverage, universe, gate history and live P&L, each with its tests."""
+    yield from warehouse.build(context)
+
+
+@dg.asset_check(asset=[GROUP, "stg_candles"], blocking=True)
+def staging_holds_every_candle_of_the_lake(warehouse: Warehouse, lake: Lake) -> dg.AssetCheckResult:
+    """Staging has as many candles per symbol as the lake's own reader sees."""
+    found = dict(warehouse.query("SELECT symbol, count(*) FROM stg_candles GROUP BY symbol"))
+    expected = {symbol: len(lake.bars(symbol, FOREVER_MS)) for symbol in lake.symbols("candles")}
+    return dg.AssetCheckResult(
+        passed=found == expected,
+        description=f"found {found} in stg_candles, expected {expected} as in the lake",
+        metadata={"candles": sum(found.values()), "symbols": len(expected)},
+    )

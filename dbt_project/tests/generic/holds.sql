@@ -1,0 +1,5 @@
+{% test holds(model, condition) %}
+select *
+from {{ model }}
+where not coalesce({{ condition }}, false)
+{% endtest %}
