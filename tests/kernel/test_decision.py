@@ -60,6 +60,12 @@ def test_decide_stays_out_of_broken_probabilities(place: int, broken: float) -> 
     assert decide(*p, 0.5, 0.1) == 0.0
 
 
+@pytest.mark.parametrize("p", [(-0.3, 0.1, 1.2), (1.2, -0.3, 0.1), (0.1, 1.4, -0.5)])
+def test_decide_stays_out_of_negative_probabilities(p: tuple[float, float, float]) -> None:
+    """Numbers that add to one but are not probabilities are no reason to trade."""
+    assert decide(*p, 0.0, -1.0) == 0.0
+
+
 @given(SHARE, SHARE)
 def test_decide_treats_both_sides_alike(buy: float, hold: float) -> None:
     """Swapping BUY and SELL swaps the sign of the wish, unless the two tie."""

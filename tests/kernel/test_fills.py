@@ -43,6 +43,14 @@ def test_a_jump_over_the_target_gives_no_gift() -> None:
     assert exit_reason(1.0, bar, 105.0, 95.0) == (ExitReason.TAKE_PROFIT, 105.0)
 
 
+def test_a_touch_is_enough() -> None:
+    """A price that reaches a barrier exactly has reached it, stop and target, long and short."""
+    assert exit_reason(1.0, (100.0, 101.0, 95.0, 100.0), 105.0, 95.0)[0] is ExitReason.STOP_LOSS
+    assert exit_reason(-1.0, (100.0, 105.0, 99.0, 100.0), 95.0, 105.0)[0] is ExitReason.STOP_LOSS
+    assert exit_reason(1.0, (100.0, 105.0, 99.0, 100.0), 105.0, 95.0)[0] is ExitReason.TAKE_PROFIT
+    assert exit_reason(-1.0, (100.0, 101.0, 95.0, 100.0), 95.0, 105.0)[0] is ExitReason.TAKE_PROFIT
+
+
 def test_horizon_exits_at_the_close_and_only_without_a_barrier() -> None:
     """At its horizon a position leaves at the close, unless a barrier was touched in that bar."""
     assert exit_of(1.0, 100.0, 101.0, 99.0, 100.5, 105.0, 95.0, True) == (3.0, 100.5)
