@@ -1,12 +1,11 @@
 """Refuse request bodies that are larger than anything the runner needs."""
 
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY_BYTES = 2**20
-
-
-class BodyTooLargeError(Exception):
-    """A body went past its limit while it was being read."""
+TOO_LARGE = f"body: found too many bytes, expected at most {MAX_BODY_BYTES}"
 
 
 class BodyLimit:
@@ -21,7 +20,7 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         if _announced(scope) > MAX_BODY_BYTES:
-            await _refuse(send)
+            await _refuse(scope, receive, send)
             return
         read = 0
 
@@ -30,13 +29,10 @@ class BodyLimit:
             message = await receive()
             read += len(message.get("body", b""))
             if read > MAX_BODY_BYTES:
-                raise BodyTooLargeError
+                raise HTTPException(413, TOO_LARGE)
             return message
 
-        try:
-            await self._app(scope, bounded, send)
-        except BodyTooLargeError:
-            await _refuse(send)
+        await self._app(scope, bounded, send)
 
 
 def _announced(scope: Scope) -> int:
@@ -44,8 +40,5 @@ def _announced(scope: Scope) -> int:
     return int(value) if value.isdigit() else 0
 
 
-async def _refuse(send: Send) -> None:
-    body = f'{{"detail":"body: found too much, expected at most {MAX_BODY_BYTES} bytes"}}'.encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 413, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+async def _refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    await JSONResponse({"detail": TOO_LARGE}, 413)(scope, receive, send)

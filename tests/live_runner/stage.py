@@ -234,7 +234,7 @@ class Truth:
 
 
 def truth(symbol: str, start_ms: int, split_ms: int, end_ms: int) -> Truth:
-    """Fold the market that opens in [start, end) from nothing; `states` are those at split and end."""
+    """Fold the market that opens in [start, end) from nothing; states at split and end."""
     observations = market_observations(symbol, start_ms, end_ms)
     cut = int(np.searchsorted(observations[:, 0], split_ms))
     before, state = compute(observations[:cut])
@@ -285,9 +285,9 @@ def recorded(journal: Path, symbol: str) -> dict[str, np.ndarray]:
     """Return a symbol's decisions from a journal: one array per column, vectors stacked."""
     with sqlite3.connect(journal) as db:
         rows = db.execute(
-            "SELECT open_time_ms, features, probabilities, row, out, bundle_digest, settings_digest,"
-            " epoch, catch_up, latency_us, compute_us FROM decisions WHERE symbol = ?"
-            " ORDER BY open_time_ms",
+            "SELECT open_time_ms, features, probabilities, row, out, bundle_digest,"
+            " settings_digest, epoch, catch_up, latency_us, compute_us FROM decisions"
+            " WHERE symbol = ? ORDER BY open_time_ms",
             (symbol,),
         ).fetchall()
     columns = list(zip(*rows, strict=True))

@@ -1,0 +1,53 @@
+"""The settings file is read strictly."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from live_runner.settings import SettingsError, load_settings
+from tests.live_runner.bundles import TRADING
+from tests.live_runner.stage import RunnerProcess
+
+
+def _write(home: Path, changes: dict[str, Any]) -> Path:
+    body = {**RunnerProcess(home, "http://127.0.0.1:1").settings(8_800), **changes}
+    path = home / "runner.yaml"
+    path.write_text(yaml.safe_dump({name: one for name, one in body.items() if one != "absent"}))
+    return path
+
+
+def test_settings_round_trip(tmp_path: Path) -> None:
+    """A complete file gives typed settings."""
+    settings = load_settings(_write(tmp_path, {}))
+    assert (settings.symbols, settings.bar_ms) == (("BTCUSDT", "ETHUSDT"), 900_000)
+    assert settings.trading == TRADING
+    assert settings.journal == tmp_path / "journal.sqlite"
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"port": "8800"}, "'8800'"),
+        ({"port": 70_000}, "70000"),
+        ({"port": "absent"}, "missing keys ['port']"),
+        ({"reports": "x"}, "unknown keys ['reports']"),
+        ({"timeframe": "7m"}, "'7m'"),
+        ({"symbols": []}, "symbols"),
+        ({"symbols": ["BTCUSDT", "BTCUSDT"]}, "different symbols"),
+        ({"symbols": ["../etc"]}, "'../etc'"),
+        ({"symbols": [1]}, "found 1"),
+        ({"lags_ms": {"mvrv": 1}}, "lags_ms"),
+        ({"trading": {}}, "missing"),
+        ({"history_bars": True}, "True"),
+        ({"host": ""}, "non-empty"),
+    ],
+)
+def test_wrong_settings_are_named(tmp_path: Path, changes: dict[str, Any], named: str) -> None:
+    """Each wrong key says what was found, in which file."""
+    path = _write(tmp_path, changes)
+    with pytest.raises(SettingsError) as error:
+        load_settings(path)
+    assert named in str(error.value)
+    assert str(path) in str(error.value)
