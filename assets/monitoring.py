@@ -1,0 +1,95 @@
+"""Monitoring: what the live runner decided and traded, held against the lake and the backtest."""
+
+from pathlib import Path
+
+import dagster as dg
+
+from orchestration.partitions import symbol, symbol_by_week, week_window
+from orchestration.resources.journal import Journal
+from orchestration.resources.lake import Lake
+from orchestration.resources.presentation import span
+from orchestration.resources.research_settings import ResearchSettings
+
+GROUP = "monitoring"
+
+
+@dg.asset(key=[GROUP, "live_decisions"], group_name=GROUP, partitions_def=symbol_by_week)
+def live_decisions(context: dg.AssetExecutionContext, journal: Journal) -> dg.MaterializeResult:
+    """Hold every bar the runner decided in the week: features, probabilities, order, account."""
+    window = week_window(context)
+    frame = journal.decisions(window)
+    times = frame["open_time_ms"]
+    return dg.MaterializeResult(
+        value=frame,
+        metadata={
+            "dagster/row_count": len(frame),
+            "span": span(int(times.min()), int(times.max())) if len(frame) else "no decisions",
+            "bundles": ", ".join(one[:12] or "rules" for one in frame["bundle_digest"].unique()),
+            "latency_p99_us": float(frame["latency_us"].quantile(0.99)) if len(frame) else 0.0,
+            "reasons": {name: int(n) for name, n in frame["reason"].value_counts().items()},
+        },
+    )
+
+
+@dg.asset(key=[GROUP, "live_trades"], group_name=GROUP, partitions_def=symbol_by_week)
+def live_trades(context: dg.AssetExecutionContext, journal: Journal) -> dg.MaterializeResult:
+    """Hold the trades that the runner closed on paper in the week, after fees and funding."""
+    frame = journal.trades(week_window(context))
+    return dg.MaterializeResult(
+        value=frame,
+        metadata={
+            "dagster/row_count": len(frame),
+            "wins": int((frame["pnl"] > 0).sum()),
+            "pnl": float(frame["pnl"].sum()),
+            "fees": float(frame["fees"].sum()),
+            "funding": float(frame["funding"].sum()),
+        },
+    )
+
+
+@dg.asset_check(asset=[GROUP, "live_decisions"], blocking=True)
+def live_features_match_the_lake(
+    context: dg.AssetCheckExecutionContext, journal: Journal, lake: Lake, settings: ResearchSettings
+) -> dg.AssetCheckResult:
+    """Features computed again from the lake equal those that decided, to the byte."""
+    bar_ms = settings.load().universe.bar_ms
+    audit = journal.audit_features(lake, week_window(context), bar_ms)
+    return dg.AssetCheckResult(
+        passed=not audit.absent and not audit.differing_bytes,
+        description=f"{audit.differing_bytes} bytes differ in {audit.compared} of "
+        f"{audit.decisions} decisions, expected 0; {audit.absent} bars are not in the lake"
+        + (": ingest their month first" if audit.absent else ""),
+        metadata={
+            "decisions": audit.decisions,
+            "differing_bytes": audit.differing_bytes,
+            "features": ", ".join(audit.features) or "none",
+            "first_difference": _moment(audit.first_open_time_ms),
+        },
+    )
+
+
+@dg.asset_check(asset=[GROUP, "live_trades"], blocking=True)
+def live_trades_replay_exactly(
+    context: dg.AssetCheckExecutionContext, journal: Journal
+) -> dg.AssetCheckResult:
+    """The backtest's step makes the same trades of the journal, from its first bar, to the byte."""
+    from research.replay import replay
+
+    name = symbol(context)
+    found = [one for one in replay(Path(journal.path)).symbols if one.symbol == name]
+    differing = sum(one.differing_bytes for one in found)
+    decisions = sum(one.decisions for one in found)
+    return dg.AssetCheckResult(
+        passed=differing == 0,
+        description=f"{differing} bytes differ in {decisions} decisions replayed, expected 0",
+        metadata={
+            "decisions": decisions,
+            "trades": sum(one.trades for one in found),
+            "differing_bytes": differing,
+            "first_difference": _moment(found[0].first_difference_ms if found else None),
+        },
+    )
+
+
+def _moment(time_ms: int | None) -> str:
+    return "none" if time_ms is None else span(time_ms, time_ms)[:16]
