@@ -7,6 +7,7 @@ hold, no member beyond the expected ones.
 import io
 import math
 import re
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -17,6 +18,17 @@ from numpy.typing import NDArray
 
 MAX_ARRAY_BYTES = 64_000_000
 _MAGIC = b"\x93NUMPY\x01\x00"
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    KeyError,
+    EOFError,
+    OSError,
+    ValueError,
+    NotImplementedError,  # an unknown version or flag
+    RuntimeError,  # an encrypted member
+)
 _SHAPE = rb"\d{1,12},|\d{1,12}(?:, \d{1,12})+|"
 _HEADER = re.compile(
     rb"\{'descr': '(<f4|<f8|<i8)', 'fortran_order': False, 'shape': \((" + _SHAPE + rb")\), \} *\n"
@@ -30,28 +42,26 @@ def read_arrays(data: bytes, expected: Mapping[str, tuple[str, int]]) -> dict[st
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = {name: _unpack(archive, f"{name}.npy") for name in expected}
             names = sorted(archive.namelist())
-    except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, OSError) as error:
-        raise ValueError(
-            f"npz: found {error!r:.100}, expected arrays {sorted(expected)}"
-        ) from error
-    except (NotImplementedError, RuntimeError) as error:  # unknown compression, encryption
-        raise ValueError(f"npz: found {error!r:.100}, expected stored or deflated") from error
+            members = {name: _unpack(archive, f"{name}.npy") for name in expected}
+    except _DAMAGE as error:
+        raise ValueError(f"npz: found {error!r:.100}, expected {sorted(expected)}") from error
     if names != sorted(f"{name}.npy" for name in expected):
         raise ValueError(f"npz: found members {names!r:.100}, expected {sorted(expected)}")
     return {name: _parse(name, members[name], *expected[name]) for name in expected}
 
 
 def _unpack(archive: zipfile.ZipFile, member: str) -> bytes:
+    """Return at most one byte more than an array may have."""
+    if archive.getinfo(member).compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"{member} is neither stored nor deflated")
     with archive.open(member) as stream:
-        data = stream.read(MAX_ARRAY_BYTES + 1)
-    if len(data) > MAX_ARRAY_BYTES:
-        raise ValueError(f"npz {member}: found over {MAX_ARRAY_BYTES} bytes, expected fewer")
-    return data
+        return stream.read(MAX_ARRAY_BYTES + 1)
 
 
 def _parse(name: str, data: bytes, dtype: str, dimensions: int) -> NDArray[Any]:
+    if len(data) > MAX_ARRAY_BYTES:
+        raise ValueError(f"npz {name}: found over {MAX_ARRAY_BYTES} bytes, expected fewer")
     start = len(_MAGIC) + 2
     end = start + int.from_bytes(data[len(_MAGIC) : start], "little")
     header = _HEADER.fullmatch(data[start:end])
