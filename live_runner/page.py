@@ -1,6 +1,7 @@
 """The status page: one HTML document without a build step, drawn from the journal."""
 
 import html
+import textwrap
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -17,6 +18,8 @@ from live_runner.summary import summary
 POINTS = 400
 TRADES = 8
 ATTEMPTS = 6
+NOTE = 120  # characters of a refusal; the journal has all of it
+NARROW = 0.12  # of the bar: too little for a label
 _COLOURS = ("#d1495b", "#8d99ae", "#2a9d8f")
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1b2432; --soft: #64748b; --line: #e2e8f0;
@@ -113,7 +116,7 @@ def _figures(facts: dict[str, Any], outs: np.ndarray) -> str:
         "equity": f"{last.get('equity', 0.0):,.2f}",
         f"P&amp;L, {facts['trades']} trades": f"{facts['pnl']:+,.2f}",
         "position": side,
-        f"bars, {facts['missed']} missed, {facts['holes']} holes": f"{facts['decided']:,}",
+        f"bars, {facts['missed']} missed": f"{facts['decided']:,}",
     }
     return (
         "<div class='figures'>"
@@ -158,7 +161,8 @@ def _decision(desk: Desk, symbol: str) -> str:
 
 def _bars(probabilities: Sequence[float]) -> str:
     parts = [
-        f"<span style='width:{100 * p:.1f}%;background:{colour}'>{name} {p:.2f}</span>"
+        f"<span style='width:{100 * p:.1f}%;background:{colour}'>"
+        f"{f'{name} {p:.2f}' if p >= NARROW else ''}</span>"
         for name, p, colour in zip(CLASSES, probabilities, _COLOURS, strict=True)
     ]
     return f"<div class='bars'>{''.join(parts)}</div>"
@@ -198,22 +202,25 @@ def _swaps(facts: dict[str, Any]) -> str:
 
 def _attempt(one: dict[str, Any]) -> str:
     refused = one["outcome"] == "refused"
-    note = _safe(one["reason"]) if refused else f"pause {one['pause_us']:,} µs"
+    note = (
+        _safe(textwrap.shorten(one["reason"], NOTE)) if refused else f"pause {one['pause_us']:,} µs"
+    )
     colour, outcome = "down" if refused else "up", one["outcome"].replace("_", " ")
     model = _safe(one["digest"][:12]) or "rules"
     return (
         f"<tr><td>{_time(one['bar_open_time_ms'])}</td>"
         f"<td class='wide {colour}'>{_safe(outcome)}</td>"
         f"<td class='wide'>epoch {one['epoch']} <code>{model}</code></td>"
-        f"<td class='note soft'>{note}</td></tr>"
+        f"<td class='note soft'>{_safe(note)}</td></tr>"
     )
 
 
 def _guards(facts: dict[str, Any]) -> str:
-    stopped = ", ".join(
+    stopped = " · ".join(
         f"{name.lower().replace('_', ' ')} {count}" for name, count in facts["blocked"].items()
     )
-    return f"<h3>Entries stopped by guards</h3><div class='soft'>{stopped}</div>"
+    holes = f" · bars the venue lacked {facts['holes']}"
+    return f"<h3>Entries stopped by guards</h3><div class='soft small'>{stopped}{holes}</div>"
 
 
 def _outs(desk: Desk, symbol: str) -> np.ndarray:

@@ -25,6 +25,7 @@ from kernel.features.engine import compute
 from kernel.features.registry import FEATURES
 from kernel.observation import OBSERVATION_FIELDS, Series, observe
 from replay_venue.generator import generate
+from research.replay import replay
 from tests.live_runner.bundles import TRADING
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -298,6 +299,16 @@ def recorded(journal: Path, symbol: str) -> dict[str, np.ndarray]:
         **dict(zip(("features", "probabilities", "row", "out"), vectors, strict=True)),
         **{name: np.array(column) for name, column in zip(names, columns[5:], strict=True)},
     }
+
+
+def assert_replays(journal: Path) -> None:
+    """The research replay derives every feature, row, trade and fill of a journal anew."""
+    report = replay(journal)
+    assert report.differing_bytes == 0, report
+    assert all(one.feature_rows == one.decisions for one in report.symbols)
+    print(  # noqa: T201  figures to show
+        f"replayed {report.decisions} decisions and {report.trades} trades: 0 differing bytes"
+    )
 
 
 def differing_bytes(a: np.ndarray, b: np.ndarray) -> int:

@@ -12,6 +12,7 @@ from tests.live_runner.stage import (
     BAR_MS,
     SYMBOLS,
     RunnerProcess,
+    assert_replays,
     differing_bytes,
     recorded,
     runner,
@@ -32,6 +33,7 @@ def test_restart_after_sigkill_continues_as_if_never_killed(tmp_path: Path) -> N
             live.start()
         live.until_decided(300)
         assert live.stop() == 0
+    assert_replays(live.journal)
     for symbol in SYMBOLS:
         _assert_equals_truth(live, symbol)
         _assert_orders_match_decisions(live.journal, symbol)

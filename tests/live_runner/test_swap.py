@@ -32,6 +32,7 @@ from tests.live_runner.stage import (
     START_MS,
     SYMBOLS,
     VenueProcess,
+    assert_replays,
     differing_bytes,
     market_observations,
     recorded,
@@ -44,8 +45,8 @@ STATE_OPEN_MS = START_MS - 40 * BAR_MS
 
 @pytest.fixture(scope="module")
 def market() -> Iterator[VenueProcess]:
-    """Serve the generated market at ten bars a second and symbol."""
-    with venue(speed=9_000) as one:
+    """Serve the generated market at four bars a second and symbol."""
+    with venue(speed=3_600) as one:
         yield one
 
 
@@ -61,6 +62,7 @@ def test_thousand_swaps_lose_no_bar_and_mix_no_model(tmp_path: Path, market: Ven
         assert len(set(told["digest"])) == 4, "rules and three bundles each decide bars"
         _assert_one_model_decides_each_bar(told, symbol, bundles[symbol])
         print(f"{symbol}: {len(opens)} bars, 0 missed, 0 decided twice, 0 mixed")  # noqa: T201  a figure to show
+    assert_replays(tmp_path / "journal.sqlite")
     p50, p99 = np.percentile(pauses_us, [50, 99])
     figures = f"pause p50 {p50:.0f} µs, p99 {p99:.0f} µs; RSS {rss[0]} → {rss[1]} MiB"
     print(f"{SWAPS} swaps: {figures}")  # noqa: T201  a figure to show
