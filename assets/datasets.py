@@ -51,6 +51,33 @@ def training_set(
     )
 
 
+@dg.asset_check(
+    asset=[GROUP, "training_set"],
+    additional_ins={"matrix": dg.AssetIn(["features", "matrix"])},
+    blocking=True,
+    partitions_def=symbol_by_week,
+)
+def training_set_rests_on_the_market_as_it_is(
+    context: dg.AssetCheckExecutionContext,
+    lake: Lake,
+    settings: ResearchSettings,
+    files: Any,
+    matrix: Any,
+) -> dg.AssetCheckResult:
+    """The features, computed again from the lake, are those that the rows were taken from."""
+    from research.matrix import feature_matrix
+
+    name, until_ms = symbol(context), cutoff_ms(context)
+    bars, series = lake.bars(name, until_ms), lake.series(name, until_ms)
+    fresh = feature_matrix(bars, series, settings.load().universe.bar_ms)
+    return dg.AssetCheckResult(
+        passed=bool(fresh.equals(matrix)),
+        description=f"found {len(matrix)} rows of features, expected the {len(fresh)} of the lake "
+        "as it is: else materialize features/matrix again",
+        metadata={"data_digest": files["data_digest"].decode()},
+    )
+
+
 @dg.asset_check(asset=[GROUP, "training_set"], blocking=True, partitions_def=symbol_by_week)
 def no_training_label_meets_a_test_span(
     settings: ResearchSettings, files: Any

@@ -1,5 +1,7 @@
 """Features: one row per bar up to the week's cutoff, made of what was known at its close."""
 
+from typing import Any
+
 import dagster as dg
 
 from orchestration.partitions import cutoff_ms, symbol, symbol_by_week
@@ -49,6 +51,20 @@ def matrix(
             "data_digest": lake.digest(name, until_ms),
             "coverage": table({"feature": key, "share": share} for key, share in coverage.items()),
         },
+    )
+
+
+@dg.asset_check(asset=[GROUP, "matrix"], blocking=True, partitions_def=symbol_by_week)
+def matrix_reaches_the_cutoff(
+    context: dg.AssetCheckExecutionContext, settings: ResearchSettings, matrix: Any
+) -> dg.AssetCheckResult:
+    """The last bar closes at the week's end: no week is trained on that was not ingested."""
+    last_ms = int(matrix["open_time_ms"].iloc[-1]) + settings.load().universe.bar_ms
+    found = span(last_ms, cutoff_ms(context))
+    return dg.AssetCheckResult(
+        passed=last_ms == cutoff_ms(context),
+        description=f"last close … cutoff: found {found}, expected one moment: ingest it first",
+        metadata={"rows": len(matrix)},
     )
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from orchestration.partitions import symbol, symbol_by_week, week
-from orchestration.resources.presentation import table
+from orchestration.resources.presentation import picture, table
 from orchestration.resources.research_settings import ResearchSettings
 from orchestration.resources.tracking import Tracking
 
@@ -24,13 +24,14 @@ def candidate(
     context: dg.AssetExecutionContext, settings: ResearchSettings, tracking: Tracking, files: Any
 ) -> dg.MaterializeResult:
     """Hold signal.onnx, each gate fold's graph, the out-of-fold rows and the tracking run's id."""
-    from orchestration.resources.run_logs import base_logs, parent_log
+    from orchestration.resources.run_logs import base_logs, parent_log, training_figures
     from research import candidate as candidates
     from research import dataset_files, stack
 
     chosen = settings.load()
     trained = stack.train(dataset_files.from_files(files), chosen)
-    parent = parent_log(symbol(context), week(context), trained, chosen, context.run_id)
+    plots = training_figures(trained)
+    parent = parent_log(symbol(context), week(context), trained, chosen, context.run_id, plots)
     run_id = tracking.log(parent, base_logs(trained, chosen))
     return dg.MaterializeResult(
         value={**candidates.to_files(trained), RUN_FILE: run_id.encode()},
@@ -40,6 +41,7 @@ def candidate(
             "features": len(trained.feature_names),
             "latency_p99_ms": trained.latency_p99_ms,
             "parity_max_abs_dp": trained.parity.max_abs_dp,
+            **{name: picture(png, name) for name, png in plots.items()},
             "bases": table(asdict(score) for score in trained.scores),
         },
     )

@@ -1,5 +1,6 @@
 """Everything that Dagster knows of Tidegate: the only file that sees all of it."""
 
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -19,6 +20,7 @@ from orchestration.io_managers import LakeIOManager
 from orchestration.resources.bundle_store import BundleStore
 from orchestration.resources.evidence import EvidenceReader
 from orchestration.resources.exchange import Exchange
+from orchestration.resources.journal import Journal
 from orchestration.resources.lake import Lake
 from orchestration.resources.notifier import Notifier
 from orchestration.resources.onchain import OnChain
@@ -27,6 +29,7 @@ from orchestration.resources.research_settings import ResearchSettings
 from orchestration.resources.runner_client import RunnerClient
 from orchestration.resources.sentiment import Sentiment
 from orchestration.resources.tracking import Tracking
+from orchestration.resources.warehouse import Warehouse
 from sensors.approval import approval_sensor
 from sensors.failures import failed_check_sensor, failed_run_sensor
 from sensors.swap import swap_sensor
@@ -37,7 +40,12 @@ RUNNER_TIMEOUT_S = 20.0
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """Return the code location, with resources for the environment of this process."""
+    """Return the code location in the environment of this process."""
+    return code_location(Environment.from_environ())
+
+
+def code_location(environment: Environment) -> dg.Definitions:
+    """Return every asset, check, job, schedule and sensor, bound to one installation."""
     return dg.Definitions(
         assets=dg.load_assets_from_package_module(assets),
         asset_checks=dg.load_asset_checks_from_package_module(assets),
@@ -52,7 +60,7 @@ def defs() -> dg.Definitions:
         ],
         schedules=[hourly_ingest_schedule, weekly_retrain_schedule],
         sensors=[approval_sensor, swap_sensor, failed_run_sensor, failed_check_sensor],
-        resources=resources(Environment.from_environ()),
+        resources=resources(environment),
     )
 
 
@@ -82,6 +90,12 @@ def resources(environment: Environment) -> dict[str, Any]:
             url=environment.runner_url,
             token_file=str(home / "keys" / "admin.token"),
             timeout_s=RUNNER_TIMEOUT_S,
+        ),
+        "journal": Journal(path=str(environment.journal_file.resolve())),
+        "warehouse": Warehouse(
+            path=str(environment.warehouse_file.resolve()),
+            project_dir=str(Path(__file__).resolve().parents[1] / "dbt_project"),
+            lake=lake,
         ),
         "notifier": Notifier(path=str(home / "notifications.jsonl")),
     }

@@ -2,14 +2,15 @@
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pandas as pd
 import yaml
 
-from orchestration.definitions import resources
+from orchestration.definitions import code_location, resources
 from orchestration.environments import Environment
 from orchestration.partitions import week_key
 from orchestration.resources.lake import Lake
@@ -68,6 +69,18 @@ class Installation:
     @property
     def home(self) -> Path:
         return self.environment.home
+
+    def job(self, name: str) -> dg.JobDefinition:
+        """Return a job of the whole code location, bound to this installation."""
+        return code_location(self.environment).resolve_job_def(name)
+
+    def moved_to(self, home: Path) -> "Installation":
+        """Return the installation whose folder was copied to `home`."""
+        mlflow = f"sqlite:///{home}/mlflow.db"
+        environment = replace(
+            self.environment, home=home, mlflow_uri=mlflow, config_dir=home / "configs"
+        )
+        return Installation(environment, resources(environment))
 
 
 def install(

@@ -12,7 +12,12 @@ if TYPE_CHECKING:
 
 
 def parent_log(
-    symbol: str, week: str, candidate: "Candidate", settings: "Settings", run: str
+    symbol: str,
+    week: str,
+    candidate: "Candidate",
+    settings: "Settings",
+    run: str,
+    plots: Mapping[str, bytes],
 ) -> RunLog:
     """Return the run of a retrain: its settings, and how true its graph is to its parts."""
     shown = {
@@ -38,7 +43,18 @@ def parent_log(
             "dagster_run": run,
             "table_digest": candidate.table_digest,
         },
+        files={f"{name}.png": png for name, png in plots.items()},
     )
+
+
+def training_figures(candidate: "Candidate") -> dict[str, bytes]:
+    """Return what the bases lean on: mean |SHAP| of the boosters, and every base's importances."""
+    from research.figures import features_png
+
+    return {
+        "shap_summary": features_png("Mean |SHAP|", candidate.contributions),
+        "importances": features_png("Importances", candidate.importances),
+    }
 
 
 def base_logs(candidate: "Candidate", settings: "Settings") -> list[RunLog]:
