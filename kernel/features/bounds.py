@@ -31,13 +31,6 @@ def usable(obs: Sequence[float]) -> bool:
     )
 
 
-def seal(out: MutableSequence[float]) -> None:
-    """Replace whatever is not finite by the one NaN."""
-    for i in range(len(out)):
-        if not finite(out[i]):
-            out[i] = NAN
-
-
 def blank(out: MutableSequence[float]) -> None:
     """Write the one NaN everywhere."""
     for i in range(len(out)):

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernel.compiled import compiled
-from kernel.features.bounds import NAN, blank, seal, usable
+from kernel.features.bounds import NAN, blank, usable
 from kernel.features.calendar import BARS_SEEN, LAST_OPEN_TIME
 from kernel.features.definition import Step
 from kernel.features.registry import FEATURES, GROUPS, STATE_SIZE, WARMUP_BARS, slices
@@ -98,7 +98,6 @@ class Stream:
             out = [0.0] * size
             step(state, row, out)
             features += out
-        seal(features)
         return features
 
     def snapshot(self) -> NDArray[np.float64]:
@@ -130,7 +129,6 @@ def fold_of(step: Step) -> Callable[..., Any]:
             own = out[i][first:stop]
             if fit[i]:
                 step(state, rows[i], own)
-                seal(own)
             else:
                 blank(own)
 

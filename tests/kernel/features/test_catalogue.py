@@ -150,6 +150,15 @@ def test_extreme_worlds_give_values_in_range_or_nan(kind: str) -> None:
             assert len(values) == 1_200 - row.warmup_bars + 1, name
 
 
+@pytest.mark.parametrize("value", [0.0, -5e8])
+def test_open_interest_that_cannot_be_is_missing(value: float) -> None:
+    """Open interest of zero or less is no base and no result: NaN then and 16 bars later."""
+    obs = market(100, seed=57)
+    obs[50, OBSERVATION_FIELDS.index("open_interest")] = value
+    change = compute(obs)[0][16:, FEATURES.index("oi_change")]
+    assert np.flatnonzero(np.isnan(change)).tolist() == [50 - 16, 66 - 16]
+
+
 def test_a_flat_market_is_neutral() -> None:
     """Without any movement RSI is 50, price is mid-band, and trend strength is 0."""
     features = dict(zip(FEATURES, compute(extreme("flat", 1_200))[0][-1], strict=True))

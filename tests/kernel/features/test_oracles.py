@@ -15,9 +15,13 @@ BARS = 3_000
 SETTLED = 1_200  # bars after which different ways to start a recursion agree to 1e-9
 
 
-@pytest.fixture(scope="module")
-def obs() -> NDArray[np.float64]:
-    return market(BARS, seed=31)
+@pytest.fixture(scope="module", params=["smooth", "in ticks"])
+def obs(request: pytest.FixtureRequest) -> NDArray[np.float64]:
+    """Return a market, once with prices on a coarse grid, so that equal moves and ranks occur."""
+    world = market(BARS, seed=31)
+    if request.param == "in ticks":
+        world[:, 1:5] = np.round(world[:, 1:5] / 25.0) * 25.0
+    return world
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +86,8 @@ def macd_histogram(close: pd.Series) -> pd.Series:
 
 def money_flow(frame: pd.DataFrame) -> pd.Series:
     span = frame.high - frame.low
-    lean = ((frame.close - frame.low) - (frame.high - frame.close)) / span
-    return (lean * frame.volume).rolling(20).sum() / frame.volume.rolling(20).sum()
+    lean = ((frame.close - frame.low) - (frame.high - frame.close)) / span.where(span > 0.0)
+    return (lean.fillna(0.0) * frame.volume).rolling(20).sum() / frame.volume.rolling(20).sum()
 
 
 def band_width(frame: pd.DataFrame) -> pd.Series:
