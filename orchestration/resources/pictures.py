@@ -12,7 +12,7 @@ def history_png(frames: Mapping[str, Frame], column: str) -> bytes:
     """Return per label the values of `column` over time, and below them the rows per day."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6, 0.4 + 1.9 * len(frames)), dpi=64, layout="constrained")
+    figure = Figure(figsize=(6, 0.4 + 1.9 * len(frames)), dpi=80, layout="constrained")
     axes = figure.subplots(2 * len(frames), 1, squeeze=False, height_ratios=[3, 1] * len(frames))
     for number, (label, frame) in enumerate(frames.items()):
         values, coverage = axes[2 * number, 0], axes[2 * number + 1, 0]

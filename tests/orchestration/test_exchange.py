@@ -85,7 +85,9 @@ def test_candles_survive_a_bad_day(kind: Kind):
         assert venue.faults.report()["injected"][kind] == 3
 
 
-@pytest.mark.parametrize(("kind", "found"), [("http5xx", "Internal error"), ("truncate", "no whole JSON")])
+@pytest.mark.parametrize(
+    ("kind", "found"), [("http5xx", "Internal error"), ("truncate", "no whole JSON")]
+)
 def test_exchange_that_stays_away_fails_the_run_in_words(kind: Kind, found: str):
     """After the last attempt the failure names what was asked, what came, and what to do."""
     with served(SmallMarket({"BTCUSDT": walk(START_MS, 4)}), START_MS + 4 * BAR_MS) as venue:

@@ -1,5 +1,6 @@
 """The append-only lake: revisions, reads as of a moment, bytes and digests."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +159,25 @@ def test_quarantine_is_not_part_of_what_readers_see(lake: Lake):
     lake.append("quarantine", "BTCUSDT", rows.assign(rule="r", found="f", expected="e"), START_MS)
     assert lake.as_of("quarantine", "BTCUSDT", FOREVER_MS)["rule"].tolist() == ["r"]
     assert lake.digest("BTCUSDT", FOREVER_MS) == before
+
+
+def test_writers_at_the_same_time_lose_nothing(lake: Lake):
+    """Appends to one month from several threads all arrive."""
+    parts = [funding({hour: hour / 1e4}) for hour in range(12)]
+    with ThreadPoolExecutor(6) as pool:
+        reports = pool.map(lambda part: lake.append("funding", "BTCUSDT", part, FOREVER_MS), parts)
+        assert sum(report.added for report in reports) == 12
+    assert len(lake.as_of("funding", "BTCUSDT", FOREVER_MS)) == 12
+
+
+def test_what_a_killed_writer_left_is_never_read(lake: Lake):
+    """Half a file from a writer that died in the middle changes no answer and stops no append."""
+    lake.append("funding", "BTCUSDT", funding({0: 0.1}), FOREVER_MS)
+    folder = lake.folder("funding", "BTCUSDT")
+    whole = (folder / "2025-12.parquet").read_bytes()
+    (folder / ".2025-12.parquet.4711.tmp").write_bytes(whole[: len(whole) // 2])
+    assert lake.as_of("funding", "BTCUSDT", FOREVER_MS)["funding_rate"].tolist() == [0.1]
+    assert lake.append("funding", "BTCUSDT", funding({8: 0.2}), FOREVER_MS).added == 1
 
 
 def test_append_refuses_an_event_that_comes_twice(lake: Lake):
