@@ -1,0 +1,179 @@
+"""The code location as a whole: it loads fast and light, and its names are its structure."""
+
+import inspect
+import json
+import os
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from orchestration.definitions import code_location
+from orchestration.environments import Environment
+
+ROOT = Path(__file__).resolve().parents[2]
+STAGES = (
+    "market",
+    "warehouse",
+    "features",
+    "labels",
+    "datasets",
+    "training",
+    "evaluation",
+    "backtest",
+    "gates",
+    "bundles",
+    "promotion",
+    "monitoring",
+)
+HEAVY = (
+    "ccxt",
+    "duckdb",
+    "great_expectations",
+    "lightgbm",
+    "matplotlib",
+    "mlflow",
+    "numba",
+    "onnx",
+    "onnxruntime",
+    "pandas",
+    "psycopg2",
+    "pyarrow",
+    "scipy",
+    "shap",
+    "sklearn",
+    "torch",
+    "xgboost",
+)
+LOAD_SECONDS = 3.0
+LOAD = f"""
+import json, sys, time
+began = time.perf_counter()
+from orchestration.definitions import defs
+repository = defs().get_repository_def()
+repository.load_all_definitions()
+seconds = time.perf_counter() - began
+heavy = sorted(name for name in {HEAVY!r} if name in sys.modules)
+print(json.dumps([seconds, heavy, len(repository.asset_graph.get_all_asset_keys())]))
+"""
+
+
+@pytest.fixture(scope="module")
+def location(tmp_path_factory: pytest.TempPathFactory) -> dg.Definitions:
+    home = tmp_path_factory.mktemp("home")
+    return code_location(Environment.from_environ({"TIDEGATE_HOME": str(home)}))
+
+
+def keys_of(location: dg.Definitions) -> list[dg.AssetKey]:
+    return sorted(location.resolve_asset_graph().get_all_asset_keys())
+
+
+def test_every_asset_key_can_be_materialized(location: dg.Definitions) -> None:
+    """No phantom: a misspelt upstream key would appear here as an asset that nothing makes."""
+    graph = location.resolve_asset_graph()
+    phantoms = [key for key in keys_of(location) if not graph.get(key).is_materializable]
+    assert phantoms == []
+
+
+def test_every_stage_has_assets_and_a_blocking_check(location: dg.Definitions) -> None:
+    """Twelve stages, each with something to hold and something that stops what is not fit."""
+    graph = location.resolve_asset_graph()
+    assets, blocking = defaultdict(list), defaultdict(list)
+    for key in keys_of(location):
+        assets[key.path[0]].append(key)
+    for check in graph.asset_check_keys:
+        if graph.get_check_spec(check).blocking:
+            blocking[check.asset_key.path[0]].append(check.name)
+    assert set(assets) == set(STAGES)
+    assert [stage for stage in STAGES if not blocking[stage]] == []
+
+
+def test_key_prefix_group_and_file_are_one_word(location: dg.Definitions) -> None:
+    """`[stage, name]` is in group `stage`, and `assets/<stage>.py` is where to look for it."""
+    graph = location.resolve_asset_graph()
+    found = {(tuple(key.path[:-1]), graph.get(key).group_name) for key in keys_of(location)}
+    files = {path.stem for path in (ROOT / "assets").glob("*.py")} - {"__init__"}
+    assert found == {((stage,), stage) for stage in STAGES}
+    assert files == set(STAGES)
+
+
+def test_asset_bodies_are_short() -> None:
+    """An asset reads, calls, returns and describes: 25 lines after its docstring at most."""
+    import assets
+
+    lengths: dict[str, int] = {}
+    for definition in dg.load_assets_from_package_module(assets):
+        assert isinstance(definition, dg.AssetsDefinition)
+        body = getattr(definition.op.compute_fn, "decorated_fn", None)
+        if body is None:
+            continue
+        source = inspect.getsource(body)
+        lengths[definition.op.name] = len(source.split('"""', 2)[-1].strip().splitlines())
+    assert len(lengths) >= len(STAGES)
+    assert {name: length for name, length in lengths.items() if length > 25} == {}
+
+
+def test_checks_are_named_as_sentences(location: dg.Definitions) -> None:
+    """A check's name says what is true when it passes; dbt names its own tests."""
+    checks = location.resolve_asset_graph().asset_check_keys
+    ours = [check.name for check in checks if check.asset_key.path[0] != "warehouse"]
+    assert [name for name in ours if name.count("_") < 2] == []
+
+
+def test_partitions_are_months_for_raw_data_and_weeks_for_retrains(
+    location: dg.Definitions,
+) -> None:
+    """Raw data by symbol and month, everything after it by symbol and week, the warehouse whole."""
+    graph = location.resolve_asset_graph()
+    grains: dict[str, set[str]] = defaultdict(set)
+    for key in keys_of(location):
+        partitions = graph.get(key).partitions_def
+        names = partitions.partition_dimension_names if partitions else ["whole"]
+        grains[key.path[0]].add(" ".join(sorted(names)))
+    weekly = {stage: {"symbol week"} for stage in set(STAGES) - {"market", "warehouse"}}
+    assert grains == {"market": {"month symbol"}, "warehouse": {"whole"}, **weekly}
+
+
+def test_the_code_location_is_the_one_that_was_agreed(location: dg.Definitions) -> None:
+    """Keys, jobs, schedules and sensors change on purpose: edit `location.json` when they do."""
+    repository = location.get_repository_def()
+    found = {
+        "assets": [key.to_user_string() for key in keys_of(location)],
+        "jobs": sorted(job.name for job in repository.get_all_jobs() if job.name[0] != "_"),
+        "schedules": sorted(schedule.name for schedule in repository.schedule_defs),
+        "sensors": sorted(sensor.name for sensor in repository.sensor_defs),
+        "running": sorted(
+            one.name
+            for one in [*repository.schedule_defs, *repository.sensor_defs]
+            if one.default_status.value == "RUNNING"
+        ),
+    }
+    agreed = json.loads((Path(__file__).parent / "location.json").read_text())
+    assert found == agreed
+
+
+def test_definitions_load_fast_and_without_heavy_libraries(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A fresh interpreter has the whole code location in 3 s, and none of what only runs need."""
+    environment = {**os.environ, "TIDEGATE_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    runs: list[float] = []
+    for _ in range(2):  # the better of two: other work on the machine only ever adds
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", LOAD],
+            env=environment,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+        )
+        seconds, heavy, assets = json.loads(done.stdout.splitlines()[-1])
+        assert heavy == []
+        runs.append(seconds)
+    with capsys.disabled():
+        sys.stdout.write(f"\ndefinitions: {assets} assets load in {min(runs):.2f} s\n")
+    assert min(runs) <= LOAD_SECONDS
