@@ -24,7 +24,7 @@ from orchestration.resources.journal import Journal
 from orchestration.resources.lake import Lake
 from orchestration.resources.notifier import Notifier
 from orchestration.resources.onchain import OnChain
-from orchestration.resources.promotion_store import PromotionStore
+from orchestration.resources.promotion_store import APPROVAL_VALID_HOURS, PromotionStore
 from orchestration.resources.research_settings import ResearchSettings
 from orchestration.resources.runner_client import RunnerClient
 from orchestration.resources.sentiment import Sentiment
@@ -34,7 +34,6 @@ from sensors.approval import approval_sensor
 from sensors.failures import failed_check_sensor, failed_run_sensor
 from sensors.swap import swap_sensor
 
-APPROVAL_VALID_HOURS = 72
 RUNNER_TIMEOUT_S = 20.0
 
 
@@ -61,6 +60,7 @@ def code_location(environment: Environment) -> dg.Definitions:
         schedules=[hourly_ingest_schedule, weekly_retrain_schedule],
         sensors=[approval_sensor, swap_sensor, failed_run_sensor, failed_check_sensor],
         resources=resources(environment),
+        executor=dg.in_process_executor,  # a process per step costs more than most steps
     )
 
 

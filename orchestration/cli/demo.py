@@ -89,7 +89,7 @@ class Demo:
                 },
             )
             self._require_success(run)
-            stage.rows = int(run.metadata["market/candles"]["rows"])
+            stage.rows = _rows(run, "market/candles")
             stage.result = (
                 f"{len(self.market.symbols)} symbols, {self.months[0]} to {self.months[1]}"
             )
@@ -110,7 +110,7 @@ class Demo:
                 run = self.dagster.wait(run_id, self._tell, timeout_s=1800)
                 gate = self._gate(symbol, run)
                 stage.seconds = run.seconds or 0.0
-                stage.rows = int(run.metadata["datasets/training_set"]["rows"])
+                stage.rows = _rows(run, "datasets/training_set")
                 stage.result = "accepted" if gate["accepted"] else "refused by the gate"
                 if gate["accepted"]:
                     self._require_success(run)
@@ -208,11 +208,12 @@ class Demo:
     def _reconcile(self) -> None:
         """Bring live bars into the lake and replay the journal: training and live must agree."""
         with self._stage("replay the journal") as stage:
+            self.venue.post("/control/clock", json={"pause": True}).raise_for_status()
             self._ingest_live_month()
             for symbol in self.market.symbols:
                 run = self._launch("monitor_job", self._next_week_tags(symbol))
                 self._require_success(run)
-                stage.rows += int(run.metadata["monitoring/live_decisions"]["rows"])
+                stage.rows += _rows(run, "monitoring/live_decisions")
             stage.result = "0 differing bytes"
 
     def _ingest_live_month(self) -> None:
@@ -247,7 +248,7 @@ class Demo:
             checks, failures = self.dagster.checks(run.id)
             red = [f"{c.asset} {c.name}: {c.description}" for c in checks if not c.passed]
             raise DemoError(
-                f"{run.job}: found {run.status}, expected SUCCESS; {failures or red}; "
+                f"{run.job}: found {run.status}, expected SUCCESS; {red or failures}; "
                 f"logs in {self.home / 'logs'}"
             )
 
@@ -313,5 +314,12 @@ def write_report(report: Report, path: Path) -> None:
     path.write_text(json.dumps(asdict(report), indent=2, sort_keys=True) + "\n")
 
 
+def _rows(run: Run, asset: str) -> int:
+    found = run.metadata[asset]
+    return int(found.get("dagster/row_count") or found["rows"])
+
+
 def _number(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, int | float) else str(value)
+    if value is None:
+        return ""
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"

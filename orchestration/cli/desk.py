@@ -9,7 +9,7 @@ from rich.table import Table
 
 from orchestration.cli.processes import read_record
 from orchestration.environments import Environment
-from orchestration.resources.promotion_store import PromotionStore
+from orchestration.resources.promotion_store import APPROVAL_VALID_HOURS, PromotionStore
 from research.promotion.records import Decision
 from research.settings import load_settings
 
@@ -89,8 +89,9 @@ def _runner_models(url: str) -> dict[str, dict[str, Any]]:
 
 
 def _store(environment: Environment) -> PromotionStore:
-    hours = load_settings(environment.config_dir).gates.approval_valid_hours
-    return PromotionStore(home=str(environment.home), approval_valid_hours=hours)
+    return PromotionStore(
+        home=str(environment.home), approval_valid_hours=APPROVAL_VALID_HOURS
+    )
 
 
 def _time(at_ms: int) -> str:

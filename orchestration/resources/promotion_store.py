@@ -26,6 +26,7 @@ from research.promotion.rules import (
     standing,
 )
 
+APPROVAL_VALID_HOURS = 72
 HOUR_MS = 3_600_000
 
 
