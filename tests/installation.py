@@ -104,7 +104,7 @@ def install(
     return Installation(environment, resources(environment))
 
 
-def fill_lake(lake: Lake, *, seed: int = 7, edge: float = 0.15) -> None:
+def fill_lake(lake: Lake, *, seed: int = 7, edge: float = 0.12) -> None:
     """Put ten generated weeks up to the cutoff into the lake, with publication lags."""
     start_ms = CUTOFF_MS - HISTORY_WEEKS * WEEK_MS
     market = generate(seed, SYMBOL, edge, start_ms, CUTOFF_MS, "15m")
