@@ -11,7 +11,7 @@ from kernel.bars import Bars
 from kernel.digest import canonical_json
 from kernel.features.registry import FEATURES, WARMUP_BARS
 from research.folds import Fold, walk_forward
-from research.labels import Labels
+from research.labels import UNRESOLVED_MS, Labels
 from research.settings import WEEK_MS, ValidationSettings
 
 Float32 = NDArray[np.float32]
@@ -24,10 +24,10 @@ class TrainingTable:
     predicted.
 
     `x` float32[n,F'] may hold NaN; `y` int8[n] is 0, 1, 2 or -1; the label spans are int64[n]
-    milliseconds; `weights` float64[n] is recency × uniqueness, 0 where unresolved; `bar` int64[n]
-    the row's index in the bars. `coverage` is, for each feature asked for, its share of values in
-    the window or in its poorest block, whichever is lower; `left_out` names those below the
-    threshold. `cutoff_ms` is the close of the last bar.
+    milliseconds; `bar` int64[n] is the row's index in the bars; `weights` float64[n] are those of
+    `row_weights`. `coverage` is, for each feature asked for, its share of values in the window or
+    in its poorest block, whichever is lower; `left_out` names those below the threshold.
+    `cutoff_ms` is the close of the last bar.
     """
 
     x: Float32
@@ -76,7 +76,7 @@ def build(
     names = tuple(feature_names[i] for i in kept)
     x = np.ascontiguousarray(chosen[:, kept])
     y = labels.label[rows]
-    weights = uniqueness(start, end) * recency(start, settings.recency_half_life_weeks)
+    weights = row_weights(start, end, settings.recency_half_life_weeks)
     return TrainingTable(
         x=x, y=y, start_ms=start, end_ms=end, bar=rows, weights=weights,
         feature_names=names, coverage=coverage,
@@ -107,6 +107,21 @@ def _coverage(x: Float32, names: Sequence[str], folds: Sequence[Fold]) -> dict[s
     return {name: float(share) for name, share in zip(names, lowest, strict=True)}
 
 
+def row_weights(
+    start_ms: NDArray[np.int64], end_ms: NDArray[np.int64], half_life_weeks: float
+) -> Float64:
+    """Return what each row is worth in independent labels: recency × mean uniqueness, 0 unresolved.
+
+    Not the uniqueness of the row itself: it depends on the outcome. A HOLD spans the whole horizon
+    and would weigh half of a quick BUY, so that models would learn HOLD to be rarer than it is
+    (found 5.5 % for 8.5 %).
+    """
+    resolved = end_ms < UNRESOLVED_MS
+    own = uniqueness(start_ms, end_ms)[resolved]
+    worth = float(own.mean()) if len(own) else 0.0
+    return np.where(resolved, worth * recency(start_ms, half_life_weeks), 0.0)
+
+
 def uniqueness(start_ms: NDArray[np.int64], end_ms: NDArray[np.int64]) -> Float64:
     """Return each label's mean share of the bars it spans, 0 for an unresolved label.
 
@@ -123,7 +138,7 @@ def uniqueness(start_ms: NDArray[np.int64], end_ms: NDArray[np.int64]) -> Float6
     share = 1.0 / np.maximum(np.cumsum(change[:-1]), 1.0)
     total = np.concatenate([[0.0], np.cumsum(share)])
     mean = (total[last] - total[first]) / np.maximum(last - first, 1)
-    return np.where(end_ms < np.iinfo(np.int64).max, mean, 0.0)
+    return np.where(end_ms < UNRESOLVED_MS, mean, 0.0)
 
 
 def recency(start_ms: NDArray[np.int64], half_life_weeks: float) -> Float64:

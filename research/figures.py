@@ -24,10 +24,10 @@ def reliability_png(curves: Sequence[Reliability]) -> bytes:
     return _png(figure)
 
 
-def equity_png(open_time_ms: NDArray[np.int64], equity: NDArray[np.float64]) -> bytes:
+def equity_png(open_time_ms: NDArray[Any], equity: NDArray[np.float64]) -> bytes:
     """Return the account's equity at each close."""
     figure, axes = _canvas()
-    axes.plot(open_time_ms.astype("datetime64[ms]"), equity, linewidth=1)
+    axes.plot(open_time_ms.astype(np.int64).astype("datetime64[ms]"), equity, linewidth=1)
     axes.set(ylabel="equity", title="Equity over the gate folds")
     axes.tick_params(axis="x", rotation=30)
     return _png(figure)

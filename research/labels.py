@@ -68,6 +68,7 @@ def _label_all(
 ) -> None:
     """Fill `label` and `last` (row of the deciding bar) for every row that resolves."""
     n = len(open_)
+    nearer = min(take_profit_atr, stop_loss_atr)
     for t in range(n - 1):
         if not atr[t] > 0.0:
             continue
@@ -76,19 +77,20 @@ def _label_all(
         below_stop = entry - stop_loss_atr * atr[t]
         below_profit = entry - take_profit_atr * atr[t]
         above_stop = entry + stop_loss_atr * atr[t]
+        above, below = entry + nearer * atr[t], entry - nearer * atr[t]
         long_open = short_open = True
         end = t + horizon
-        stop = end if end < n else n - 1
-        for k in range(t + 1, stop + 1):
+        for k in range(t + 1, min(end + 1, n)):
+            if high[k] < above and low[k] > below:
+                continue
             long_wins = long_open and low[k] > below_stop and high[k] >= above_profit
             short_wins = short_open and high[k] < above_stop and low[k] <= below_profit
-            if long_wins or short_wins:
-                label[t] = 2 if not short_wins else (0 if not long_wins else 1)
-                last[t] = k
-                break
             long_open = long_open and low[k] > below_stop
             short_open = short_open and high[k] < above_stop
-            if not (long_open or short_open) or k == end:
-                label[t] = 1
+            if long_wins or short_wins or not (long_open or short_open):
+                label[t] = 1 + long_wins - short_wins
                 last[t] = k
                 break
+        if last[t] < 0 and end < n:
+            label[t] = 1
+            last[t] = end

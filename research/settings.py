@@ -187,6 +187,7 @@ def load_settings(folder: Path) -> Settings:
     unknown or wrong key.
     """
     labels = load(LabelSettings, folder / "labels.yaml")
+    _check_labels(labels, folder / "labels.yaml")
     models = {
         field.name: load(field_type, folder / "models" / f"{field.name}.yaml")
         for field, field_type in typed_fields(ModelSettings)
@@ -231,11 +232,8 @@ def _load_trading(path: Path, labels: LabelSettings) -> TradingSettings:
 def _check(settings: Settings, folder: Path) -> None:
     _check_universe(settings.universe, folder / "universe.yaml")
     _check_features(settings.features, folder / "features.yaml")
-    labels, validation, models = settings.labels, settings.validation, settings.models
+    validation, models = settings.validation, settings.models
     for path, part, name, low, high in (
-        ("labels", labels, "take_profit_atr", 0.01, 100),
-        ("labels", labels, "stop_loss_atr", 0.01, 100),
-        ("labels", labels, "horizon_bars", 1, 10_000),
         ("validation", validation, "first_train_weeks", 1, 1_000),
         ("validation", validation, "block_weeks", 1, 100),
         ("validation", validation, "gate_folds", 1, 100),
@@ -250,6 +248,16 @@ def _check(settings: Settings, folder: Path) -> None:
         found = getattr(part, name)
         expected = f"{low} to {high}"
         _require(low <= found <= high, folder / f"{path}.yaml", name, found, expected)
+
+
+def _check_labels(labels: LabelSettings, path: Path) -> None:
+    for name, low, high in (
+        ("take_profit_atr", 0.01, 100),
+        ("stop_loss_atr", 0.01, 100),
+        ("horizon_bars", 1, 10_000),
+    ):
+        found = getattr(labels, name)
+        _require(low <= found <= high, path, name, found, f"{low} to {high}")
 
 
 def _check_universe(universe: UniverseSettings, path: Path) -> None:

@@ -1,0 +1,89 @@
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from research.settings import SettingsError, load_settings
+from tests.research.worlds import CONFIGS
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(CONFIGS, tmp_path / "configs"))
+
+
+def edit(path: Path, **changes: object) -> None:
+    content = yaml.safe_load(path.read_text()) | changes
+    kept = {key: value for key, value in content.items() if value is not None}
+    path.write_text(yaml.safe_dump(kept))
+
+
+def test_settings_of_the_repository_load():
+    """The files as committed are whole, and the trade is held as it was labelled."""
+    settings = load_settings(CONFIGS)
+    assert settings.universe.bar_ms == 900_000
+    assert settings.universe.history_start_ms == 1_743_465_600_000
+    assert settings.trading.horizon_bars == settings.labels.horizon_bars == 48
+    assert settings.trading.take_profit_atr == settings.labels.take_profit_atr
+    assert len(settings.features) == 31
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "words"),
+    [
+        ("labels.yaml", {"horizon": 48}, ["labels.yaml", "unknown key horizon", "horizon_bars"]),
+        ("labels.yaml", {"horizon_bars": None}, ["labels.yaml", "missing key horizon_bars"]),
+        ("labels.yaml", {"horizon_bars": 4.5}, ["horizon_bars is 4.5", "a whole number"]),
+        ("labels.yaml", {"horizon_bars": True}, ["horizon_bars is True", "a whole number"]),
+        ("labels.yaml", {"take_profit_atr": "3"}, ["take_profit_atr is '3'", "a number"]),
+        ("labels.yaml", {"take_profit_atr": float("nan")}, ["take_profit_atr is nan"]),
+        ("labels.yaml", {"stop_loss_atr": -1.0}, ["stop_loss_atr is -1.0", "0.01 to 100"]),
+        ("universe.yaml", {"timeframe": "7m"}, ["timeframe is 7m", "15m"]),
+        ("universe.yaml", {"symbols": []}, ["symbols is ()", "at least one"]),
+        ("universe.yaml", {"series": {}}, ["series is []", "funding_rate"]),
+        ("universe.yaml", {"history_start": "spring"}, ["history_start", "2025-04-01"]),
+        ("features.yaml", {"features": ["rsi_14", "moon"]}, ["features is moon", "31 features"]),
+        ("features.yaml", {"features": ["rsi_14", "rsi_14"]}, ["rsi_14 twice"]),
+        ("models/xgboost.yaml", {"rounds": None}, ["models/xgboost.yaml", "missing key rounds"]),
+        ("models/stack.yaml", {"n_jobs": 0}, ["models/stack.yaml", "n_jobs is 0"]),
+        ("trading.yaml", {"horizon_bars": 12}, ["trading.yaml", "horizon_bars", "labels.yaml"]),
+        ("trading.yaml", {"min_confidence": 7.0}, ["trading.yaml", "min_confidence", "7.0"]),
+    ],
+)
+def test_settings_refuse_what_they_do_not_know(
+    folder: Path, file: str, changes: dict[str, object], words: list[str]
+):
+    """A wrong key is refused with the file, the key, what was found and what was expected."""
+    edit(folder / file, **changes)
+    with pytest.raises(SettingsError) as caught:
+        load_settings(folder)
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_settings_refuse_another_age_than_the_kernels(folder: Path):
+    """How long a value stays usable is part of the features, so a setting cannot change it
+    alone.
+    """
+    universe = yaml.safe_load((folder / "universe.yaml").read_text())
+    universe["series"]["funding_rate"]["max_age_ms"] = 1
+    edit(folder / "universe.yaml", series=universe["series"])
+    with pytest.raises(
+        SettingsError, match=r"series.funding_rate.max_age_ms is 1, expected 86400000"
+    ):
+        load_settings(folder)
+
+
+@pytest.mark.parametrize("text", ["- a list", "a: [", ""])
+def test_settings_refuse_a_file_that_is_no_mapping(folder: Path, text: str):
+    """A broken file is named."""
+    (folder / "gates.yaml").write_text(text)
+    with pytest.raises(SettingsError, match=r"gates\.yaml: found"):
+        load_settings(folder)
+
+
+def test_settings_refuse_a_missing_file(folder: Path):
+    """A missing file is named."""
+    (folder / "gates.yaml").unlink()
+    with pytest.raises(SettingsError, match=r"gates\.yaml: found no such file"):
+        load_settings(folder)
