@@ -1,3 +1,5 @@
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
+# pandas ships no types for this; what leaves this file is typed.
 """The training table as files: what a training run reads back is what was built, to the byte."""
 
 import io

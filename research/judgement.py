@@ -1,3 +1,5 @@
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
+# pandas ships no types for this; what leaves this file is typed.
 """What evaluation and backtest found, as records that the gates read back."""
 
 from collections.abc import Mapping

@@ -1,3 +1,5 @@
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
+# pandas ships no types for this; what leaves this file is typed.
 """Features and labels as tables: the kernel's arrays with names, and back."""
 
 from collections.abc import Mapping

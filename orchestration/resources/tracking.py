@@ -140,7 +140,7 @@ class Tracking(dg.ConfigurableResource):
             and "request_id" in version.tags
         ]
 
-    def _run(self, log: RunLog, tags: Mapping[str, str]) -> str:
+    def _run(self, log: RunLog, tags: dict[str, Any]) -> str:
         run_id = self._client.create_run(self._experiment, run_name=log.name, tags=tags).info.run_id
         self.add(run_id, log)
         self._client.set_terminated(run_id)

@@ -1,0 +1,172 @@
+"""What stages hand to each other: tables, files and records that read back as they were."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from kernel.features.engine import compute
+from kernel.features.registry import FEATURES
+from kernel.observation import observe
+from research import candidate as candidates
+from research import dataset_files, judgement, matrix, sealing
+from research.comparison import compare
+from research.evidence import evaluate_calibration
+from research.gates import GateReport
+from research.labels import triple_barrier
+from research.pipeline import Retrained, retrain
+from research.revision import source_revision
+from research.settings import Settings
+from tests.installation import CUTOFF_MS, SYMBOL, WEEK, Installation, partition
+
+BAR_MS = 900_000
+
+
+def stored(installation: Installation, stage: str, name: str) -> object:
+    import dagster as dg
+
+    key = dg.AssetKey([stage, name])
+    return installation.resources["io_manager"].read(key, partition())
+
+
+@pytest.fixture(scope="module")
+def settings(retrained: Installation) -> Settings:
+    return retrained.resources["settings"].load()
+
+
+@pytest.fixture(scope="module")
+def direct(retrained: Installation, settings: Settings) -> Retrained:
+    """Retrain once more in one call, past Dagster and every file."""
+    lake = retrained.lake
+    return retrain(lake.bars(SYMBOL, CUTOFF_MS), lake.series(SYMBOL, CUTOFF_MS), settings)
+
+
+def test_the_stages_and_the_one_call_give_the_same_graphs(
+    retrained: Installation, direct: Retrained
+) -> None:
+    """Through files and assets, or in one call: signal and fold graphs are equal byte for byte."""
+    files = candidates.from_files(stored(retrained, "training", "candidate"))  # type: ignore[arg-type]
+    assert files.signal == direct.candidate.signal
+    assert [fold.graph for fold in files.folds] == [fold.graph for fold in direct.candidate.folds]
+
+
+def test_the_stages_and_the_one_call_give_the_same_verdict(
+    retrained: Installation, direct: Retrained
+) -> None:
+    """The stored gate report has the digest of the one made in one call."""
+    report = GateReport.from_dict(stored(retrained, "gates", "report"))  # type: ignore[arg-type]
+    assert report.digest == direct.report.digest
+
+
+def test_feature_matrix_is_the_kernels_features_with_names(retrained: Installation) -> None:
+    """Columns are the registry in its order, values the kernel's bytes, ATR in price units."""
+    lake = retrained.lake
+    bars, series = lake.bars(SYMBOL, CUTOFF_MS), lake.series(SYMBOL, CUTOFF_MS)
+    frame = matrix.feature_matrix(bars, series, BAR_MS)
+    values, _ = compute(observe(bars, series, BAR_MS))
+    assert list(frame.columns) == ["open_time_ms", "close", *FEATURES]
+    assert_array_equal(matrix.feature_values(frame), values)
+    atr = values[:, FEATURES.index("atr_norm")] * bars.close
+    assert_array_equal(matrix.atr(frame), atr)
+
+
+def test_labels_read_back_as_they_were(retrained: Installation, settings: Settings) -> None:
+    """Labels, spans and validity survive the table."""
+    bars = retrained.lake.bars(SYMBOL, CUTOFF_MS)
+    atr = matrix.atr(stored(retrained, "features", "matrix"))
+    labels = triple_barrier(bars, atr, settings.labels, BAR_MS)
+    again = matrix.labels_of(matrix.label_frame(bars, labels))
+    for name in ("label", "start_ms", "end_ms", "valid"):
+        assert_array_equal(getattr(again, name), getattr(labels, name))
+
+
+def test_training_table_reads_back_as_it_was(direct: Retrained) -> None:
+    """Every field of the table survives its files, to the byte."""
+    table = direct.prepared.table
+    files = dataset_files.to_files(table, "d" * 64)
+    again = dataset_files.from_files(files)
+    for name in table.__slots__:
+        found, expected = getattr(again, name), getattr(table, name)
+        if isinstance(expected, np.ndarray):
+            assert found.dtype == expected.dtype, name
+            assert_array_equal(found, expected)
+        else:
+            assert found == expected, name
+    assert files["data_digest"] == b"d" * 64
+
+
+def test_judge_on_records_is_judge_on_the_things(direct: Retrained, settings: Settings) -> None:
+    """Evaluation and backtest may go through JSON: the gates say the same."""
+    evaluation = judgement.evaluation_record(evaluate_calibration(direct.candidate))
+    prepared = direct.prepared
+    frame = matrix.feature_matrix(prepared.market.bars, {}, BAR_MS)
+    frame[list(FEATURES)] = prepared.features
+    walk = {
+        "folds": [fold.to_dict() for fold in direct.walk.folds],
+        "whole": direct.walk.whole.to_dict(),
+        "stressed": direct.walk.stressed.to_dict(),
+        "champion": None,
+    }
+    evaluation, walk = json.loads(json.dumps([evaluation, walk]))
+    report = judgement.judge(direct.candidate, prepared.table, evaluation, walk, settings)
+    assert report.digest == direct.report.digest
+    table = judgement.outcome_table(report, SYMBOL, WEEK)
+    assert table["passed"].tolist() == [outcome.passed for outcome in report.outcomes]
+    assert table["threshold"].dtype == np.float64
+
+
+def test_a_candidate_held_against_itself_is_no_better(
+    retrained: Installation, direct: Retrained, settings: Settings
+) -> None:
+    """As champion on the same decisions a candidate earns what it earns, not a cent more."""
+    lake = retrained.lake
+    found = compare(
+        lake.bars(SYMBOL, CUTOFF_MS),
+        lake.series(SYMBOL, CUTOFF_MS),
+        stored(retrained, "features", "matrix"),
+        direct.candidate,
+        direct.candidate,
+        settings,
+    )
+    assert found.champion == found.walk.whole
+    assert [row["account"] for row in found.accounts()] == ["candidate", "under stress", "champion"]
+    assert len(found.series()["fold_win_rate"]) == 3  # type: ignore[arg-type]
+
+
+def test_sealing_refuses_a_gate_report_that_was_altered(
+    retrained: Installation, settings: Settings, tmp_path: Path
+) -> None:
+    """A report whose outcomes no longer hash to its digest seals nothing."""
+    report = json.loads(json.dumps(stored(retrained, "gates", "report")))
+    report["outcomes"][0]["passed"] = not report["outcomes"][0]["passed"]
+    lake = retrained.lake
+    with pytest.raises(ValueError, match="digest"):
+        sealing.seal(
+            tmp_path,
+            SYMBOL,
+            stored(retrained, "training", "candidate"),  # type: ignore[arg-type]
+            stored(retrained, "datasets", "training_set"),  # type: ignore[arg-type]
+            report,
+            lake.bars(SYMBOL, CUTOFF_MS),
+            lake.series(SYMBOL, CUTOFF_MS),
+            settings,
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_broken_rule_names_what_a_bundle_breaks(copied: Installation) -> None:
+    """A sound bundle breaks none; one without its golden rows is named for it."""
+    (request,) = copied.store.pending()
+    folder = copied.home / "bundles" / request.bundle_digest
+    assert sealing.broken_rule(folder, SYMBOL, "15m") is None
+    assert "wrong_symbol" in str(sealing.broken_rule(folder, "ETHUSDT", "15m"))
+    (folder / "golden.npz").unlink()
+    assert "missing_file" in str(sealing.broken_rule(folder, SYMBOL, "15m"))
+
+
+def test_source_revision_is_a_digest_of_sources() -> None:
+    """The revision in a manifest is 64 hex digits and the same at every call."""
+    assert source_revision() == source_revision()
+    assert len(source_revision()) == 64
