@@ -90,12 +90,14 @@ def blocks(
     start_ms: NDArray[np.int64], end_ms: NDArray[np.int64], settings: ValidationSettings
 ) -> list[Fold]:
     """Return the walk-forward blocks of the rows; the last one ends at the last decision."""
+    stop_ms, block_ms = int(start_ms[-1]), settings.block_weeks * WEEK_MS
+    trained_ms = int(start_ms[0]) + settings.first_train_weeks * WEEK_MS
     return walk_forward(
         start_ms,
         end_ms,
-        first_test_ms=int(start_ms[0]) + settings.first_train_weeks * WEEK_MS,
-        stop_ms=int(start_ms[-1]),
-        block_ms=settings.block_weeks * WEEK_MS,
+        first_test_ms=max(trained_ms, stop_ms - settings.max_blocks * block_ms),
+        stop_ms=stop_ms,
+        block_ms=block_ms,
         max_train_ms=settings.max_train_weeks * WEEK_MS,
     )
 

@@ -73,6 +73,7 @@ class ValidationSettings:
     first_train_weeks: int
     block_weeks: int
     gate_folds: int
+    max_blocks: int
     max_train_weeks: int
     min_coverage: float
     recency_half_life_weeks: float
@@ -237,6 +238,7 @@ def _check(settings: Settings, folder: Path) -> None:
         ("validation", validation, "first_train_weeks", 1, 1_000),
         ("validation", validation, "block_weeks", 1, 100),
         ("validation", validation, "gate_folds", 1, 100),
+        ("validation", validation, "max_blocks", validation.gate_folds + 1, 1_000),
         ("validation", validation, "max_train_weeks", 1, 10_000),
         ("validation", validation, "min_coverage", 0.01, 1),
         ("validation", validation, "recency_half_life_weeks", 0.1, 10_000),

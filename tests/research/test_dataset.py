@@ -95,6 +95,18 @@ def test_blocks_end_with_the_last_decision():
     assert found[0].test_start_ms - built.start_ms[0] >= 6 * WEEK_MS
 
 
+def test_blocks_are_at_most_the_number_asked_for():
+    """A long history does not cost more fits than its last blocks need."""
+    built = table()
+    all_of_them = blocks(built.start_ms, built.end_ms, VALIDATION)
+    few = dataclasses.replace(VALIDATION, max_blocks=3)
+    last = blocks(built.start_ms, built.end_ms, few)
+    assert len(all_of_them) > 3
+    assert [fold.test_start_ms for fold in last] == [
+        fold.test_start_ms for fold in all_of_them[-3:]
+    ]
+
+
 @given(seed=st.integers(0, 10_000), n=st.integers(1, 50))
 @settings(max_examples=100, deadline=None)
 def test_uniqueness_is_the_mean_share_of_the_bars_a_label_spans(seed: int, n: int):
