@@ -9,7 +9,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from orchestration.resources.clock import now_ms
-from orchestration.resources.tracking import model_name
+from orchestration.resources.tracking import Tracking, model_name
 from research.promotion.records import PromotionRequest
 from research.promotion.rules import Rule
 from sensors.approval import approval_sensor
@@ -221,6 +221,42 @@ def test_a_publisher_killed_before_mlflow_is_finished_by_a_second_run(
     champion = client_of(copied).get_model_version_by_alias(MODEL, "champion")
     assert champion.tags["epoch"] == "1"
     assert copied.store.standing(SYMBOL).epoch == 1
+
+
+def test_mlflow_follows_a_decision_made_past_the_jobs(
+    copied: Installation, instance: dg.DagsterInstance
+) -> None:
+    """A decline on the command line reaches the registry at the next tick."""
+    request = pending(copied)
+    copied.store.decide(request.id, "declined", "Ada", "too few trades", now_ms())
+    assert tick(copied, instance) == []
+    assert client_of(copied).get_model_version(MODEL, "1").tags["state"] == "declined"
+
+
+def test_approvals_are_published_while_mlflow_is_down(
+    copied: Installation, instance: dg.DagsterInstance
+) -> None:
+    """An approval on record needs no MLflow to be asked for, and MLflow catches up later."""
+    request = pending(copied)
+    copied.store.decide(request.id, "approved", "Ada", "", now_ms())
+    down = Tracking(uri="http://127.0.0.1:9", artifacts="")
+    context = dg.build_sensor_context(
+        instance, resources={"promotion_store": copied.store, "tracking": down}
+    )
+    result = approval_sensor(context)
+    assert isinstance(result, dg.SensorResult)
+    assert len(result.run_requests or []) == 1
+    assert result.cursor == "0"
+
+
+def test_a_bundle_that_mlflow_lost_holds_up_nothing(
+    copied: Installation, instance: dg.DagsterInstance
+) -> None:
+    """A registry that was wiped is passed by: the approval is still asked to be published."""
+    request = pending(copied)
+    copied.store.decide(request.id, "approved", "Ada", "", now_ms())
+    client_of(copied).delete_registered_model(MODEL)
+    assert len(tick(copied, instance)) == 1
 
 
 def test_rollback_needs_an_earlier_champion(
