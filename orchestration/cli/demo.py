@@ -135,18 +135,16 @@ class Demo:
 
     def _print_gate(self, symbol: str, gate: Mapping[str, Any]) -> None:
         table = Table(title=f"Gates of {symbol}, week {self.week}", title_justify="left")
-        for column in ("gate", "fold", "value", "threshold", "passed", "reason"):
-            table.add_column(
-                column, justify="right" if column in {"value", "threshold"} else "left"
-            )
+        for column in ("gate", "fold", "found", "asked for", ""):
+            right = column in {"fold", "found", "asked for"}
+            table.add_column(column, justify="right" if right else "left")
         for outcome in gate["outcomes"]:
             table.add_row(
                 outcome["gate"],
-                str(outcome["fold"]),
+                "" if outcome["fold"] is None else str(outcome["fold"]),
                 _number(outcome["value"]),
                 _number(outcome["threshold"]),
-                "yes" if outcome["passed"] else "[red]no[/red]",
-                outcome["reason"],
+                "[green]passed[/green]" if outcome["passed"] else "[red]refused[/red]",
             )
         self.console.print(table)
 
@@ -322,4 +320,4 @@ def _rows(run: Run, asset: str) -> int:
 def _number(value: Any) -> str:
     if value is None:
         return ""
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

@@ -89,9 +89,7 @@ def _runner_models(url: str) -> dict[str, dict[str, Any]]:
 
 
 def _store(environment: Environment) -> PromotionStore:
-    return PromotionStore(
-        home=str(environment.home), approval_valid_hours=APPROVAL_VALID_HOURS
-    )
+    return PromotionStore(home=str(environment.home), approval_valid_hours=APPROVAL_VALID_HOURS)
 
 
 def _time(at_ms: int) -> str:

@@ -31,7 +31,7 @@ Actor = Annotated[str, typer.Option("--as", help="Your name; it goes into the au
 def demo(
     recorded: Recorded = None,
     seed: Annotated[int, typer.Option(help="Seed of the generated market.")] = 7,
-    edge: Annotated[float, typer.Option(help="Planted edge; 0 plants none.")] = 0.13,
+    edge: Annotated[float, typer.Option(help="Planted edge; 0 plants none.")] = 0.3,
     symbols: Annotated[str, typer.Option(help="Comma-separated; empty takes the universe.")] = "",
     days: Annotated[int, typer.Option(help="Simulated days to trade after the swap.")] = 7,
     out: Annotated[Path, typer.Option(help="Where the figures go.")] = Path("out/demo.json"),

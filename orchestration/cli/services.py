@@ -44,7 +44,7 @@ class Market:
     start: str
     speed: float
     seed: int = 7
-    edge: float = 0.13
+    edge: float = 0.3
     history_start: str = "2025-04-01"
     data: Path | None = None
 
