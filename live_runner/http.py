@@ -17,6 +17,7 @@ from fastapi import (
     WebSocketDisconnect,
 )
 from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel, Field
 
 from live_runner.desk import Desk, signal_of
@@ -62,7 +63,7 @@ class OfSymbol(BaseModel):
 
 def build_app(desk: Desk) -> FastAPI:
     """Return the HTTP application of a desk."""
-    app = FastAPI(title="Tidegate live runner", version="1", redoc_url=None)
+    app = FastAPIOffline(title="Tidegate live runner", version="1", redoc_url=None)
     app.add_middleware(BodyLimit)
     admin = Depends(_admin(desk.settings.admin_token_file))
     _add_views(app, desk)

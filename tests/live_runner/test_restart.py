@@ -83,7 +83,7 @@ def _assert_equals_truth(live: RunnerProcess, symbol: str) -> None:
     assert differing_bytes(told["row"], rows) == 0
     out, _ = fold(rows, TRADING)
     assert differing_bytes(told["out"], out) == 0
-    print(f"{symbol}: {len(opens)} bars, 0 missed, 0 doubled, 0 differing bytes")  # noqa: T201  a figure to show
+    print(f"{symbol}: {len(opens)} bars, 0 missed, 0 doubled, 0 differing bytes")
 
 
 def _assert_orders_match_decisions(journal: Path, symbol: str) -> None:

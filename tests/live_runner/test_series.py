@@ -77,7 +77,7 @@ def test_a_day_of_bars_asks_no_more_than_could_have_changed() -> None:
 
     asyncio.run(day())
     counts = {name: venue.asked.count(name) for name in ("interest", "funding", "fear", "onchain")}
-    print(counts)  # noqa: T201  a figure to show
+    print(counts)
     assert counts["interest"] == 48
     assert counts["funding"] <= 5
     assert counts["fear"] <= 3

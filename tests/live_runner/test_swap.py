@@ -61,11 +61,11 @@ def test_thousand_swaps_lose_no_bar_and_mix_no_model(tmp_path: Path, market: Ven
         assert np.array_equal(opens, np.arange(opens[0], opens[-1] + 1, BAR_MS))
         assert len(set(told["digest"])) == 4, "rules and three bundles each decide bars"
         _assert_one_model_decides_each_bar(told, symbol, bundles[symbol])
-        print(f"{symbol}: {len(opens)} bars, 0 missed, 0 decided twice, 0 mixed")  # noqa: T201  a figure to show
+        print(f"{symbol}: {len(opens)} bars, 0 missed, 0 decided twice, 0 mixed")
     assert_replays(tmp_path / "journal.sqlite")
     p50, p99 = np.percentile(pauses_us, [50, 99])
     figures = f"pause p50 {p50:.0f} µs, p99 {p99:.0f} µs; RSS {rss[0]} → {rss[1]} MiB"
-    print(f"{SWAPS} swaps: {figures}")  # noqa: T201  a figure to show
+    print(f"{SWAPS} swaps: {figures}")
     assert p99 < 100_000
     assert rss[1] - rss[0] < 30, "a swapped-out bundle stays in memory"
 
@@ -283,7 +283,7 @@ def test_tampered_bundles_are_refused_each_with_its_reason(
             assert (await one.swapper.swap("BTCUSDT", good.name, 1)).outcome == "swapped"
             for name, (drill, reason) in DRILLS.items():
                 await _assert_refused(one, tmp_path, drill, publisher, reason, good.name)
-                print(f"refused: {name}: {reason}")  # noqa: T201  a figure to show
+                print(f"refused: {name}: {reason}")
 
     asyncio.run(scenario())
     told = recorded(tmp_path / "journal.sqlite", "BTCUSDT")
