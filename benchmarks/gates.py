@@ -9,7 +9,7 @@ import time
 from research.pipeline import Retrained, retrain
 from tests.research.worlds import settings, world
 
-FIRST_SEED = 1_000  # no test uses these worlds
+FIRST_SEED = 5_000  # not looked at while settings and gates were chosen, and used by no test
 
 
 def measure(edge: float, worlds: int) -> float:
