@@ -45,12 +45,12 @@ def rules_probabilities(
 ) -> tuple[float, float, float]:
     """Return (p_sell, p_hold, p_buy) of the rules: follow a strong trend, do not chase it.
 
-    The fallback of a runner without a bundle.     `ema_stack` is +1 when EMA20 > EMA50 > EMA200 and
+    The fallback of a runner without a bundle. `ema_stack` is +1 when EMA20 > EMA50 > EMA200 and
     -1 when all are reversed; RSI and ADX run 0..100. A trend counts from ADX 25 (Wilder, New
     Concepts in Technical Trading Systems, 1978); an RSI beyond 70 or below 30 is late. Confidence
-    grows from 0.50 at ADX 25 to 0.70 at ADX 65. NaN holds.
+    grows from 0.50 at ADX 25 to 0.90 at ADX 65. NaN holds.
     """
-    strength = 0.5 + 0.2 * min(max((adx_14 - 25.0) / 40.0, 0.0), 1.0)
+    strength = 0.5 + 0.4 * min(max((adx_14 - 25.0) / 40.0, 0.0), 1.0)
     rest = 1.0 - strength
     if adx_14 >= 25.0 and ema_stack >= 1.0 and 50.0 <= rsi_14 <= 70.0:
         return 0.2 * rest, 0.8 * rest, strength

@@ -113,7 +113,7 @@ def _figures(facts: dict[str, Any], outs: np.ndarray) -> str:
     last = dict(zip(OUTPUT_FIELDS, outs[-1].tolist(), strict=True)) if len(outs) else {}
     side = {1.0: "long", -1.0: "short"}.get(last.get("position_side", 0.0), "flat")
     cells = {
-        "equity": f"{last.get('equity', 0.0):,.2f}",
+        "equity": f"{last['equity']:,.2f}" if last else "–",
         f"P&amp;L, {facts['trades']} trades": f"{facts['pnl']:+,.2f}",
         "position": side,
         f"bars, {facts['missed']} missed": f"{facts['decided']:,}",

@@ -8,6 +8,10 @@ from typing import Self
 from urllib.parse import urlsplit
 
 
+class EnvironmentVariableError(ValueError):
+    """Say which `TIDEGATE_*` variable is wrong, what was found and what was expected."""
+
+
 @dataclass(frozen=True, slots=True)
 class Environment:
     """Hold the few values that differ between machines; nothing else reads the process environment.
@@ -25,7 +29,7 @@ class Environment:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] = os.environ) -> Self:
-        """Read the `TIDEGATE_*` variables; raise ValueError for a URL that is not one."""
+        """Read the `TIDEGATE_*` variables; raise EnvironmentVariableError for a URL that is not one."""
         return cls(
             home=Path(environ.get("TIDEGATE_HOME") or ".tidegate"),
             venue_url=_web_url(environ, "TIDEGATE_VENUE_URL", "http://127.0.0.1:8900"),
@@ -55,7 +59,7 @@ def _web_url(environ: Mapping[str, str], name: str, default: str) -> str:
     url = environ.get(name) or default
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.netloc:
-        raise ValueError(
+        raise EnvironmentVariableError(
             f"{name}: found {url!r}, expected http://host:port; set it so, or unset it ({default})"
         )
     return url.rstrip("/")
@@ -67,7 +71,7 @@ def _database_url(environ: Mapping[str, str]) -> str | None:
         return None
     if not url.startswith(("postgresql://", "postgresql+psycopg2://")):
         scheme = url.split(":", 1)[0]
-        raise ValueError(
+        raise EnvironmentVariableError(
             f"TIDEGATE_DATABASE_URL: found scheme {scheme!r}, expected "
             "postgresql://user:password@host:port/name; set it so, or unset it for SQLite"
         )

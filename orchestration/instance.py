@@ -30,6 +30,7 @@ def instance_settings(environment: Environment) -> dict[str, Any]:
         storage = {"postgres": {"postgres_url": {"env": "TIDEGATE_DATABASE_URL"}}}
     return {
         "telemetry": {"enabled": False},
+        "nux": {"enabled": False},
         "storage": storage,
         "run_coordinator": {
             "module": "dagster.core.run_coordinator",

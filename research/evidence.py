@@ -32,9 +32,8 @@ def evaluate_calibration(candidate: Candidate) -> Evaluation:
     p = np.concatenate([fold.probabilities for fold in candidate.folds])
     at = np.searchsorted(candidate.oof.rows, rows)
     y = candidate.oof.y[at]
-    curves = reliability(p, y, candidate.oof.start_ms[at])
     return Evaluation(
-        calibration_mae(curves), curves, disagreement(candidate.oof.votes[at]), len(rows)
+        calibration_mae(p, y), reliability(p, y), disagreement(candidate.oof.votes[at]), len(rows)
     )
 
 

@@ -31,7 +31,7 @@ def decide(request_id: str, decision: Decision, approver: str, note: str, consol
     answer = store.decide(request_id, decision, approver, note, _now_ms())
     console.print(
         f"request {request_id}: {answer.decision} by {answer.approver}, valid until "
-        f"{_time(answer.expires_at_ms)}"
+        f"{_time(answer.expires_at_ms)} UTC"
     )
 
 
@@ -45,19 +45,16 @@ def roll_back(symbol: str, actor: str, reason: str, console: Console) -> None:
 
 def _print_requests(store: PromotionStore, console: Console) -> None:
     table = Table(title="requests", title_justify="left")
-    for column in ("id", "symbol", "week", "bundle", "asked", "decision"):
+    table.add_column("id", no_wrap=True)
+    for column in ("bundle", "asked (UTC)", "decision"):
         table.add_column(column)
     for request in store.requests():
         answer = store.approval(request.id)
         table.add_row(
             request.id,
-            request.symbol,
-            request.week,
             request.bundle_digest[:12],
             _time(request.created_at_ms),
-            f"{answer.decision} by {answer.approver}"
-            if answer
-            else "[yellow]waits for you[/yellow]",
+            f"{answer.decision} by {answer.approver}" if answer else "[yellow]waits[/yellow]",
         )
     console.print(table)
 
@@ -93,7 +90,7 @@ def _store(environment: Environment) -> PromotionStore:
 
 
 def _time(at_ms: int) -> str:
-    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(at_ms / 1000))
+    return time.strftime("%Y-%m-%d %H:%M", time.gmtime(at_ms / 1000))
 
 
 def _now_ms() -> int:

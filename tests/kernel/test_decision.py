@@ -105,5 +105,5 @@ def test_rules_do_not_chase() -> None:
     """An overbought RSI or a weak ADX holds in the best of trends; confidence grows with ADX."""
     assert rules_probabilities(1.0, 75.0, 40.0)[1] == 0.9
     assert rules_probabilities(1.0, 60.0, 24.0)[1] == 0.9
-    assert rules_probabilities(1.0, 60.0, 65.0)[2] == pytest.approx(0.7)
+    assert rules_probabilities(1.0, 60.0, 65.0)[2] == pytest.approx(0.9)
     assert rules_probabilities(1.0, 60.0, 30.0)[2] < rules_probabilities(1.0, 60.0, 60.0)[2]

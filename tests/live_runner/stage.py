@@ -306,9 +306,7 @@ def assert_replays(journal: Path) -> None:
     report = replay(journal)
     assert report.differing_bytes == 0, report
     assert all(one.feature_rows == one.decisions for one in report.symbols)
-    print(
-        f"replayed {report.decisions} decisions and {report.trades} trades: 0 differing bytes"
-    )
+    print(f"replayed {report.decisions} decisions and {report.trades} trades: 0 differing bytes")
 
 
 def differing_bytes(a: np.ndarray, b: np.ndarray) -> int:
