@@ -128,28 +128,28 @@ def _half_files(home: Path) -> Finding:
 
 
 def _audit_log(home: Path) -> Finding:
-    from orchestration.resources.promotion_store import PromotionStore
+    from orchestration.resources.promotion_store import APPROVAL_VALID_HOURS, PromotionStore
     from research.promotion.audit import AuditBrokenError
 
-    broken, found = False, "chain whole"
+    if not (home / "promotion" / "audit.jsonl").exists():
+        return Finding("audit log", True, "not made yet")
+    store = PromotionStore(home=str(home), approval_valid_hours=APPROVAL_VALID_HOURS)
     try:
-        entries = PromotionStore(home=str(home), approval_valid_hours=0).entries()
-        found = f"chain of {len(entries)} entries whole"
-    except AuditBrokenError as error:
-        broken, found = True, str(error)
-    return Finding(
-        "audit log",
-        not broken,
-        found,
-        "somebody edited promotion/audit.jsonl: restore it from a backup before publishing",
-    )
+        entries = store.entries()
+    except (AuditBrokenError, PermissionError) as error:
+        remedy = "restore promotion/ from a backup before anything is published"
+        return Finding("audit log", False, str(error), remedy)
+    return Finding("audit log", True, f"chain of {len(entries)} entries whole")
 
 
 def _journal(path: Path) -> Finding:
     if not path.exists():
         return Finding("runner journal", True, "not made yet")
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as journal:
-        answer = str(journal.execute("PRAGMA quick_check").fetchone()[0])
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as journal:
+            answer = str(journal.execute("PRAGMA quick_check").fetchone()[0])
+    except sqlite3.DatabaseError as error:
+        answer = str(error)
     return Finding("runner journal", answer == "ok", answer, "restore the journal from a backup")
 
 

@@ -22,5 +22,6 @@ EXPECTED = (
     RollbackImpossibleError,
     AuditBrokenError,
     FileNotFoundError,
+    PermissionError,
     httpx.TransportError,
 )

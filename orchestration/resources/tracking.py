@@ -184,7 +184,10 @@ class Tracking(dg.ConfigurableResource):
         if found is not None:
             return str(found.experiment_id)
         location = None if self.uri.startswith("http") else Path(self.artifacts).resolve().as_uri()
-        return str(self._client.create_experiment(EXPERIMENT, artifact_location=location))
+        tags = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on runs
+        return str(
+            self._client.create_experiment(EXPERIMENT, artifact_location=location, tags=tags)
+        )
 
 
 def model_name(symbol: str, timeframe: str) -> str:
