@@ -29,7 +29,7 @@ class Environment:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] = os.environ) -> Self:
-        """Read the `TIDEGATE_*` variables; raise EnvironmentVariableError for a URL that is not one."""
+        """Read the `TIDEGATE_*` variables; EnvironmentVariableError names a URL that is not one."""
         return cls(
             home=Path(environ.get("TIDEGATE_HOME") or ".tidegate"),
             venue_url=_web_url(environ, "TIDEGATE_VENUE_URL", "http://127.0.0.1:8900"),
