@@ -40,7 +40,7 @@ def training_set(
     return dg.MaterializeResult(
         value=dataset_files.to_files(built, data_digest),
         metadata={
-            "rows": len(built.y),
+            "dagster/row_count": len(built.y),
             "features": len(built.feature_names),
             "left_out": ", ".join(built.left_out) or "none",
             "span": span(int(built.start_ms[0]), built.cutoff_ms),

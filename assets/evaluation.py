@@ -30,7 +30,7 @@ def report(tracking: Tracking, files: Any) -> dg.MaterializeResult:
     return dg.MaterializeResult(
         value=record,
         metadata={
-            "rows": found.rows,
+            "dagster/row_count": found.rows,
             **figures_of,
             "classes": table({"class": c.name, "mae": c.mae} for c in found.curves),
             "reliability": picture(plot, "reliability"),

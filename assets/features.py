@@ -46,7 +46,7 @@ def matrix(
     return dg.MaterializeResult(
         value=frame,
         metadata={
-            "rows": len(frame),
+            "dagster/row_count": len(frame),
             "span": span(int(frame["open_time_ms"].iloc[0]), until_ms),
             "data_digest": lake.digest(name, until_ms),
             "coverage": table({"feature": key, "share": share} for key, share in coverage.items()),

@@ -60,7 +60,9 @@ def verdict(
             asset_key=[GROUP, "report"], value=found.to_dict(), metadata=described
         ),
         dg.MaterializeResult(
-            asset_key=[GROUP, "outcomes"], value=rows, metadata={"rows": len(rows), **shown}
+            asset_key=[GROUP, "outcomes"],
+            value=rows,
+            metadata={"dagster/row_count": len(rows), **shown},
         ),
     )
 

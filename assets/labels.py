@@ -34,7 +34,7 @@ def triple_barrier(
     return dg.MaterializeResult(
         value=frame,
         metadata={
-            "rows": len(frame),
+            "dagster/row_count": len(frame),
             "unresolved": int((~found.valid).sum()),
             "shares": table({"label": key, "share": float(part)} for key, part in shares.items()),
         },

@@ -59,8 +59,16 @@ def cutoff_ms(context: RunContext) -> int:
 
 
 def week_window(context: RunContext) -> Window:
-    """Return the symbol and the span of the run's one week."""
+    """Return the symbol and the span of the run's one week.
+
+    Raises dagster Failure for a week that is not over, or a symbol that is not in the universe.
+    """
     name, day = dimensions(context.partition_key)
+    if not symbol_by_week.has_partition_key(week_key(name, day)):
+        raise dg.Failure(
+            f"partition: found {name} in the week of {day}, expected one of {', '.join(SYMBOLS)} "
+            f"in a finished week since {FIRST_DAY}: choose one that Dagster lists"
+        )
     sunday = _midnight(day)
     return Window(name, _ms(sunday), _ms(sunday + timedelta(days=7)))
 

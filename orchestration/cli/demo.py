@@ -313,8 +313,7 @@ def write_report(report: Report, path: Path) -> None:
 
 
 def _rows(run: Run, asset: str) -> int:
-    found = run.metadata[asset]
-    return int(found.get("dagster/row_count") or found["rows"])
+    return int(run.metadata[asset]["dagster/row_count"])
 
 
 def _number(value: Any) -> str:

@@ -7,7 +7,7 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from orchestration.cli.processes import read_record
+from orchestration.cli.processes import RECORD, read_record
 from orchestration.environments import Environment
 from orchestration.resources.promotion_store import APPROVAL_VALID_HOURS, PromotionStore
 from research.promotion.records import Decision
@@ -17,7 +17,7 @@ from research.settings import load_settings
 def print_status(console: Console) -> None:
     """Print services, requests with their decisions, and per symbol what stands and trades."""
     environment = Environment.from_environ()
-    supervisor, children = read_record(environment.home / "processes.json")
+    supervisor, children = read_record(environment.home / RECORD)
     state = f"running ({len(children)} services)" if supervisor else "stopped"
     console.print(f"{environment.home}: services {state}")
     store = _store(environment)

@@ -12,7 +12,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from orchestration.cli.processes import Service, ServiceError, read_record, require_free_port
+from orchestration.cli.processes import (
+    RECORD,
+    Service,
+    ServiceError,
+    read_record,
+    require_free_port,
+)
 from orchestration.cli.recovery import half_written
 from orchestration.cli.services import ROOT, Market, Ports, services
 from orchestration.environments import Environment
@@ -83,17 +89,16 @@ def _manifest() -> Finding:
 
 
 def _processes(environment: Environment, ports: Ports) -> Iterator[Finding]:
-    supervisor, children = read_record(environment.home / "processes.json")
+    supervisor, children = read_record(environment.home / RECORD)
     if supervisor is not None:
         yield Finding("services", True, f"running under process {supervisor.pid}")
         return
-    pids = ", ".join(str(child.pid) for child in children)
-    yield Finding(
-        "services",
-        not children,
-        f"left by a killed run: {pids}" if children else "stopped",
-        "the next `tidegate up` ends them and goes on",
-    )
+    if children:
+        pids = ", ".join(str(child.pid) for child in children)
+        remedy = "the next `tidegate up` ends them and goes on"
+        yield Finding("services", False, f"left by a killed run: {pids}", remedy)
+        return
+    yield Finding("services", True, "stopped")
     for service in services(environment, ports, Market("generated", ("BTCUSDT",), "now", 1.0)):
         yield _port(service)
 

@@ -4,6 +4,7 @@ import datetime as dt
 import os
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from rich.console import Console
 
 from orchestration.cli.dagster_client import DagsterClient
 from orchestration.cli.demo import CALM_SPEED, Demo, Report, print_report, write_report
-from orchestration.cli.processes import Supervisor
+from orchestration.cli.processes import RECORD, ServiceError, Supervisor
 from orchestration.cli.recovery import recover
 from orchestration.cli.services import (
     Market,
@@ -26,6 +27,8 @@ from orchestration.instance import ensure_mlflow_schema, write_instance
 from orchestration.resources.promotion_store import ensure_keys
 from research.settings import load_settings
 
+Teller = Callable[[str], None]
+DEMO_MARKER = ".demo"
 DEMO_WEEK = "2025-12-14"  # its end, Sunday 2025-12-21 00:00 UTC, is the training cutoff
 DEMO_START = "2025-12-21T03:00:00Z"
 GENERATED_FROM = "2025-04-01"
@@ -45,10 +48,14 @@ def play(
 ) -> None:
     """Run the demo on a fresh home and write its figures."""
     began = time.monotonic()
+    tell = _teller(console)
     environment = _demo_environment(home)
     market = _demo_market(recorded, seed, edge, symbols)
     ports = Ports.free()
-    supervisor = _stage(environment, ports, market)
+    supervisor = Supervisor(environment.home.resolve(), child_environment(environment, ports))
+    supervisor.claim(tell)
+    _empty(environment.home)
+    _prepare(environment, ports, market, tell)
     title = (
         f"recorded markets in {recorded}"
         if recorded
@@ -56,9 +63,7 @@ def play(
     )
     report = Report(market=title, symbols=list(market.symbols))
     try:
-        supervisor.start(
-            services(environment, ports, market), lambda line: console.print("  " + line)
-        )
+        supervisor.start(services(environment, ports, market), tell)
         months = (f"{market.history_start[:7]}-01", f"{DEMO_START[:7]}-01")
         with (
             httpx.Client(base_url=f"http://127.0.0.1:{ports.runner}", timeout=30) as runner,
@@ -79,17 +84,18 @@ def play(
 
 def stand(*, ports: Ports, recorded: Path | None, speed: float, console: Console) -> None:
     """Start every service on its port and stay until Ctrl-C."""
+    tell = _teller(console)
     environment = Environment.from_environ()
     market = (
         replace(_demo_market(recorded, 0, 0.0, ()), speed=speed)
         if recorded
         else Market("generated", _symbols(environment), "now", speed, history_start=_months_ago(12))
     )
-    supervisor = _stage(environment, ports, market)
+    supervisor = Supervisor(environment.home.resolve(), child_environment(environment, ports))
+    supervisor.claim(tell)
+    _prepare(environment, ports, market, tell)
     try:
-        supervisor.start(
-            services(environment, ports, market), lambda line: console.print("  " + line)
-        )
+        supervisor.start(services(environment, ports, market), tell)
         console.print(
             f"Dagster  http://127.0.0.1:{ports.dagster}   MLflow http://127.0.0.1:{ports.mlflow}\n"
             f"runner   http://127.0.0.1:{ports.runner} (/docs)   venue  http://127.0.0.1:{ports.venue}\n"
@@ -102,22 +108,34 @@ def stand(*, ports: Ports, recorded: Path | None, speed: float, console: Console
         supervisor.stop()
 
 
-def _stage(environment: Environment, ports: Ports, market: Market) -> Supervisor:
-    """Make keys, settings and the Dagster instance, and end what an earlier kill left behind."""
+def _prepare(environment: Environment, ports: Ports, market: Market, tell: Teller) -> None:
+    """Make keys, settings and the Dagster instance, and put right what a kill left behind."""
     ensure_keys(environment.home)
     write_instance(environment)
     if environment.database_url is not None:
         ensure_mlflow_schema(environment.database_url)
     write_runner_config(environment, load_settings(environment.config_dir), ports, market)
-    recover(environment)
-    return Supervisor(environment.home.resolve(), child_environment(environment, ports))
+    for line in recover(environment):
+        tell(line)
+
+
+def _empty(home: Path) -> None:
+    """Delete what an earlier demo left in `home`; raises ServiceError for any other folder."""
+    marker = home / DEMO_MARKER
+    left = [path for path in home.iterdir() if path.name != RECORD]
+    if left and not marker.exists():
+        raise ServiceError(
+            f"demo: found files in {home} that no demo made, expected a new folder or a demo's; "
+            "pass another --home"
+        )
+    for path in left:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    marker.touch()
 
 
 def _demo_environment(home: Path | None) -> Environment:
     base = Environment.from_environ()
     environment = replace(base, home=(home or base.home / "demo").resolve())
-    if environment.home.exists():
-        shutil.rmtree(environment.home)
     os.environ["TIDEGATE_HOME"] = str(environment.home)
     return environment
 
@@ -134,6 +152,10 @@ def _demo_market(recorded: Path | None, seed: int, edge: float, symbols: tuple[s
     return Market(
         "recorded", ("BTCUSDT",), DEMO_START, CALM_SPEED, history_start=RECORDED_FROM, data=recorded
     )
+
+
+def _teller(console: Console) -> Teller:
+    return lambda line: console.print(f"  {line}", soft_wrap=True)
 
 
 def _symbols(environment: Environment) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from typing import IO
 import psutil
 
 STOP_SECONDS = 20.0
+RECORD = "processes.json"
 
 
 class ServiceError(RuntimeError):
@@ -60,14 +61,30 @@ class Supervisor:
 
     @property
     def record(self) -> Path:
-        return self.home / "processes.json"
+        return self.home / RECORD
+
+    def claim(self, report: Callable[[str], None]) -> None:
+        """Take the home for this process, and end what a killed supervisor left running in it.
+
+        Raises ServiceError while another supervisor is alive there.
+        """
+        self.home.mkdir(parents=True, exist_ok=True)
+        supervisor, children = read_record(self.record)
+        if supervisor is not None:
+            raise ServiceError(
+                f"{self.home}: found it in use by process {supervisor.pid}, expected it free; "
+                "stop that one (Ctrl-C in its terminal) or set TIDEGATE_HOME to another folder"
+            )
+        for child in children:
+            report(f"ending process {child.pid}, left by a run that was killed")
+            _stop_group(child.pid)
+        self._write_record()
 
     def start(self, services: Sequence[Service], report: Callable[[str], None]) -> None:
-        """Start each service in turn and wait until it answers.
+        """Start each service in turn and wait until it answers; the home must be claimed.
 
         Raises ServiceError when a port is taken or a service dies or stays silent.
         """
-        self._claim(report)
         for service in services:
             require_free_port(service)
         for service in services:
@@ -98,19 +115,6 @@ class Supervisor:
             one.process.wait()
         self.running.clear()
         self.record.unlink(missing_ok=True)
-
-    def _claim(self, report: Callable[[str], None]) -> None:
-        self.home.mkdir(parents=True, exist_ok=True)
-        supervisor, children = read_record(self.record)
-        if supervisor is not None:
-            raise ServiceError(
-                f"{self.home}: found it in use by process {supervisor.pid}, expected it free; "
-                "stop that one (Ctrl-C in its terminal) or set TIDEGATE_HOME to another folder"
-            )
-        for child in children:
-            report(f"ending process {child.pid}, left by a run that was killed")
-            _stop_group(child.pid)
-        self._write_record()
 
     def _launch(self, service: Service) -> None:
         logs = self.home / "logs"

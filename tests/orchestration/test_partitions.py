@@ -126,3 +126,11 @@ def inside(window: Window, outer: Window) -> bool:
         and outer.start_ms <= window.start_ms
         and window.end_ms <= outer.end_ms
     )
+
+
+@pytest.mark.parametrize("key", ["BTCUSDT|2031-01-05", "BTCUSDT|2025-12-15", "FOOUSDT|2025-12-14"])
+def test_a_week_that_nobody_can_train_on_is_refused(key: str):
+    """A week to come, a Monday and an unknown symbol are named before anything is read."""
+    context = dg.build_asset_context(partition_key=key)
+    with pytest.raises((dg.Failure, ValueError), match=key.split("|")[1]):
+        partitions.week_window(context)
