@@ -73,7 +73,6 @@ class Demo:
         accepted = self._retrain()
         for symbol in accepted:
             self._approve(symbol)
-        for symbol in accepted:
             self._await_swap(symbol)
         self._trade()
         self._reconcile()
@@ -157,7 +156,8 @@ class Demo:
         with self._stage(f"approve {symbol}") as stage:
             self.console.print(
                 f"  pending: request {request['id']} binds bundle {request['bundle_digest'][:12]}, "
-                f"gate report {request['gate_report_digest'][:12]}"
+                f"gate report {request['gate_report_digest'][:12]}",
+                soft_wrap=True,
             )
             config = {
                 "request_id": request["id"],
@@ -183,7 +183,7 @@ class Demo:
             stage.result = f"epoch {swap['epoch']}, pause {swap['pause_us']} µs"
 
     def _trade(self) -> None:
-        with self._stage(f"trade {self.days} simulated days") as stage:
+        with self._stage(f"trade {self.days} simulated day{'s' * (self.days != 1)}") as stage:
             before = {s: self._summary(s)["decided"] for s in self.market.symbols}
             end = self._venue_now() + self.days * DAY_MS
             self._clock(speed=WEEK_SPEED)
@@ -298,7 +298,9 @@ def print_report(report: Report, console: Console) -> None:
         console.print(
             f"{symbol}: gate {'accepted' if gate['accepted'] else 'refused'} · "
             f"{'bundle ' + digest if digest else 'no bundle, the runner stays on its rules'} · "
-            f"bars missed {week['missed']} · trades {week['trades']} · paper P&L {week['pnl']:+.2f}"
+            f"bars missed {week['missed']} · trades {week['trades']} · "
+            f"paper P&L {week['pnl']:+.2f}",
+            soft_wrap=True,
         )
         if not gate["accepted"]:
             for outcome in gate["outcomes"]:

@@ -1,7 +1,6 @@
 """Set a stage and play on it: `tidegate demo` and `tidegate up`."""
 
 import datetime as dt
-import os
 import shutil
 import time
 from collections.abc import Callable
@@ -135,9 +134,7 @@ def _empty(home: Path) -> None:
 
 def _demo_environment(home: Path | None) -> Environment:
     base = Environment.from_environ()
-    environment = replace(base, home=(home or base.home / "demo").resolve())
-    os.environ["TIDEGATE_HOME"] = str(environment.home)
-    return environment
+    return replace(base, home=(home or base.home / "demo").resolve())
 
 
 def _demo_market(recorded: Path | None, seed: int, edge: float, symbols: tuple[str, ...]) -> Market:

@@ -1,0 +1,59 @@
+"""The command line as a newcomer meets it."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from orchestration.cli.main import app
+from orchestration.resources.promotion_store import ensure_keys
+
+COMMANDS = ("demo", "up", "status", "approve", "decline", "rollback", "doctor")
+
+
+@pytest.fixture
+def invoke(tmp_path: Path):
+    ensure_keys(tmp_path / "home")
+    environ = {"TIDEGATE_HOME": str(tmp_path / "home"), "TIDEGATE_RUNNER_URL": "http://127.0.0.1:9"}
+    return lambda *words: CliRunner().invoke(app, words, env=environ)
+
+
+def test_help_says_what_each_command_does(invoke) -> None:
+    """Every command stands in the overview, and each has a help of its own."""
+    overview = invoke("--help")
+    assert all(command in overview.stdout for command in COMMANDS)
+    assert all(invoke(command, "--help").exit_code == 0 for command in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("approve", "none", "--as", "Ada"), "request: found 'none', expected one of []"),
+        (("decline", "none", "--as", "Ada", "--note", "no"), "found 'none'"),
+        (("rollback", "BTCUSDT", "--as", "Ada", "--reason", "drill"), "expected at least two"),
+        (("demo", "--recorded", "nowhere"), "found no folder nowhere"),
+    ],
+)
+def test_wrong_input_gets_a_sentence_and_exit_1(invoke, words: tuple[str, ...], said: str) -> None:
+    """What was found and expected is printed; no traceback."""
+    result = invoke(*words)
+    assert result.exit_code == 1
+    assert said in result.stdout.replace("\n", " ")
+    assert "Traceback" not in result.stdout
+
+
+def test_a_demo_never_empties_a_folder_that_no_demo_made(invoke, tmp_path: Path) -> None:
+    """Files of somebody else in --home are left, and named."""
+    precious = tmp_path / "mine" / "thesis.txt"
+    precious.parent.mkdir()
+    precious.write_text("years of work")
+    result = invoke("demo", "--home", str(tmp_path / "mine"))
+    assert [result.exit_code, precious.read_text()] == [1, "years of work"]
+    assert "that no demo made" in result.stdout.replace("\n", " ")
+
+
+def test_status_without_services_says_so(invoke) -> None:
+    """A stopped installation still shows requests and symbols."""
+    shown = " ".join(invoke("status").stdout.split())
+    assert "services stopped" in shown
+    assert "BTCUSDT" in shown
