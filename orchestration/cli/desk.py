@@ -46,17 +46,31 @@ def roll_back(symbol: str, actor: str, reason: str, console: Console) -> None:
 def _print_requests(store: PromotionStore, console: Console) -> None:
     table = Table(title="requests", title_justify="left")
     table.add_column("id", no_wrap=True)
-    for column in ("bundle", "asked (UTC)", "decision"):
+    for column in ("bundle", "decision", "outcome"):
         table.add_column(column)
+    outcomes = _outcomes(store)
     for request in store.requests():
         answer = store.approval(request.id)
         table.add_row(
             request.id,
             request.bundle_digest[:12],
-            _time(request.created_at_ms),
             f"{answer.decision} by {answer.approver}" if answer else "[yellow]waits[/yellow]",
+            outcomes.get(request.id, ""),
         )
     console.print(table)
+
+
+def _outcomes(store: PromotionStore) -> dict[str, str]:
+    """Return, per request, what publishing it came to last."""
+    outcomes: dict[str, str] = {}
+    for entry in store.entries():
+        if entry.kind == "published":
+            epoch = entry.body["publication"]["epoch"]
+            outcomes[entry.body["request_id"]] = f"published as epoch {epoch}"
+        elif entry.kind == "publish_refused":
+            rules = ", ".join(str(rule).split(":", 1)[0] for rule in entry.body["rules"])
+            outcomes[entry.body["request_id"]] = f"[red]not published: {rules}[/red]"
+    return outcomes
 
 
 def _print_symbols(environment: Environment, store: PromotionStore, console: Console) -> None:
