@@ -14,6 +14,8 @@ class Abstain(IntEnum):
     STALE_DATA = 3
     MISSING_FEATURE = 4
     KILLED = 5
+    API_ERRORS = 6
+    SLOW = 7
 
 
 def decide(

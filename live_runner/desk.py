@@ -13,6 +13,7 @@ from kernel.clock import bar_open_ms
 from kernel.features.engine import Stream, initial_state
 from kernel.trading import OUTPUT_FIELDS
 from live_runner.feed import Lane, listen
+from live_runner.health import Health, monotonic_s
 from live_runner.history import History
 from live_runner.inference import LoadedBundle, load_bundle
 from live_runner.journal import Decision, Journal, State, Swap
@@ -43,7 +44,7 @@ class Desk:
         self.settings, self.journal, self.metrics = settings, journal, Metrics()
         self.loops: dict[str, SymbolLoop] = {}
         self.killed = journal.killed()
-        self._rng = rng
+        self._rng, self._health = rng, Health(settings.health)
         self._listeners: set[asyncio.Queue[Decision]] = set()
         venue = Venue(client, REQUEST_BACKOFF, rng, self._feed_error)
         self._venue, self._history = venue, History(settings, venue, journal)
@@ -93,6 +94,7 @@ class Desk:
             model=await self._resume(state),
             state=state,
             killed=lambda: self.killed,
+            health=self._health,
             publish=self._publish,
         )
         self.loops[symbol] = loop
@@ -146,6 +148,7 @@ class Desk:
 
     def _feed_error(self, text: str) -> None:
         self.metrics.feed_error()
+        self._health.failed(monotonic_s())
         self.journal.record_event("feed_error", text, _now_ms())
 
     def _publish(self, decision: Decision) -> None:

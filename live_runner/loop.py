@@ -18,6 +18,7 @@ from kernel.trading import Trader
 from kernel.trading_settings import TradingSettings
 from live_runner.candles import Arrival
 from live_runner.feed import Lane
+from live_runner.health import Health, monotonic_s
 from live_runner.inference import LoadedBundle
 from live_runner.journal import Decision, Journal, OrderChange, State, Swap
 from live_runner.metrics import Metrics
@@ -70,6 +71,7 @@ class SymbolLoop:
         model: Model,
         state: State,
         killed: Callable[[], bool],
+        health: Health,
         publish: Callable[[Decision], None],
     ) -> None:
         self.symbol = lane.symbol
@@ -81,6 +83,7 @@ class SymbolLoop:
         self._pending = state.pending_order
         self._lane, self._series, self._journal, self._metrics = lane, series, journal, metrics
         self._bar_ms, self._killed, self._publish = bar_ms, killed, publish
+        self._health = health
 
     async def run(self) -> None:
         """Decide every bar as it comes, for ever."""
@@ -124,6 +127,7 @@ class SymbolLoop:
         )
         self._commit(decision, orders, pending)
         self._metrics.decided(decision, arrival.received_ns, began_ns)
+        self._health.decided(self.symbol, decision.latency_us, decision.catch_up)
         self._publish(decision)
 
     def _commit(self, decision: Decision, orders: Sequence[OrderChange], pending: str) -> None:
@@ -139,6 +143,9 @@ class SymbolLoop:
             return Abstain.KILLED, "kill switch is on"
         if stale:
             return Abstain.STALE_DATA, stale
+        trouble = self._health.trouble(self.symbol, monotonic_s())
+        if trouble[0]:
+            return trouble
         if model.stream.bars_seen < WARMUP_BARS:
             return Abstain.NOT_WARM, f"{model.stream.bars_seen} of {WARMUP_BARS} warm-up bars"
         needed = model.bundle.columns if model.bundle else RULE_INPUTS

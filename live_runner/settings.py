@@ -10,6 +10,7 @@ import yaml
 from kernel.bars import TIMEFRAME_MS
 from kernel.observation import SERIES
 from kernel.trading import TradingSettings
+from live_runner.health import HealthLimits
 
 
 class SettingsError(ValueError):
@@ -39,6 +40,7 @@ class RunnerSettings:
     lags_ms: Mapping[str, int]
     trading: TradingSettings
     history_bars: int
+    health: HealthLimits
 
     @property
     def bar_ms(self) -> int:
@@ -119,6 +121,13 @@ def _trading(value: Any) -> TradingSettings:
     return TradingSettings.from_dict(_mapping(value))
 
 
+def _health(value: Any) -> HealthLimits:
+    limits, names = _mapping(value), {field.name for field in fields(HealthLimits)}
+    if set(limits) != names:
+        raise ValueError(f"health: found {value!r:.200}, expected exactly the keys {sorted(names)}")
+    return HealthLimits(**{name: _whole(limit, 1, 10**6) for name, limit in limits.items()})
+
+
 _READERS: dict[str, Callable[[Any], Any]] = {
     "host": _text,
     "port": _port,
@@ -133,4 +142,5 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "lags_ms": _lags,
     "trading": _trading,
     "history_bars": _bars,
+    "health": _health,
 }

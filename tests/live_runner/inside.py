@@ -9,10 +9,11 @@ from pathlib import Path
 import httpx
 
 from live_runner.desk import Desk
+from live_runner.health import HealthLimits
 from live_runner.journal import Journal
 from live_runner.settings import RunnerSettings
 from tests.live_runner.bundles import TRADING
-from tests.live_runner.stage import LAGS_MS, SYMBOLS
+from tests.live_runner.stage import LAGS_MS, SYMBOLS, UNHURRIED
 
 
 def desk_settings(home: Path, venue_url: str, history_bars: int = 1_100) -> RunnerSettings:
@@ -31,6 +32,7 @@ def desk_settings(home: Path, venue_url: str, history_bars: int = 1_100) -> Runn
         lags_ms=LAGS_MS,
         trading=TRADING,
         history_bars=history_bars,
+        health=HealthLimits(**UNHURRIED),
     )
 
 

@@ -33,6 +33,8 @@ BAR_MS = 900_000
 SEED, EDGE = 7, 0.12
 START_MS = 1_766_286_000_000  # 2025-12-21T03:00:00Z
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
+# Faults on purpose and a shared machine: only the tests of health itself set limits that bite.
+UNHURRIED = {"api_errors_a_minute": 1_000_000, "latency_ms": 1_000_000, "slow_bars": 1_000_000}
 LAGS_MS = {
     "funding_rate": 60_000,
     "open_interest": 60_000,
@@ -168,6 +170,7 @@ class RunnerProcess:
             "lags_ms": LAGS_MS,
             "trading": TRADING.to_dict(),
             "history_bars": self.history_bars,
+            "health": UNHURRIED,
         }
 
     def kill(self) -> None:

@@ -42,6 +42,7 @@ def test_settings_round_trip(tmp_path: Path) -> None:
         ({"trading": {}}, "missing"),
         ({"history_bars": True}, "True"),
         ({"host": ""}, "non-empty"),
+        ({"health": {"latency_ms": 500}}, "health"),
     ],
 )
 def test_wrong_settings_are_named(tmp_path: Path, changes: dict[str, Any], named: str) -> None:

@@ -1,0 +1,56 @@
+"""Whether the feed and this process are well enough to open positions."""
+
+import time
+from collections import deque
+from dataclasses import dataclass
+
+from kernel.decision import Abstain
+
+MINUTE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class HealthLimits:
+    """From `api_errors_a_minute` failed requests within a minute, or `slow_bars` bars in a row
+    decided later than `latency_ms` after they arrived, nothing is opened.
+    """
+
+    api_errors_a_minute: int
+    latency_ms: int
+    slow_bars: int
+
+
+class Health:
+    """Count failures and late decisions of one process, in monotonic seconds."""
+
+    def __init__(self, limits: HealthLimits) -> None:
+        self._limits = limits
+        self._errors: deque[float] = deque(maxlen=limits.api_errors_a_minute)
+        self._slow: dict[str, int] = {}
+
+    def failed(self, now_s: float) -> None:
+        """Count a request or connection that failed."""
+        self._errors.append(now_s)
+
+    def decided(self, symbol: str, latency_us: int, caught_up: bool) -> None:
+        """Count a decision; a bar that was caught up after an outage says nothing of speed."""
+        if caught_up:
+            return
+        slow = latency_us > self._limits.latency_ms * 1_000
+        self._slow[symbol] = self._slow.get(symbol, 0) + 1 if slow else 0
+
+    def trouble(self, symbol: str, now_s: float) -> tuple[Abstain, str]:
+        """Return why nothing may be opened now, or (NONE, '')."""
+        limits = self._limits
+        full = len(self._errors) == limits.api_errors_a_minute
+        if full and now_s - self._errors[0] < MINUTE_S:
+            text = f"{limits.api_errors_a_minute} failed requests or more in the last minute"
+            return Abstain.API_ERRORS, text
+        if (bars := self._slow.get(symbol, 0)) >= limits.slow_bars:
+            return Abstain.SLOW, f"{bars} bars in a row decided after {limits.latency_ms} ms"
+        return Abstain.NONE, ""
+
+
+def monotonic_s() -> float:
+    """Return the clock that health is counted on."""
+    return time.monotonic()
