@@ -2,6 +2,7 @@
 
 import datetime as dt
 import shutil
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -53,6 +54,7 @@ def play(
     ports = Ports.free()
     supervisor = Supervisor(environment.home.resolve(), child_environment(environment, ports))
     supervisor.claim(tell)
+    _stop_on_signals()
     _empty(environment.home)
     _prepare(environment, ports, market, tell)
     title = (
@@ -92,6 +94,7 @@ def stand(*, ports: Ports, recorded: Path | None, speed: float, console: Console
     )
     supervisor = Supervisor(environment.home.resolve(), child_environment(environment, ports))
     supervisor.claim(tell)
+    _stop_on_signals()
     _prepare(environment, ports, market, tell)
     try:
         supervisor.start(services(environment, ports, market), tell)
@@ -149,6 +152,12 @@ def _demo_market(recorded: Path | None, seed: int, edge: float, symbols: tuple[s
     return Market(
         "recorded", ("BTCUSDT",), DEMO_START, CALM_SPEED, history_start=RECORDED_FROM, data=recorded
     )
+
+
+def _stop_on_signals() -> None:
+    """Let SIGTERM, and SIGINT even where a shell had it ignored, end everything as Ctrl-C does."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
 
 
 def _teller(console: Console) -> Teller:
