@@ -13,7 +13,7 @@ from kernel.clock import bar_open_ms
 from kernel.features.engine import Stream, initial_state
 from kernel.trading import OUTPUT_FIELDS
 from live_runner.feed import Lane, listen
-from live_runner.health import Health, monotonic_s
+from live_runner.health import Health
 from live_runner.history import History
 from live_runner.inference import LoadedBundle, load_bundle
 from live_runner.journal import Decision, Journal, State, Swap
@@ -148,7 +148,7 @@ class Desk:
 
     def _feed_error(self, text: str) -> None:
         self.metrics.feed_error()
-        self._health.failed(monotonic_s())
+        self._health.failed(time.monotonic())
         self.journal.record_event("feed_error", text, _now_ms())
 
     def _publish(self, decision: Decision) -> None:

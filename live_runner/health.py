@@ -1,6 +1,5 @@
 """Whether the feed and this process are well enough to open positions."""
 
-import time
 from collections import deque
 from dataclasses import dataclass
 
@@ -49,8 +48,3 @@ class Health:
         if (bars := self._slow.get(symbol, 0)) >= limits.slow_bars:
             return Abstain.SLOW, f"{bars} bars in a row decided after {limits.latency_ms} ms"
         return Abstain.NONE, ""
-
-
-def monotonic_s() -> float:
-    """Return the clock that health is counted on."""
-    return time.monotonic()

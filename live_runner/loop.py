@@ -18,7 +18,7 @@ from kernel.trading import Trader
 from kernel.trading_settings import TradingSettings
 from live_runner.candles import Arrival
 from live_runner.feed import Lane
-from live_runner.health import Health, monotonic_s
+from live_runner.health import Health
 from live_runner.inference import LoadedBundle
 from live_runner.journal import Decision, Journal, OrderChange, State, Swap
 from live_runner.metrics import Metrics
@@ -143,7 +143,7 @@ class SymbolLoop:
             return Abstain.KILLED, "kill switch is on"
         if stale:
             return Abstain.STALE_DATA, stale
-        trouble = self._health.trouble(self.symbol, monotonic_s())
+        trouble = self._health.trouble(self.symbol, time.monotonic())
         if trouble[0]:
             return trouble
         if model.stream.bars_seen < WARMUP_BARS:
