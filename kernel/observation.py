@@ -30,6 +30,13 @@ OBSERVATION_FIELDS = (
     "mvrv",
 )
 SERIES = OBSERVATION_FIELDS[6:]
+SERIES_TABLE = {  # the raw table that holds each series
+    "funding_rate": "funding",
+    "open_interest": "open_interest",
+    "fear_greed": "fear_greed",
+    "exchange_net_flow": "onchain",
+    "mvrv": "onchain",
+}
 _HOUR_MS = 3_600_000
 _DAY_MS = 86_400_000
 MAX_AGE_MS: dict[str, int] = {

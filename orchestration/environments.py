@@ -17,7 +17,8 @@ class Environment:
     """Hold the few values that differ between machines; nothing else reads the process environment.
 
     `home` is the state root, `config_dir` holds the YAML files; without a `database_url` everything
-    is SQLite under `home`.
+    is SQLite under `home`. `lake_url` puts the lake into an object store through fsspec, and
+    `warehouse_url` has dbt build in PostgreSQL; empty keeps both under `home`.
     """
 
     home: Path
@@ -26,6 +27,8 @@ class Environment:
     mlflow_uri: str
     database_url: str | None
     config_dir: Path
+    lake_url: str = ""
+    warehouse_url: str = ""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str] = os.environ) -> Self:
@@ -37,12 +40,19 @@ class Environment:
             mlflow_uri=_web_url(environ, "TIDEGATE_MLFLOW_URL", "http://127.0.0.1:5000"),
             database_url=_database_url(environ),
             config_dir=Path(environ.get("TIDEGATE_CONFIGS") or "configs"),
+            lake_url=environ.get("TIDEGATE_LAKE_URL") or "",
+            warehouse_url=environ.get("TIDEGATE_WAREHOUSE_URL") or "",
         )
 
     @property
-    def lake_dir(self) -> Path:
-        """Return the folder of the lake."""
-        return self.home / "lake"
+    def lake_root(self) -> str:
+        """Return the lake's folder, or its fsspec URL such as s3://bucket/lake."""
+        return self.lake_url.rstrip("/") or str(self.home.resolve() / "lake")
+
+    @property
+    def recordings_dir(self) -> Path:
+        """Return the folder into which the live runner writes what its feed receives."""
+        return self.home / "runner" / "recordings"
 
     @property
     def warehouse_file(self) -> Path:

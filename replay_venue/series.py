@@ -1,5 +1,6 @@
 """What a market is made of, and the one shape every source of markets has."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,15 +21,48 @@ class Points:
 
 @dataclass(frozen=True, slots=True)
 class OnChain:
-    """Daily on-chain values; `time_ms` starts the day described, which ends a day later.
+    """Daily on-chain values; `time_ms` int64[m] starts the day described, which ends a day later.
 
-    NaN where the source has no value for that day.
+    `value` holds float64[m] by Coin Metrics' name of the metric, of `METRICS`; NaN where the source
+    has no value for that day.
     """
 
     time_ms: NDArray[np.int64]
-    flow_in_usd: NDArray[np.float64]
-    flow_out_usd: NDArray[np.float64]
-    mvrv: NDArray[np.float64]
+    value: Mapping[str, NDArray[np.float64]]
+
+
+METRICS = (
+    "FlowInExUSD", "FlowOutExUSD", "CapMVRVCur", "AdrActCnt", "TxCnt", "HashRate", "FeeTotNtv",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Trades:
+    """Aggregate trades, ascending in time and id, all of length m.
+
+    `side` int8 is +1 where the taker bought and -1 where it sold; quantity in the base asset.
+    """
+
+    time_ms: NDArray[np.int64]
+    trade_id: NDArray[np.int64]
+    price: NDArray[np.float64]
+    quantity: NDArray[np.float64]
+    side: NDArray[np.int8]
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """An order book at one moment, best first: price and quantity, float64[levels] a side.
+
+    `update_id` grows with time and is the same whenever the same moment is asked for.
+    """
+
+    time_ms: int
+    update_id: int
+    bid_price: NDArray[np.float64]
+    bid_quantity: NDArray[np.float64]
+    ask_price: NDArray[np.float64]
+    ask_quantity: NDArray[np.float64]
 
 
 class MarketSource(Protocol):
@@ -52,6 +86,22 @@ class MarketSource(Protocol):
 
     def running_bar(self, symbol: str, timeframe: str, open_ms: int, now_ms: int) -> Bars:
         """Return the candle opened at `open_ms` from what was known at `now_ms`: 0 or 1 rows."""
+        ...
+
+    def mark_bars(self, symbol: str, timeframe: str, start_ms: int, end_ms: int) -> Bars:
+        """Return complete candles of the mark price; their volume is 0. Empty where unknown."""
+        ...
+
+    def index_bars(self, symbol: str, timeframe: str, start_ms: int, end_ms: int) -> Bars:
+        """Return complete candles of the index price; their volume is 0. Empty where unknown."""
+        ...
+
+    def trades(self, symbol: str, start_ms: int, end_ms: int) -> Trades:
+        """Return the aggregate trades of the window; they make up its minute candles."""
+        ...
+
+    def book(self, symbol: str, at_ms: int, levels: int) -> Book | None:
+        """Return the order book as it stood at `at_ms`; None where the source has none."""
         ...
 
     def funding(self, symbol: str, start_ms: int, end_ms: int) -> Points:

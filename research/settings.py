@@ -1,12 +1,12 @@
 """Everything a researcher changes without touching code, read strictly from `configs/`."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 
 from kernel.bars import TIMEFRAME_MS
 from kernel.features.registry import FEATURES
-from kernel.observation import MAX_AGE_MS, SERIES
+from kernel.observation import SERIES_TABLE
 from kernel.trading_settings import TradingSettings
 from research.strict_yaml import SettingsError, build, load, read, typed_fields
 
@@ -16,33 +16,46 @@ WEEK_MS = 7 * 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
-class SeriesSettings:
-    """Where a series comes from, how long after its event it is known, and how long it stays
-    usable.
+class SourceSettings:
+    """A road to raw data: the adapter that speaks to it, and what the adapter needs to know.
+
+    `exchange` is the ccxt id. `url` empty is the installation's venue, "public" the adapter's own
+    address. `path` is a folder of files, `columns` maps ours to those in them, `time_unit` is that
+    of their stamps.
+    """
+
+    adapter: str
+    exchange: str = ""
+    url: str = ""
+    path: str = ""
+    files: str = ""
+    columns: dict[str, str] = field(default_factory=dict)
+    time_unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TableSettings:
+    """Where a raw table comes from, and how long after its event a row is known.
+
+    `fallback` names a further source of the same venue, asked for what `source` lacks. Months
+    before `history_start` are not read; empty is the universe's.
     """
 
     source: str
     publication_lag_ms: int
-    max_age_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class VenueSettings:
-    """The exchange by its ccxt id, and the kind of market traded there."""
-
-    exchange: str
-    market: str
+    fallback: str = ""
+    history_start: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class UniverseSettings:
-    """What is traded, from when, and the series read beside the candles."""
+    """What is traded, from when, and where every raw table comes from."""
 
     symbols: tuple[str, ...]
     timeframe: str
     history_start: str
-    venue: VenueSettings
-    series: dict[str, SeriesSettings]
+    sources: dict[str, SourceSettings]
+    market: dict[str, TableSettings]
 
     @property
     def bar_ms(self) -> int:
@@ -52,9 +65,20 @@ class UniverseSettings:
     @property
     def history_start_ms(self) -> int:
         """Return the first millisecond (UTC) of history."""
-        return (
-            int(datetime.fromisoformat(self.history_start).replace(tzinfo=UTC).timestamp()) * 1000
-        )
+        return _midnight_ms(self.history_start)
+
+    def table_start_ms(self, table: str) -> int:
+        """Return the first millisecond (UTC) that is read of a table."""
+        return _midnight_ms(self.market[table].history_start or self.history_start)
+
+    @property
+    def lags_ms(self) -> dict[str, int]:
+        """Return, per slow series of the kernel, how long after its event a row is known."""
+        return {name: self.market[table].publication_lag_ms for name, table in SERIES_TABLE.items()}
+
+
+def _midnight_ms(day: str) -> int:
+    return int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp()) * 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,20 +287,28 @@ def _check_labels(labels: LabelSettings, path: Path) -> None:
 
 
 def _check_universe(universe: UniverseSettings, path: Path) -> None:
-    symbols, timeframe, series = universe.symbols, universe.timeframe, universe.series
+    symbols, timeframe, sources = universe.symbols, universe.timeframe, universe.sources
     _require(len(symbols) > 0, path, "symbols", symbols, "at least one symbol")
+    for name in symbols:
+        sound = name.isascii() and name.isalnum() and name.isupper() and symbols.count(name) == 1
+        _require(sound, path, "symbols", name, "capitals and digits such as BTCUSDT, each once")
     _require(timeframe in TIMEFRAME_MS, path, "timeframe", timeframe, sorted(TIMEFRAME_MS))
-    _require(set(series) == set(SERIES), path, "series", sorted(series), sorted(SERIES))
-    for name, one in series.items():
-        kernel = f"{MAX_AGE_MS[name]}, as in kernel/observation.py"
-        same = one.max_age_ms == MAX_AGE_MS[name]
-        _require(same, path, f"series.{name}.max_age_ms", one.max_age_ms, kernel)
-        lag = one.publication_lag_ms
-        _require(lag >= 0, path, f"series.{name}.publication_lag_ms", lag, "at least 0")
-    try:
-        datetime.fromisoformat(universe.history_start)
-    except ValueError as error:
-        raise SettingsError(f"{path}: history_start: {error}, expected like 2025-04-01") from error
+    needed = {"candles", *SERIES_TABLE.values()}
+    found = sorted(universe.market)
+    _require(needed <= set(found), path, "market", found, f"at least {sorted(needed)}")
+    starts = {"history_start": universe.history_start}
+    for name, table in universe.market.items():
+        for key in filter(None, (table.source, table.fallback)):
+            _require(key in sources, path, f"market.{name}", key, f"one of {sorted(sources)}")
+        lag = table.publication_lag_ms
+        _require(lag >= 0, path, f"market.{name}.publication_lag_ms", lag, "at least 0")
+        if table.history_start:
+            starts[f"market.{name}.history_start"] = table.history_start
+    for key, start in starts.items():
+        try:
+            datetime.fromisoformat(start)
+        except ValueError as error:
+            raise SettingsError(f"{path}: {key}: {error}, expected like 2025-04-01") from error
 
 
 def _check_features(names: tuple[str, ...], path: Path) -> None:

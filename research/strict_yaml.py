@@ -56,7 +56,7 @@ def build(kind: type[_Settings], content: Mapping[str, Any], path: Path, prefix:
     for name, (field, hint) in expected.items():
         if name in content:
             values[name] = _value(hint, content[name], path, f"{prefix}{name}")
-        elif field.default is MISSING:
+        elif field.default is MISSING and field.default_factory is MISSING:
             raise SettingsError(
                 f"{path}: missing key {prefix}{name}; expected {_describe(hint)}: add it"
             )

@@ -101,7 +101,6 @@ def write_runner_config(
     """Write the runner's settings file and return its path."""
     home = environment.home.resolve()
     venue = f"127.0.0.1:{ports.venue}"
-    series = settings.universe.series
     body = {
         "host": "127.0.0.1",
         "port": ports.runner,
@@ -113,7 +112,7 @@ def write_runner_config(
         "journal": str(home / "runner" / "journal.sqlite"),
         "public_keys_dir": str(home / "keys" / "public"),
         "admin_token_file": str(home / "keys" / "admin.token"),
-        "lags_ms": {name: source.publication_lag_ms for name, source in series.items()},
+        "lags_ms": settings.universe.lags_ms,
         "trading": settings.trading.to_dict(),
         "history_bars": 3000,
         "health": {"api_errors_a_minute": 10, "latency_ms": 500, "slow_bars": 3},
