@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+
 
 class EnvironmentVariableError(ValueError):
     """Say which `TIDEGATE_*` variable is wrong, what was found and what was expected."""
@@ -39,7 +41,7 @@ class Environment:
             runner_url=_web_url(environ, "TIDEGATE_RUNNER_URL", "http://127.0.0.1:8800"),
             mlflow_uri=_web_url(environ, "TIDEGATE_MLFLOW_URL", "http://127.0.0.1:5000"),
             database_url=_database_url(environ),
-            config_dir=Path(environ.get("TIDEGATE_CONFIGS") or "configs"),
+            config_dir=Path(environ.get("TIDEGATE_CONFIGS") or CONFIGS),
             lake_url=environ.get("TIDEGATE_LAKE_URL") or "",
             warehouse_url=environ.get("TIDEGATE_WAREHOUSE_URL") or "",
         )

@@ -1,4 +1,8 @@
-"""The two grains: raw data by symbol and month, retrains by symbol and week."""
+"""The two grains: raw data by symbol and month, retrains by symbol and week.
+
+Symbols and the first month are those of `universe.yaml` when the code location loads: Dagster's
+grains are fixed from then on, and a changed universe takes a reload of the code location.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,8 +11,13 @@ from itertools import groupby
 
 import dagster as dg
 
-SYMBOLS = ("BTCUSDT", "ETHUSDT")
-FIRST_DAY = "2023-01-01"  # a Sunday, so months and weeks begin together
+from orchestration.environments import Environment
+from research.settings import load_universe
+
+_universe = load_universe(Environment.from_environ().config_dir)
+
+SYMBOLS = _universe.symbols
+FIRST_DAY = f"{_universe.history_start[:7]}-01"
 
 RunContext = dg.AssetExecutionContext | dg.AssetCheckExecutionContext
 

@@ -10,7 +10,7 @@ from kernel.observation import SERIES_TABLE
 from kernel.trading_settings import TradingSettings
 from research.strict_yaml import SettingsError, build, load, read, typed_fields
 
-__all__ = ["WEEK_MS", "Settings", "SettingsError", "load_settings"]
+__all__ = ["WEEK_MS", "Settings", "SettingsError", "load_settings", "load_universe"]
 
 WEEK_MS = 7 * 86_400_000
 
@@ -218,7 +218,7 @@ def load_settings(folder: Path) -> Settings:
         for field, field_type in typed_fields(ModelSettings)
     }
     settings = Settings(
-        universe=load(UniverseSettings, folder / "universe.yaml"),
+        universe=load_universe(folder),
         features=load(_FeatureList, folder / "features.yaml").features,
         labels=labels,
         validation=load(ValidationSettings, folder / "validation.yaml"),
@@ -228,6 +228,14 @@ def load_settings(folder: Path) -> Settings:
     )
     _check(settings, folder)
     return settings
+
+
+def load_universe(folder: Path) -> UniverseSettings:
+    """Return what `universe.yaml` in `folder` says; raise `SettingsError` as `load_settings`."""
+    path = folder / "universe.yaml"
+    universe = load(UniverseSettings, path)
+    _check_universe(universe, path)
+    return universe
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +263,6 @@ def _load_trading(path: Path, labels: LabelSettings) -> TradingSettings:
 
 
 def _check(settings: Settings, folder: Path) -> None:
-    _check_universe(settings.universe, folder / "universe.yaml")
     _check_features(settings.features, folder / "features.yaml")
     validation, models = settings.validation, settings.models
     for path, part, name, low, high in (

@@ -15,7 +15,9 @@ def test_environment_has_a_default_for_everything():
     assert environment.runner_url == "http://127.0.0.1:8800"
     assert environment.mlflow_uri == "http://127.0.0.1:5000"
     assert environment.database_url is None
-    assert environment.lake_dir == Path(".tidegate/lake")
+    assert environment.lake_root == str(Path(".tidegate/lake").resolve())
+    assert environment.warehouse_url == ""
+    assert (environment.config_dir / "universe.yaml").is_file()
 
 
 def test_environment_reads_what_is_set():
@@ -26,6 +28,7 @@ def test_environment_reads_what_is_set():
             "TIDEGATE_VENUE_URL": "http://venue:1/",
             "TIDEGATE_DATABASE_URL": "postgresql://u:p@db/x",
             "TIDEGATE_CONFIGS": "/etc/tidegate",
+            "TIDEGATE_LAKE_URL": "s3://bucket/lake/",
         }
     )
     assert environment.journal_file == Path("/state/runner/journal.sqlite")
@@ -33,6 +36,7 @@ def test_environment_reads_what_is_set():
     assert environment.venue_url == "http://venue:1"
     assert environment.database_url == "postgresql://u:p@db/x"
     assert environment.config_dir == Path("/etc/tidegate")
+    assert environment.lake_root == "s3://bucket/lake"
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,23 @@
 """The grains of the asset graph and what they say about time."""
 
+import os
+import shutil
+import subprocess
+import sys
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
 import dagster as dg
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestration import partitions
 from orchestration.partitions import Window, joined, month_key, month_window, week_key
-from research.settings import load_settings
 
+CONFIGS = Path(__file__).parents[2] / "configs"
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 
@@ -97,10 +102,28 @@ def test_the_running_month_exists_and_an_unfinished_week_does_not():
     assert ms(partitions.dimensions(newest)[1]) + 7 * DAY_MS <= now.timestamp() * 1000
 
 
-def test_partitions_and_configs_name_the_same_symbols():
-    """The symbols that can be materialized are those of configs/universe.yaml."""
-    settings = load_settings(Path(__file__).parents[2] / "configs")
-    assert settings.universe.symbols == partitions.SYMBOLS
+def test_partitions_follow_from_the_universe(tmp_path: Path):
+    """Another universe makes other partitions: its symbols, from the month its history starts."""
+    shutil.copytree(CONFIGS, tmp_path / "configs")
+    path = tmp_path / "configs" / "universe.yaml"
+    universe = yaml.safe_load(path.read_text())
+    path.write_text(
+        yaml.safe_dump(universe | {"symbols": ["SOLUSDT"], "history_start": "2025-09-14"})
+    )
+    script = (
+        "from orchestration.partitions import symbol_by_month as grain; "
+        "print(min(grain.get_partition_keys()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script],
+        env={**os.environ, "TIDEGATE_CONFIGS": str(tmp_path / "configs")},
+        cwd=CONFIGS.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    assert done.stdout.strip() == "2025-09-01|SOLUSDT"
 
 
 @given(st.sets(st.integers(0, 47), min_size=1, max_size=12), st.permutations(partitions.SYMBOLS))

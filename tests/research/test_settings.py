@@ -23,7 +23,7 @@ def test_settings_of_the_repository_load():
     """The files as committed are whole, and the trade is held as it was labelled."""
     settings = load_settings(CONFIGS)
     assert settings.universe.bar_ms == 900_000
-    assert settings.universe.history_start_ms == 1_743_465_600_000
+    assert settings.universe.history_start_ms == 1_672_531_200_000
     assert settings.trading.horizon_bars == settings.labels.horizon_bars == 48
     assert settings.trading.take_profit_atr == settings.labels.take_profit_atr
     assert len(settings.features) == 31
@@ -41,7 +41,9 @@ def test_settings_of_the_repository_load():
         ("labels.yaml", {"stop_loss_atr": -1.0}, ["stop_loss_atr is -1.0", "0.01 to 100"]),
         ("universe.yaml", {"timeframe": "7m"}, ["timeframe is 7m", "15m"]),
         ("universe.yaml", {"symbols": []}, ["symbols is ()", "at least one"]),
-        ("universe.yaml", {"series": {}}, ["series is []", "funding_rate"]),
+        ("universe.yaml", {"market": {}}, ["market is []", "funding"]),
+        ("universe.yaml", {"sources": {}}, ["is recorder", "one of []"]),
+        ("universe.yaml", {"symbols": ["btc"]}, ["symbols is btc", "BTCUSDT"]),
         ("universe.yaml", {"history_start": "spring"}, ["history_start", "2025-04-01"]),
         ("features.yaml", {"features": ["rsi_14", "moon"]}, ["features is moon", "31 features"]),
         ("features.yaml", {"features": ["rsi_14", "rsi_14"]}, ["rsi_14 twice"]),
@@ -61,17 +63,14 @@ def test_settings_refuse_what_they_do_not_know(
     assert all(word in str(caught.value) for word in words), str(caught.value)
 
 
-def test_settings_refuse_another_age_than_the_kernels(folder: Path):
-    """How long a value stays usable is part of the features, so a setting cannot change it
-    alone.
-    """
+def test_a_table_starts_where_it_says_or_with_the_universe(folder: Path):
+    """Minute candles may begin later than the rest of the history."""
     universe = yaml.safe_load((folder / "universe.yaml").read_text())
-    universe["series"]["funding_rate"]["max_age_ms"] = 1
-    edit(folder / "universe.yaml", series=universe["series"])
-    with pytest.raises(
-        SettingsError, match=r"series.funding_rate.max_age_ms is 1, expected 86400000"
-    ):
-        load_settings(folder)
+    universe["market"]["minute_candles"]["history_start"] = "2025-11-01"
+    edit(folder / "universe.yaml", market=universe["market"])
+    found = load_settings(folder).universe
+    assert found.table_start_ms("minute_candles") == 1_761_955_200_000
+    assert found.table_start_ms("candles") == found.history_start_ms
 
 
 @pytest.mark.parametrize("text", ["- a list", "a: [", ""])
