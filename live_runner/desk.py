@@ -19,6 +19,8 @@ from live_runner.inference import LoadedBundle, load_bundle
 from live_runner.journal import Decision, Journal, State, Swap
 from live_runner.loop import Model, SymbolLoop
 from live_runner.metrics import Metrics
+from live_runner.recorder import Recorder
+from live_runner.recordings import Recordings
 from live_runner.series import SeriesBook
 from live_runner.settings import RunnerSettings
 from live_runner.swap import Swapper, model_of
@@ -50,6 +52,7 @@ class Desk:
         self._venue, self._history = venue, History(settings, venue, journal)
         self.swapper = Swapper(settings, journal, self.metrics, self.loops, self._history)
         self._lanes = {symbol: self._lane(symbol) for symbol in settings.symbols}
+        self._recorder = self._recording(client) if settings.recordings else None
 
     async def run(self) -> None:
         """Trade until cancelled."""
@@ -59,6 +62,8 @@ class Desk:
             tasks.create_task(
                 listen(self.settings, self._lanes, OUTAGE_BACKOFF, self._rng, self._feed_error)
             )
+            if self._recorder is not None:
+                tasks.create_task(self._recorder.run())
 
     def set_killed(self, killed: bool) -> None:
         """Throw the kill switch, or take it back; it survives a restart."""
@@ -145,6 +150,16 @@ class Desk:
             *(symbol, self.settings, self._venue, OUTAGE_BACKOFF, self._rng, on_hole),
             partial(self.metrics.duplicate, symbol),
         )
+
+    def _recording(self, client: httpx.AsyncClient) -> Recorder:
+        """Return a recorder; its failures are written down, but say nothing of the trading feed."""
+
+        def on_error(text: str) -> None:
+            self.journal.record_event("recorder_error", text, _now_ms())
+
+        assert self.settings.recordings is not None
+        recordings = Recordings(self.settings.recordings)
+        return Recorder(self.settings, recordings, client, self._rng, on_error)
 
     def _feed_error(self, text: str) -> None:
         self.metrics.feed_error()

@@ -23,7 +23,8 @@ class RunnerSettings:
 
     `lags_ms` maps each series to the delay after which a row counts as known, the same delays as
     the lake's. `trading` is in force while rules decide; a bundle brings its own. `history_bars`
-    bars are read at a first start to warm the features up. The admin token file must belong to its
+    bars are read at a first start to warm the features up. What the feed brings is recorded under
+    `recordings`, null records nothing. The admin token file must belong to its
     owner alone (0600).
     """
 
@@ -41,6 +42,7 @@ class RunnerSettings:
     trading: TradingSettings
     history_bars: int
     health: HealthLimits
+    recordings: Path | None
 
     @property
     def bar_ms(self) -> int:
@@ -143,4 +145,5 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "trading": _trading,
     "history_bars": _bars,
     "health": _health,
+    "recordings": lambda value: None if value is None else _path(value),
 }

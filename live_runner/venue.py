@@ -5,10 +5,12 @@ community asset metrics, alternative.me fear and greed index.
 """
 
 import asyncio
+import math
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import httpx
@@ -18,6 +20,7 @@ from live_runner.candles import Candle, from_rest
 Read = TypeVar("Read")
 DAY_MS = 86_400_000
 KLINE_PAGE = 1_000
+BOOK_LEVELS = 100
 FUNDING_PAGE_MS = 100 * DAY_MS
 OPEN_INTEREST_PAGE = 400
 OPEN_INTEREST_KEPT_MS = 29 * DAY_MS  # the exchange keeps one month
@@ -118,6 +121,13 @@ class Venue:
             )
         return rows
 
+    async def depth(self, symbol: str) -> dict[str, Any]:
+        """Return the order book's best prices and the quantity on its first 100 levels a side, as a
+        row of the lake's table `depth`.
+        """
+        params = {"symbol": symbol, "limit": BOOK_LEVELS}
+        return _read("depth", partial(_book, await self._get("/fapi/v1/depth", params)))
+
     async def onchain(self, symbol: str, start_ms: int, end_ms: int) -> list[Row]:
         """Return net exchange flow (USD, in minus out) and MVRV of the days that start in [start,
         end].
@@ -194,6 +204,20 @@ def _read(path: str, read: Callable[[], Read]) -> Read:
         raise VenueError(
             f"GET {path}: found a body that fails with {error!r}, expected rows"
         ) from error
+
+
+def _book(body: Mapping[str, Any]) -> dict[str, Any]:
+    bids, asks = ([[float(x) for x in level[:2]] for level in body[s]] for s in ("bids", "asks"))
+    return {
+        "event_time_ms": int(body["T"]),
+        "update_id": int(body["lastUpdateId"]),
+        "best_bid": bids[0][0],
+        "best_ask": asks[0][0],
+        "best_bid_quantity": bids[0][1],
+        "best_ask_quantity": asks[0][1],
+        "bid_quantity_100": math.fsum(quantity for _, quantity in bids),
+        "ask_quantity_100": math.fsum(quantity for _, quantity in asks),
+    }
 
 
 def _onchain(row: Mapping[str, Any]) -> list[Row]:

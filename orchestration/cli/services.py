@@ -116,6 +116,7 @@ def write_runner_config(
         "trading": settings.trading.to_dict(),
         "history_bars": 3000,
         "health": {"api_errors_a_minute": 10, "latency_ms": 500, "slow_bars": 3},
+        "recordings": str(environment.recordings_dir.resolve()),
     }
     path = home / "runner" / "runner.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)

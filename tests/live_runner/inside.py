@@ -33,6 +33,7 @@ def desk_settings(home: Path, venue_url: str, history_bars: int = 1_100) -> Runn
         trading=TRADING,
         history_bars=history_bars,
         health=HealthLimits(**UNHURRIED),
+        recordings=None,
     )
 
 

@@ -171,6 +171,7 @@ class RunnerProcess:
             "trading": TRADING.to_dict(),
             "history_bars": self.history_bars,
             "health": UNHURRIED,
+            "recordings": str(self.home / "recordings"),
         }
 
     def kill(self) -> None:
