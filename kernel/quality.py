@@ -29,16 +29,23 @@ def find_violations(bars: Bars, timeframe_ms: int) -> list[Violation]:
     time the first stands and each later one is a duplicate, whatever its values. A row is out of
     order when an earlier row opens later.
     """
-    found = [
-        *_non_finite(bars),
-        *_not_positive(bars),
-        *_ohlc_inconsistent(bars),
-        *_negative_volume(bars),
-        *_off_grid(bars, timeframe_ms),
-        *_duplicate(bars),
-        *_out_of_order(bars),
-    ]
+    found = [*row_violations(bars, timeframe_ms), *sequence_violations(bars)]
     return sorted(found, key=lambda violation: violation.row)
+
+
+def row_violations(bars: Bars, timeframe_ms: int) -> Iterator[Violation]:
+    """Yield the rules that rows break by themselves, rule by rule."""
+    yield from _non_finite(bars)
+    yield from _not_positive(bars)
+    yield from _ohlc_inconsistent(bars)
+    yield from _negative_volume(bars)
+    yield from _off_grid(bars, timeframe_ms)
+
+
+def sequence_violations(bars: Bars) -> Iterator[Violation]:
+    """Yield the rules that rows break against the rows before them, rule by rule."""
+    yield from _duplicate(bars)
+    yield from _out_of_order(bars)
 
 
 def _violations(
