@@ -17,6 +17,8 @@ app = typer.Typer(
     Start with `tidegate demo` (everything once, headless) or `tidegate up` (the UIs).
     State lives under TIDEGATE_HOME (default .tidegate).""",
 )
+data = typer.Typer(invoke_without_command=True, help="Show what the lake holds; see --help.")
+app.add_typer(data, name="data")
 console = Console(highlight=False)
 
 Recorded = Annotated[
@@ -128,6 +130,57 @@ def doctor() -> None:
 
     if not diagnose(console):
         raise typer.Exit(1)
+
+
+@data.callback()
+def holdings(
+    context: typer.Context,
+    symbol: Annotated[list[str] | None, typer.Option(help="Only this; may be repeated.")] = None,
+) -> None:
+    """Show coverage, holes, corrections, lags and digests per symbol and table."""
+    from orchestration.cli.data import print_holdings
+
+    if context.invoked_subcommand is None:
+        with _clean_exit():
+            print_holdings(tuple(symbol or ()), console)
+
+
+@data.command("at")
+def data_at(
+    symbol: Symbol,
+    time: Annotated[str, typer.Argument(help="A moment, UTC, e.g. 2025-10-10T14:15.")],
+) -> None:
+    """Show what was known at a moment: the latest row of each table, and when it became known."""
+    from orchestration.cli.data import print_known
+
+    with _clean_exit():
+        print_known(symbol, time, console)
+
+
+@data.command("diff")
+def data_diff(
+    symbol: Symbol,
+    before: Annotated[str, typer.Argument(help="A moment, UTC.")],
+    after: Annotated[str, typer.Argument(help="A later moment, or now.")] = "now",
+) -> None:
+    """Name the rows that were corrected between two moments, and count the new ones."""
+    from orchestration.cli.data import print_diff
+
+    with _clean_exit():
+        print_diff(symbol, before, after, console)
+
+
+@data.command("lags")
+def data_lags(
+    adopt: Annotated[
+        bool, typer.Option(help="Write measured lags into universe.yaml where they are longer.")
+    ] = False,
+) -> None:
+    """Show how late rows arrive, beside the lag that known_at rests on."""
+    from orchestration.cli.data import adopt_lags, print_lags
+
+    with _clean_exit():
+        adopt_lags(console) if adopt else print_lags(console)
 
 
 class _clean_exit:  # noqa: N801 - reads as a statement
