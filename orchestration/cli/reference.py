@@ -6,8 +6,12 @@ Usage: python -m orchestration.cli.reference docs
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
+
+if TYPE_CHECKING:
+    from orchestration.resources.tables import Table
 
 STAGES = (
     "market",
@@ -32,7 +36,11 @@ def pages() -> dict[str, str]:
 
     definitions = defs()
     assert isinstance(definitions, dg.Definitions)
-    return {"assets.md": assets_page(definitions), "features.md": features_page()}
+    return {
+        "assets.md": assets_page(definitions),
+        "features.md": features_page(),
+        "tables.md": tables_page(),
+    }
 
 
 def assets_page(definitions: dg.Definitions) -> str:
@@ -82,6 +90,51 @@ def features_page() -> str:
     ]
     header = ("feature", "group", "unit and range", "formula", "source", "warm-up", "missing")
     return "\n".join([f"# The {len(FEATURES)} features\n", MADE_BY, _table(header, rows)])
+
+
+def tables_page() -> str:
+    """Return a section per raw table of the lake: what a row is, its grid, units and bounds."""
+    from orchestration.resources.tables import KEY_COLUMNS, TABLES
+
+    lines = [f"# The {len(TABLES)} raw tables\n", MADE_BY]
+    key = ", ".join(f"`{name}` ({kind})" for name, kind in KEY_COLUMNS.items())
+    lines.append(f"Every row begins with {key}; times are milliseconds UTC.\n")
+    for table in TABLES.values():
+        lines += [f"## {table.name}\n", f"{table.summary} {_rules(table)}\n"]
+        rows = [
+            (
+                f"`{name}`",
+                column.kind,
+                column.unit,
+                "" if column.kind == "string" else f"{column.low:g} … {column.high:g}",
+                "yes" if column.required else "no",
+            )
+            for name, column in table.columns.items()
+        ]
+        lines.append(_table(("column", "type", "unit", "bounds", "required"), rows))
+    return "\n".join(lines)
+
+
+def _rules(table: "Table") -> str:
+    rules = {
+        f"A row every {_span(table.step_ms)}": table.dense,
+        f"Events on a grid of {_span(table.step_ms)}": table.step_ms != 0 and not table.dense,
+        f"known {_span(table.period_ms)} after its event at the earliest": table.period_ms != 0,
+        f"stale after {_span(table.longest_silence_ms)}": table.longest_silence_ms > 0,
+        f"at most {table.flat_bars} bars in a row without volume": table.flat_bars > 0,
+        f"told apart by {', '.join(table.identity)}": bool(table.identity),
+    }
+    text = "; ".join(rule for rule, holds in rules.items() if holds)
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
+
+
+def _span(span_ms: int | None) -> str:
+    if span_ms is None:
+        return "one bar"
+    for name, unit_ms in (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000)):
+        if span_ms >= unit_ms:
+            return f"{span_ms / unit_ms:g} {name}"
+    return f"{span_ms} ms"
 
 
 def write(folder: Path) -> None:
