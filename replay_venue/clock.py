@@ -10,6 +10,7 @@ from pathlib import Path
 
 MAX_SPEED = 1_000_000.0
 LAST_MS = 4_102_444_800_000  # 2100-01-01: the clock stops being believable here
+MAX_SKEW_MS = 31 * 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,19 @@ class ClockState:
     speed: float
     paused: bool
     real_time: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Skew:
+    """How far the stated time is off: `offset_ms`, `drift` more a market ms since `since_ms`."""
+
+    offset_ms: int
+    drift: float
+    since_ms: int
+
+    def at(self, now_ms: int) -> int:
+        """Return what is added to market time `now_ms`."""
+        return self.offset_ms + round(self.drift * (now_ms - self.since_ms))
 
 
 class Clock:
@@ -45,11 +59,30 @@ class Clock:
         self._speed = speed
         self._paused = paused
         self._real_time = real_time
+        self._skew = Skew(0, 0.0, now_ms)
         self.changed = asyncio.Event()
 
     def now_ms(self) -> int:
         """Return market time."""
         return min(int(self._exact_ms()), LAST_MS)
+
+    def shown_ms(self) -> int:
+        """Return the time the venue states: market time, unless its clock is set wrong."""
+        now_ms = self.now_ms()
+        return max(now_ms + self._skew.at(now_ms), 0)
+
+    def skew(self) -> Skew:
+        """Return how wrong the stated time is."""
+        return self._skew
+
+    def set_skew(self, offset_ms: int, drift: float) -> None:
+        """State a time that is off by `offset_ms`, and by `drift` more with every millisecond."""
+        if abs(offset_ms) > MAX_SKEW_MS or not abs(drift) <= 1.0:
+            raise ValueError(
+                f"clock: found skew {offset_ms} ms and drift {drift}, expected at most "
+                f"{MAX_SKEW_MS} ms and 1 either way"
+            )
+        self._skew = Skew(offset_ms, drift, self.now_ms())
 
     def state(self) -> ClockState:
         """Return what is needed to go on from here."""
