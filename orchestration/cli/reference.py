@@ -5,13 +5,14 @@ Usage: python -m orchestration.cli.reference docs
 
 import sys
 from collections.abc import Iterable, Sequence
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 if TYPE_CHECKING:
-    from orchestration.resources.tables import Table
+    from orchestration.resources.tables import Column, Table
 
 STAGES = (
     "market",
@@ -106,7 +107,7 @@ def tables_page() -> str:
                 f"`{name}`",
                 column.kind,
                 column.unit,
-                "" if column.kind == "string" else f"{column.low:g} … {column.high:g}",
+                _bounds(column),
                 "yes" if column.required else "no",
             )
             for name, column in table.columns.items()
@@ -126,6 +127,13 @@ def _rules(table: "Table") -> str:
     }
     text = "; ".join(rule for rule, holds in rules.items() if holds)
     return f"{text[:1].upper()}{text[1:]}." if text else ""
+
+
+def _bounds(column: "Column") -> str:
+    if column.kind == "string":
+        return ""
+    low = "above 0" if 0.0 < column.low < 1e-300 else f"{column.low:g}"
+    return low if column.high == inf else f"{low} … {column.high:g}"
 
 
 def _span(span_ms: int | None) -> str:
