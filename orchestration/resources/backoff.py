@@ -4,6 +4,8 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 import dagster as dg
@@ -21,11 +23,16 @@ class SourceUnavailableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Wait `first_delay_s`, then twice as long each time, up to `longest_delay_s`, with jitter."""
+    """Wait `first_delay_s`, then twice as long each time, up to `longest_delay_s`, with jitter.
+
+    A source that says how long to leave it alone is never asked earlier. It is waited for up to
+    `patience_s`; a longer ban ends the run, which says until when.
+    """
 
     attempts: int
     first_delay_s: float
     longest_delay_s: float
+    patience_s: float = 300.0
 
     def call(
         self,
@@ -41,6 +48,8 @@ class Backoff:
                 return ask()
             except SourceUnavailableError as error:
                 reasons.append(str(error))
+                if error.retry_after_s > self.patience_s:
+                    raise _banned(what, str(error), error.retry_after_s) from error
                 if attempt + 1 < self.attempts:
                     sleep(self._delay_s(attempt, error.retry_after_s, rng))
         raise unavailable(what, reasons)
@@ -48,7 +57,26 @@ class Backoff:
     def _delay_s(self, attempt: int, retry_after_s: float, rng: random.Random) -> float:
         """Return half to all of the step's delay, and not less than the source asked for."""
         delay = min(self.longest_delay_s, self.first_delay_s * 2**attempt)
-        return max(delay * rng.uniform(0.5, 1.0), min(retry_after_s, self.longest_delay_s))
+        return max(delay * rng.uniform(0.5, 1.0), retry_after_s)
+
+
+PATIENT = Backoff(attempts=7, first_delay_s=0.5, longest_delay_s=20.0)
+"""How a run asks: seven times within about a minute, which outlasts a restart of the source."""
+
+
+def retry_after_s(header: str, now: datetime | None = None) -> float:
+    """Return the seconds in a Retry-After header, which holds a number or an HTTP date; 0 if none.
+
+    Source: RFC 9110, 10.2.3.
+    """
+    if header.strip().isdigit():
+        return float(header)
+    try:
+        until = parsedate_to_datetime(header)
+    except (TypeError, ValueError):
+        return 0.0
+    until = until if until.tzinfo else until.replace(tzinfo=UTC)
+    return max(0.0, (until - (now or datetime.now(UTC))).total_seconds())
 
 
 def unavailable(what: str, reasons: list[str]) -> dg.Failure:
@@ -68,5 +96,17 @@ def refused(what: str, found: str, expected: str) -> dg.Failure:
     """Return the failure of a request that the source understood and will never answer."""
     return dg.Failure(
         description=f"{what}: found {found}, expected {expected}; correct it, then launch again",
+        allow_retries=False,
+    )
+
+
+def _banned(what: str, reason: str, retry_after_s: float) -> dg.Failure:
+    return dg.Failure(
+        description=(
+            f"{what}: found {reason}, which asks to be left alone for {retry_after_s:.0f} s, "
+            "expected an answer; launch the run again after that: what was read is in the lake, "
+            "and the run goes on from there"
+        ),
+        metadata={"retry_after_s": retry_after_s},
         allow_retries=False,
     )

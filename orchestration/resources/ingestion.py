@@ -1,191 +1,271 @@
-"""From a source into the lake: go on where it ends, set bad candles aside, lose nothing."""
+"""From the sources into the lake: read what is not there, ask twice for what is missing.
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+What an answer lacks cannot be seen in it. So, of a table with a grid, every missing point is asked
+for once more at once, and of any other table every span without rows that is longer than its rows
+are apart; what is still missing is not claimed as read, and the next run asks again. One row too
+few among irregular ones (a trade, a settlement where the interval changes) cannot be detected.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 import numpy as np
 
 from orchestration.partitions import Window
-from orchestration.resources.exchange import Exchange
-from orchestration.resources.frames import Frame
-from orchestration.resources.lake import FOREVER_MS, Lake
-from research.settings import SeriesSettings, UniverseSettings
+from orchestration.resources.backoff import refused
+from orchestration.resources.lake import Lake
+from orchestration.resources.progress import Progress, Tell
+from orchestration.resources.reading import Place, Reading, quarantined_in, rows_in
+from orchestration.resources.sources.catalogue import Sources
+from orchestration.resources.sources.extras import Bounded, Listed
+from orchestration.resources.sources.protocol import Source, Wanted
+from orchestration.resources.spans import (
+    Span,
+    Times,
+    common,
+    grid,
+    minus,
+    runs,
+    silences,
+    union,
+    within,
+)
+from orchestration.resources.tables import TABLES
+from research.settings import UniverseSettings
 
-Pages = Callable[[str, int, int], Iterable[Frame]]
-"""Return pages of rows (event_time_ms, values) of a symbol with events in start_ms … end_ms - 1."""
+__all__ = ["Ingest", "ingest", "quarantined_in", "rows_in"]
+
+JOINED_STEPS = 500  # spans nearer than a page are one request
+DOUBTFUL_GAP = 1.5  # of the usual distance between rows
 
 
 @dataclass(frozen=True, slots=True)
 class Ingest:
-    """Say what one ingest of one window did; `until_ms` is the source's clock, milliseconds UTC."""
+    """Say what one ingest of one window did; `until_ms` is the market's clock, milliseconds UTC.
+
+    `sources` were asked, for the spans `read_ms`; `markets` are their own names of the symbol,
+    where they have one. `received` counts rows as they came, doubled ones included; `added` and
+    `revised` what the lake made of them; `quarantined` events set aside.
+    """
 
     table: str
     window: Window
-    read_from_ms: int
+    sources: tuple[str, ...]
+    read_ms: tuple[Span, ...]
     until_ms: int
-    received: int
-    added: int
-    revised: int
-    quarantined: int
+    received: int = 0
+    added: int = 0
+    revised: int = 0
+    quarantined: int = 0
+    seconds: float = 0.0
+    markets: tuple[str, ...] = ()
 
 
-def ingest_candles(
-    exchange: Exchange, lake: Lake, windows: Sequence[Window], universe: UniverseSettings
-) -> list[Ingest]:
-    """Bring each window's closed candles into the lake and its bad ones into quarantine.
-
-    An incomplete window is read from its first missing or quarantined bar; a complete one as a
-    whole, which picks up corrections. What arrived before the exchange failed is stored.
-    """
-    return [_candles_of(exchange, lake, window, universe) for window in windows]
-
-
-def ingest_series(
+def ingest(
     table: str,
-    pages: Pages,
+    sources: Sources,
     lake: Lake,
     windows: Sequence[Window],
-    settings: SeriesSettings,
-    now_ms: int,
-) -> list[Ingest]:
-    """Bring a slow series into the lake, each window as a whole; a source without rows is no error.
-
-    A row is known `publication_lag_ms` after its event. `now_ms` is the venue's clock.
-    """
-    return [_series_of(table, pages, lake, window, settings, now_ms) for window in windows]
-
-
-def _candles_of(
-    exchange: Exchange, lake: Lake, window: Window, universe: UniverseSettings
-) -> Ingest:
-    bar_ms = universe.bar_ms
-    now_ms = exchange.now_ms()
-    closed_ms = min(window.end_ms, now_ms // bar_ms * bar_ms)
-    span = Window(window.symbol, first_wanted_ms(lake, window, closed_ms, bar_ms), closed_ms)
-    arrived: list[Frame] = []
-    reached_ms = span.start_ms
-    try:
-        for page in exchange.candle_pages(
-            universe.timeframe, window.symbol, span.start_ms, span.end_ms
-        ):
-            arrived.append(page)
-            reached_ms = int(page["event_time_ms"].max())
-        reached_ms = span.end_ms
-    finally:
-        read = Window(window.symbol, span.start_ms, reached_ms)
-        report = _store_candles(lake, arrived, read, universe, now_ms)
-    return report
-
-
-def first_wanted_ms(lake: Lake, window: Window, closed_ms: int, bar_ms: int) -> int:
-    """Return the first bar that is missing or in quarantine, else the window's start."""
-    stored = rows_in(lake, "candles", window)["event_time_ms"].to_numpy()
-    missing = np.setdiff1d(np.arange(window.start_ms, closed_ms, bar_ms), stored)
-    suspect = quarantined_in(lake, window)["event_time_ms"].to_numpy() // bar_ms * bar_ms
-    wanted = np.concatenate((missing[:1], suspect[:1]))
-    return max(window.start_ms, int(wanted.min())) if len(wanted) else window.start_ms
-
-
-def rows_in(lake: Lake, table: str, window: Window) -> Frame:
-    """Return the latest rows of a table whose events lie in the window."""
-    frame = lake.as_of(table, window.symbol, FOREVER_MS)
-    inside = frame["event_time_ms"].between(window.start_ms, window.end_ms - 1)
-    return frame[inside].reset_index(drop=True)
-
-
-def quarantined_in(lake: Lake, window: Window) -> Frame:
-    """Return the candles of the window that are still set aside: rule, found, expected, source."""
-    rows = rows_in(lake, "quarantine", window)
-    return rows[rows["rule"] != ""].reset_index(drop=True)
-
-
-def _store_candles(
-    lake: Lake,
-    arrived: list[Frame],
-    read: Window,
     universe: UniverseSettings,
-    now_ms: int,
-) -> Ingest:
-    """Store the good candles of the span that was read, and renew what is in quarantine."""
-    bar_ms, source = universe.bar_ms, universe.venue.exchange
-    candles = _joined(arrived)
-    if candles is None:
-        return Ingest("candles", read, read.start_ms, now_ms, 0, 0, 0, 0)
-    candles = candles[candles["event_time_ms"] + bar_ms <= now_ms].reset_index(drop=True)
-    bad = _violations(candles, bar_ms)
-    good = candles.drop(index=bad["row"].unique())
-    known = good.assign(known_at_ms=good["event_time_ms"] + bar_ms, source=source)
-    stored = lake.append("candles", read.symbol, known, now_ms)
-    notes = _notes(lake, bad, read).assign(known_at_ms=now_ms, source=source)
-    lake.append("quarantine", read.symbol, notes, now_ms)
-    return Ingest(
-        "candles",
-        read,
-        read.start_ms,
-        now_ms,
-        len(candles),
-        stored.added,
-        stored.revised,
-        bad["row"].nunique(),
+    *,
+    reread: bool = False,
+    tell: Tell | None = None,
+) -> list[Ingest]:
+    """Bring each window of a table up to the present of the market, and say what was done.
+
+    Read is what was never read, what is missing or in quarantine, and always the last three days,
+    in which corrections are looked for; with `reread` everything. The table's source comes first,
+    its fallback then fills what is missing still, and overrides nothing. Rows are stored as they
+    arrive: what came before a failure stays, and the next run goes on behind it. `tell` is given
+    lines about the progress. Raises dagster Failure as the sources do.
+    """
+    run = _Run(sources, universe, sources.now_ms(), reread, tell)
+    settings = universe.market[table]
+    reports: list[Ingest] = []
+    for window in windows:
+        start_ms = max(window.start_ms, universe.table_start_ms(table))
+        wanted = replace(window, start_ms=min(start_ms, window.end_ms))
+        lag_ms = settings.publication_lag_ms
+        place = Place(lake, TABLES[table], wanted, universe.bar_ms, lag_ms)
+        names = [name for name in (settings.source, settings.fallback) if name]
+        reports.append(run.of(place, window, names))
+    return reports
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    sources: Sources
+    universe: UniverseSettings
+    now_ms: int
+    reread: bool
+    tell: Tell | None
+
+    def of(self, place: Place, window: Window, names: Sequence[str]) -> Ingest:
+        """Read one place from its source, and what is then missing from the fallback."""
+        began_s = time.perf_counter()
+        report = Ingest(place.table.name, window, (), (), self.now_ms)
+        for rank, name in enumerate(names):
+            if rank == 0:
+                spans = self._wanted(place, name)
+            else:
+                spans = self._lacking(place, names[0], name, report.read_ms)
+            if spans:
+                report = self._read(place, name, spans, report, yields=rank > 0)
+        report = replace(report, seconds=time.perf_counter() - began_s)
+        if self.tell:
+            self.tell(_summary(place, report))
+        return report
+
+    def _wanted(self, place: Place, source: str) -> list[Span]:
+        """Return what the source is to be asked for."""
+        whole = [place.span(self.now_ms)]
+        if self.reread:
+            return union(whole)
+        spans = minus(whole, place.read_by(source))
+        spans += _aside(place)
+        if place.table.dense:
+            times = rows_in(place.lake, place.table.name, place.window)["event_time_ms"]
+            spans += _holes(place, times.to_numpy(np.int64), whole)
+        return within(union(spans, _reach_ms(place)), *whole[0])
+
+    def _lacking(
+        self, place: Place, source: str, fallback: str, read_ms: Sequence[Span]
+    ) -> list[Span]:
+        """Return what the source has neither now nor before, and the fallback was not asked."""
+        whole = [place.span(self.now_ms)]
+        never = minus(minus(whole, place.read_by(source)), read_ms)
+        times = rows_in(place.lake, place.table.name, place.window)["event_time_ms"]
+        missing = _unseen(place, np.unique(times.to_numpy(np.int64)), whole)
+        spans = union([*never, *missing])
+        return spans if self.reread else minus(spans, place.read_by(fallback))
+
+    def _read(
+        self, place: Place, name: str, spans: list[Span], report: Ingest, *, yields: bool
+    ) -> Ingest:
+        """Ask the source for the spans, then once more for what is missing in them."""
+        source = self.sources.source(name)
+        now_ms = self._clock(source, place)
+        from_ms = 0
+        if isinstance(source, Bounded):
+            from_ms = source.kept_from_ms(place.table.name, place.bar_ms, now_ms)
+        spans = within(spans, from_ms, place.span(now_ms)[1])
+        if not spans:
+            return report
+        reading = Reading(place, name, now_ms, yields=yields)
+        self._ask(source, place, spans, reading)
+        self._ask(source, place, _doubtful(place, reading.times, spans), reading)
+        missing = _unread(place, reading.times, spans)
+        place.mark_read(name, minus(spans, missing), now_ms)
+        reading.release(spans)
+        return replace(
+            report,
+            sources=(*report.sources, name),
+            markets=(*report.markets, *_listed(source, place.window.symbol)),
+            read_ms=(*report.read_ms, *spans),
+            received=report.received + reading.received,
+            added=report.added + reading.added,
+            revised=report.revised + reading.revised,
+            quarantined=report.quarantined + reading.quarantined,
+        )
+
+    def _clock(self, source: Source, place: Place) -> int:
+        """Return the source's clock, but nothing behind the market's; refuse a table it lacks."""
+        if place.table.name not in source.tables:
+            what = f"universe.yaml: source {source.name} of {place.table.name}"
+            raise refused(what, "no such table there", f"a source of it: {sorted(source.tables)}")
+        if source.name == self.universe.market["candles"].source:
+            return self.now_ms
+        return min(self.now_ms, source.now_ms())
+
+    def _ask(self, source: Source, place: Place, spans: list[Span], reading: Reading) -> None:
+        name, symbol = place.table.name, place.window.symbol
+        progress = Progress(f"{name} of {symbol} from {source.name}", spans, self.tell)
+        try:
+            for span in spans:
+                for page in source.pages(Wanted(name, symbol, *span, place.bar_ms)):
+                    reading.take(page)
+                    progress.saw(span, page)
+                progress.ended(span)
+        finally:
+            reading.store()
+
+
+def _aside(place: Place) -> list[Span]:
+    """Return the spans of the rows in quarantine: a bar where there is a grid, else a moment."""
+    aside = quarantined_in(place.lake, place.table.name, place.window)["event_time_ms"]
+    step = place.step_ms if place.table.dense else 1
+    return [(at // step * step, at // step * step + step) for at in aside.tolist()]
+
+
+def _reach_ms(place: Place) -> int:
+    return JOINED_STEPS * place.step_ms if place.table.dense else 0
+
+
+def _holes(place: Place, times: Times, spans: Sequence[Span]) -> list[Span]:
+    """Return the missing grid points of the spans between the first and the last time."""
+    if not len(times):
+        return []
+    between = within(spans, int(times[0]), int(times[-1]))
+    return runs(np.setdiff1d(grid(between, place.step_ms), times), place.step_ms)
+
+
+def _doubtful(place: Place, times: Times, spans: list[Span]) -> list[Span]:
+    """Return where the answers lack rows, or may do so: worth one more request."""
+    table = place.table
+    if table.shape == "tick":
+        return []
+    if table.dense:
+        missing = np.setdiff1d(grid(spans, place.step_ms), times)
+        return union(runs(missing, place.step_ms), _reach_ms(place))
+    if not len(times):
+        return spans
+    usual_ms = float(np.median(np.diff(times))) if len(times) > 2 else table.longest_silence_ms
+    whole = (spans[0][0], spans[-1][1])
+    quiet = silences(times, whole, int(DOUBTFUL_GAP * usual_ms))
+    return common(spans, quiet)
+
+
+def _unseen(place: Place, times: Times, spans: Sequence[Span]) -> list[Span]:
+    """Return where rows are due and missing; nothing is due of ticks."""
+    if place.table.dense:
+        return runs(np.setdiff1d(grid(spans, place.step_ms), times), place.step_ms)
+    longest_ms = place.table.longest_silence_ms
+    if not longest_ms:
+        return []
+    return [silence for span in spans for silence in silences(times, span, longest_ms)]
+
+
+def _unread(place: Place, times: Times, spans: list[Span]) -> list[Span]:
+    """Return what may not count as read: rows are missing there, and the source may have them.
+
+    Long before the first row of a symbol there is nothing: it was not listed yet. Just before it
+    an answer may have lost its beginning.
+    """
+    missing = _unseen(place, times, spans)
+    if not missing:
+        return []
+    first_ms = place.first_ms()
+    if first_ms is None:
+        return spans
+    near_ms = max(_reach_ms(place), place.table.longest_silence_ms)
+    return within(missing, first_ms - near_ms, max(end for _, end in missing))
+
+
+def _listed(source: Source, symbol: str) -> tuple[str, ...]:
+    return (source.listed_as(symbol),) if isinstance(source, Listed) else ()
+
+
+def _summary(place: Place, report: Ingest) -> str:
+    what = f"{report.table} of {report.window.symbol}"
+    if not report.read_ms:
+        until = datetime.fromtimestamp(place.span(report.until_ms)[1] / 1000, UTC)
+        return f"{what}: nothing to read, complete until {until:%Y-%m-%d %H:%M} UTC"
+    rate = report.received / max(report.seconds, 1e-9)
+    origin = ", ".join((*report.sources, *report.markets))
+    return (
+        f"{what}: {report.received:,} rows from {origin} in "
+        f"{report.seconds:.1f} s, {rate:,.0f} rows/s; {report.added:,} new, "
+        f"{report.revised:,} corrected, {report.quarantined:,} in quarantine"
     )
-
-
-def _violations(candles: Frame, bar_ms: int) -> Frame:
-    """Return row, event_time_ms, rule, found and expected of each broken rule, in arrival order."""
-    import pandas as pd
-
-    from kernel.bars import Bars
-    from kernel.quality import find_violations
-
-    columns = ("event_time_ms", "open", "high", "low", "close", "volume")
-    bars = Bars(*(candles[name].to_numpy() for name in columns))
-    return pd.DataFrame(
-        [
-            (one.row, one.open_time_ms, one.rule, one.found, one.expected)
-            for one in find_violations(bars, bar_ms)
-        ],
-        columns=["row", "event_time_ms", "rule", "found", "expected"],
-    ).astype({"event_time_ms": "int64"})
-
-
-def _notes(lake: Lake, bad: Frame, read: Window) -> Frame:
-    """Return a quarantine row per event: the rules it breaks, or none if it became good."""
-    import pandas as pd
-
-    texts = ["rule", "found", "expected"]
-    notes = bad.groupby("event_time_ms", as_index=False)[texts].agg("; ".join)
-    before = quarantined_in(lake, read)["event_time_ms"]
-    released = pd.DataFrame({"event_time_ms": before[~before.isin(notes["event_time_ms"])]})
-    return pd.concat([notes, released.assign(**dict.fromkeys(texts, ""))], ignore_index=True)
-
-
-def _series_of(
-    table: str,
-    pages: Pages,
-    lake: Lake,
-    window: Window,
-    settings: SeriesSettings,
-    now_ms: int,
-) -> Ingest:
-    arrived: list[Frame] = []
-    stored = (0, 0)
-    try:
-        arrived.extend(pages(window.symbol, window.start_ms, min(window.end_ms, now_ms + 1)))
-    finally:
-        rows = _joined(arrived)
-        if rows is not None:
-            rows = rows.drop_duplicates(ignore_index=True)
-            known_at_ms = rows["event_time_ms"] + settings.publication_lag_ms
-            rows = rows.assign(known_at_ms=known_at_ms, source=settings.source)
-            report = lake.append(table, window.symbol, rows, now_ms)
-            stored = (report.added, report.revised)
-    received = 0 if rows is None else len(rows)
-    return Ingest(table, window, window.start_ms, now_ms, received, *stored, 0)
-
-
-def _joined(pages: list[Frame]) -> Frame | None:
-    """Return the pages as one frame in order of arrival, None where nothing arrived."""
-    import pandas as pd
-
-    filled = [page for page in pages if len(page)]
-    return pd.concat(filled, ignore_index=True) if filled else None
