@@ -180,6 +180,8 @@ class Restated:
         if symbol not in self.symbols:
             return False
         if table in CANDLE_TABLES:
+            if at % TIMEFRAME_MS[wanted.timeframe]:
+                return False
             read = {
                 "mark_candles": self._market.mark_bars,
                 "index_candles": self._market.index_bars,

@@ -38,7 +38,9 @@ def possible(rows: list[Any]) -> tuple[RowKind, ...]:
 
 def spoil(rows: list[Any], fault: Fault, rng: random.Random) -> None:
     """Change `rows` in place as `fault` says; which rows and how is drawn from `rng`."""
-    able = [at for at, row in enumerate(rows) if fault.kind != "garbage_rows" or _values(row)]
+    able = list(range(fault.kind == "reorder_rows", len(rows)))
+    if fault.kind == "garbage_rows":
+        able = [at for at in able if _values(rows[at])]
     chosen = sorted(rng.sample(able, min(fault.rows, len(able))), reverse=True)
     for at in chosen:
         if fault.kind == "duplicate_rows":
@@ -48,8 +50,7 @@ def spoil(rows: list[Any], fault: Fault, rng: random.Random) -> None:
         elif fault.kind == "garbage_rows":
             _ruin(rows[at], rng)
         elif fault.kind == "reorder_rows":
-            other = at - 1 if at else 1
-            rows[at], rows[other] = rows[other], rows[at]
+            rows[at - 1], rows[at] = rows[at], rows[at - 1]
 
 
 def _ruin(row: list[Any] | dict[str, Any], rng: random.Random) -> None:

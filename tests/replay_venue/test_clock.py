@@ -97,6 +97,27 @@ def test_clock_refuses_the_past_and_the_far_future() -> None:
             clock.advance_to(target)
 
 
+def test_clock_states_a_wrong_time_while_its_market_goes_on() -> None:
+    """A skew is added to what is stated, a drift grows with market time; the market has neither."""
+    watch = Stopwatch()
+    clock = Clock(1_000_000, 1.0, real=watch)
+    clock.set_skew(-5_000, 0.5)
+    assert (clock.now_ms(), clock.shown_ms()) == (1_000_000, 995_000)
+    watch.seconds += 10.0
+    assert (clock.now_ms(), clock.shown_ms()) == (1_010_000, 1_010_000)
+    clock.set_skew(0, 0.0)
+    assert clock.shown_ms() == clock.now_ms()
+
+
+@pytest.mark.parametrize(("offset_ms", "drift"), [(10**12, 0.0), (0, 2.0), (0, float("nan"))])
+def test_clock_refuses_an_absurd_skew(offset_ms: int, drift: float) -> None:
+    """A month and one millisecond a millisecond are the most."""
+    clock = Clock(1_000_000, 1.0, real=Stopwatch())
+    with pytest.raises(ValueError, match="expected at most"):
+        clock.set_skew(offset_ms, drift)
+    assert clock.shown_ms() == 1_000_000
+
+
 def test_clock_state_survives_a_restart(tmp_path: Path) -> None:
     """What was saved is what is restored, and no other file is left beside it."""
     clock = Clock(123_456, 60.0, paused=True, real=Stopwatch())
