@@ -16,21 +16,35 @@ WEEK_MS = 7 * 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
+class FilesSettings:
+    """Where one table lies in a folder of plain files, and what the files call its columns.
+
+    `files` is a name or glob with placeholders such as {symbol}; `columns` maps our column to
+    theirs or to arithmetic on theirs; `where` keeps the rows with these texts; `time_unit` (s, ms,
+    us, ns) is that of stamps that are bare numbers.
+    """
+
+    files: str
+    columns: dict[str, str] = field(default_factory=dict[str, str])
+    where: dict[str, str] = field(default_factory=dict[str, str])
+    time_unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class SourceSettings:
     """A road to raw data: the adapter that speaks to it, and what the adapter needs to know.
 
     `exchange` is the ccxt id. `url` empty is the installation's venue, "public" the adapter's own
-    address. `path` is a folder of files, `columns` maps ours to those in them, `time_unit` is that
-    of their stamps.
+    address. `path` is a folder of files, `market` ("perpetual" or "spot") which of an archive's
+    markets is read, and `tables` describes files of a layout of one's own.
     """
 
     adapter: str
     exchange: str = ""
     url: str = ""
     path: str = ""
-    files: str = ""
-    columns: dict[str, str] = field(default_factory=dict)
-    time_unit: str = ""
+    market: str = "perpetual"
+    tables: dict[str, FilesSettings] = field(default_factory=dict[str, FilesSettings])
 
 
 @dataclass(frozen=True, slots=True)
