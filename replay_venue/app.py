@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from replay_venue import clock, coinbase, control, hyperliquid, rest, sidedata, sockets, wire
+from replay_venue.depth import Books
 from replay_venue.faulty import FaultyRest
 from replay_venue.parameters import RefusedError
 from replay_venue.restated import restatable
@@ -22,7 +23,8 @@ SAVE_EVERY_S = 1.0
 def application(venue: Venue, state_file: Path | None = None) -> ASGIApp:
     """Return the application; it publishes while it runs and keeps the clock in `state_file`."""
     venue = restatable(venue)
-    publisher = Publisher(venue)
+    books = Books(venue)
+    publisher = Publisher(venue, books)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -37,7 +39,8 @@ def application(venue: Venue, state_file: Path | None = None) -> ASGIApp:
             clock.save(venue.clock.state(), state_file)
 
     app = FastAPI(title="Tidegate replay venue", lifespan=lifespan)
-    for part in (rest, sidedata, coinbase, hyperliquid, control):
+    app.include_router(rest.router(venue, books))
+    for part in (sidedata, coinbase, hyperliquid, control):
         app.include_router(part.router(venue))
     app.include_router(sockets.router(publisher))
     app.add_exception_handler(RefusedError, _refused)

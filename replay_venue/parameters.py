@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from kernel.bars import TIMEFRAME_MS
+from replay_venue.intervals import INTERVALS
 
 
 class RefusedError(Exception):
@@ -47,20 +47,27 @@ def window(query: Mapping[str, str]) -> tuple[int | None, int | None]:
     return start, end
 
 
-def symbol(query: Mapping[str, str], traded: tuple[str, ...]) -> str:
+def symbol(query: Mapping[str, str], traded: tuple[str, ...], name: str = "symbol") -> str:
     """Return the symbol; -1102 if it is missing, -1121 if it is not traded here."""
-    name = _mandatory(query, "symbol")
-    if name not in traded:
-        raise RefusedError(-1121, "Invalid symbol.")
-    return name
+    wanted = _mandatory(query, name)
+    if wanted not in traded:
+        raise RefusedError(-1121, f"Invalid {name}.")
+    return wanted
 
 
-def timeframe(query: Mapping[str, str], name: str = "interval") -> str:
-    """Return a candle interval; -1120 if it is not one."""
-    interval = _mandatory(query, name)
-    if interval not in TIMEFRAME_MS:
-        raise RefusedError(-1120, "Invalid interval.")
-    return interval
+def symbols(query: Mapping[str, str], traded: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the symbol asked for, or all that are traded; -1121 if it is not one of them."""
+    return (symbol(query, traded),) if query.get("symbol") else traded
+
+
+def interval(
+    query: Mapping[str, str], name: str = "interval", known: tuple[str, ...] = INTERVALS
+) -> str:
+    """Return a candle interval; -1120 if it is not one of `known`."""
+    wanted = _mandatory(query, name)
+    if wanted not in known:
+        raise RefusedError(-1120, f"Invalid {name}.")
+    return wanted
 
 
 def _mandatory(query: Mapping[str, str], name: str) -> str:

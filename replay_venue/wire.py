@@ -1,14 +1,17 @@
 """Market values in the exchange's own shapes; each decimal reads back as the same double."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from starlette.responses import Response
 
-from kernel.bars import TIMEFRAME_MS, Bars
+from kernel.bars import Bars
+from replay_venue import intervals
 from replay_venue.instruments import Instrument
+from replay_venue.series import Trades
 
 JsonObject = dict[str, Any]
 
@@ -19,58 +22,71 @@ def decimal(value: float) -> str:
     return text if "e" not in text else np.format_float_positional(value, trim="0")
 
 
-@dataclass(frozen=True, slots=True)
-class Flow:
-    """What a candle says beyond its five numbers; derived from them, the same at any time."""
-
-    quote: str
-    trades: int
-    taker_base: str
-    taker_quote: str
+def decimals(values: NDArray[np.float64]) -> list[str]:
+    """Return `decimal` of each value; a column at a time costs a third of one by one."""
+    texts = list(map(repr, values.tolist()))
+    return list(map(decimal, values.tolist())) if "e" in "".join(texts) else texts
 
 
-def flow(open_: float, high: float, low: float, close: float, volume: float) -> Flow:
-    """Return turnover, trade count and the takers' share, which leans with the candle."""
-    typical = (high + low + close) / 3.0
-    share = 0.5 + 0.25 * (close - open_) / (high - low) if high > low else 0.5
-    return Flow(
-        decimal(round(volume * typical, 4)),
-        int(volume * typical / 2_000.0) + 1 if volume > 0 else 0,
-        decimal(round(volume * share, 3)),
-        decimal(round(volume * share * typical, 4)),
+def kline_rows(bars: Bars, interval: str) -> Iterator[tuple[Any, ...]]:
+    """Yield rows as of GET /fapi/v1/klines.
+
+    Turnover, trade count and the takers' share, which leans with the candle, are derived from the
+    candle's five numbers, so that they are the same at any time.
+    """
+    typical = (bars.high + bars.low + bars.close) / 3.0
+    reach = bars.high - bars.low
+    lean = np.divide(bars.close - bars.open, reach, out=np.zeros(len(bars)), where=reach > 0)
+    taken = bars.volume * (0.5 + 0.25 * lean)
+    quote = bars.volume * typical
+    count = np.where(bars.volume > 0, (quote / 2_000.0).astype(np.int64) + 1, 0)
+    return zip(
+        bars.open_time_ms.tolist(),
+        *(decimals(column) for column in (bars.open, bars.high, bars.low, bars.close, bars.volume)),
+        close_times(bars, interval),
+        decimals(np.round(quote, 4)),
+        count.tolist(),
+        decimals(np.round(taken, 3)),
+        decimals(np.round(taken * typical, 4)),
+        strict=True,
     )
 
 
-def kline_rows(bars: Bars, timeframe: str) -> list[list[Any]]:
-    """Return rows as of GET /fapi/v1/klines."""
-    step = TIMEFRAME_MS[timeframe]
-    columns = (bars.open, bars.high, bars.low, bars.close, bars.volume)
-    rows: list[list[Any]] = []
-    for open_ms, *values in zip(
-        bars.open_time_ms.tolist(), *(column.tolist() for column in columns), strict=True
-    ):
-        extra = flow(*values)
-        shown = [decimal(value) for value in values]
-        derived = (extra.quote, extra.trades, extra.taker_base, extra.taker_quote)
-        rows.append([open_ms, *shown, open_ms + step - 1, *derived, "0"])
-    return rows
+def kline_page(bars: Bars, interval: str) -> bytes:
+    """Return the rows of candles as JSON."""
+    template = '[%d,"%s","%s","%s","%s","%s",%d,"%s",%d,"%s","%s","0"]'
+    return _page(template % row for row in kline_rows(bars, interval))
 
 
-def kline_event(
-    bars: Bars, row: int, *, symbol: str, timeframe: str, closed: bool, now_ms: int
-) -> JsonObject:
-    """Return row `row` as an event of the stream <symbol>@kline_<timeframe>."""
-    step = TIMEFRAME_MS[timeframe]
-    open_ms, open_, high, low, close, volume, close_ms, *rest = kline_rows(
-        bars.slice(row, row + 1), timeframe
-    )[0]
-    quote, trades, taker_base, taker_quote, ignored = rest
-    first_id = open_ms // step * 100_000
+def price_kline_page(bars: Bars, interval: str) -> bytes:
+    """Return candles of a mark or index price as JSON: they have no volume."""
+    rows = zip(
+        bars.open_time_ms.tolist(),
+        *(decimals(column) for column in (bars.open, bars.high, bars.low, bars.close)),
+        close_times(bars, interval),
+        strict=True,
+    )
+    template = '[%d,"%s","%s","%s","%s","0",%d,"0",60,"0","0","0"]'
+    return _page(template % row for row in rows)
+
+
+def close_times(bars: Bars, interval: str) -> list[int]:
+    """Return the last millisecond of each candle."""
+    number = intervals.numbers(interval, bars.open_time_ms)
+    return (intervals.opens(interval, number + 1) - 1).tolist()
+
+
+def kline_event(bars: Bars, *, symbol: str, interval: str, closed: bool, now_ms: int) -> JsonObject:
+    """Return the one candle of `bars` as an event of the stream <symbol>@kline_<interval>."""
+    open_ms, open_, high, low, close, volume, close_ms, quote, trades, taken, taken_quote = next(
+        kline_rows(bars, interval)
+    )
+    first_id = open_ms // intervals.MINUTE_MS * 100_000
     kline = {
         "t": open_ms,
         "T": close_ms,
         "s": symbol,
-        "i": timeframe,
+        "i": interval,
         "f": first_id if trades else -1,
         "L": first_id + trades - 1 if trades else -1,
         "o": open_,
@@ -81,11 +97,52 @@ def kline_event(
         "n": trades,
         "x": closed,
         "q": quote,
-        "V": taker_base,
-        "Q": taker_quote,
-        "B": ignored,
+        "V": taken,
+        "Q": taken_quote,
+        "B": "0",
     }
     return {"e": "kline", "E": now_ms, "s": symbol, "k": kline}
+
+
+def trade_rows(trades: Trades) -> Iterator[tuple[int, str, str, int, str]]:
+    """Yield id, price, quantity, time and whether the buyer was the maker, as JSON words."""
+    return zip(
+        trades.trade_id.tolist(),
+        decimals(trades.price),
+        decimals(trades.quantity),
+        trades.time_ms.tolist(),
+        np.where(trades.side < 0, "true", "false").tolist(),
+        strict=True,
+    )
+
+
+def aggregate_page(trades: Trades) -> bytes:
+    """Return trades as of GET /fapi/v1/aggTrades; each stands for one trade of the same id."""
+    template = '{"a":%d,"p":"%s","q":"%s","nq":"%s","f":%d,"l":%d,"T":%d,"m":%s}'
+    return _page(
+        template % (number, price, quantity, quantity, number, number, time_ms, maker)
+        for number, price, quantity, time_ms, maker in trade_rows(trades)
+    )
+
+
+def trade_page(trades: Trades) -> bytes:
+    """Return trades as of GET /fapi/v1/trades."""
+    turnover = decimals(np.round(trades.price * trades.quantity, 8))
+    template = (
+        '{"id":%d,"price":"%s","qty":"%s","quoteQty":"%s","time":%d,"isBuyerMaker":%s,'
+        '"isRPITrade":false}'
+    )
+    return _page(
+        template % (number, price, quantity, quote, time_ms, maker)
+        for (number, price, quantity, time_ms, maker), quote in zip(
+            trade_rows(trades), turnover, strict=True
+        )
+    )
+
+
+def levels(price: NDArray[np.float64], quantity: NDArray[np.float64]) -> list[list[str]]:
+    """Return one side of a book, best first."""
+    return [list(pair) for pair in zip(decimals(price), decimals(quantity), strict=True)]
 
 
 def exchange_symbol(what: Instrument, onboard_ms: int) -> JsonObject:
@@ -139,6 +196,15 @@ def exchange_symbol(what: Instrument, onboard_ms: int) -> JsonObject:
 
 
 def response(body: Any, status: int = 200) -> Response:
-    """Return `body` as a compact JSON answer."""
-    content = json.dumps(body, separators=(",", ":"), allow_nan=False)
+    """Return `body`, JSON already if it is bytes, as a compact JSON answer."""
+    content = body if isinstance(body, bytes) else encoded(body)
     return Response(content, status, media_type="application/json")
+
+
+def encoded(body: Any) -> bytes:
+    """Return compact JSON; ValueError for a number that is none."""
+    return json.dumps(body, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _page(rows: Iterator[str]) -> bytes:
+    return f"[{','.join(rows)}]".encode()

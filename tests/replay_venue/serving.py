@@ -13,9 +13,13 @@ from urllib.parse import urlsplit
 import httpx
 import uvicorn
 
+from replay_venue import sockets
 from replay_venue.app import application
+from replay_venue.clock import Clock
+from replay_venue.faults import Faults
 from replay_venue.settings import build, parse
 from replay_venue.venue import Venue
+from tests.replay_venue.clockwork import Clockwork
 
 BAR_MS = 900_000
 RECORDED = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -53,14 +57,37 @@ class Served:
 def serving(*arguments: str) -> Iterator[Served]:
     """Serve what a command line describes, from a real server in a thread."""
     settings = parse(list(arguments))
-    venue = build(settings)
+    with answering(build(settings), settings.state) as served:
+        yield served
+
+
+@contextlib.contextmanager
+def clockwork(
+    now: str, *, history: str = "2025-03-01", speed: float = 1.0, **market: Any
+) -> Iterator[Served]:
+    """Serve the clockwork market at a standing clock."""
+    clock = Clock(at(now), speed, paused=True)
+    with answering(Venue(Clockwork(**market), clock, Faults(1), at(history))) as served:
+        yield served
+
+
+@contextlib.contextmanager
+def answering(
+    venue: Venue,
+    state: Path | None = None,
+    ping_s: float = sockets.PING_S,
+    pong_within_s: float = sockets.PONG_WITHIN_S,
+) -> Iterator[Served]:
+    """Serve a venue on a free port."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         config = uvicorn.Config(
-            application(venue, settings.state),
+            application(venue, state),
             log_level="critical",
             timeout_graceful_shutdown=1,
             ws_per_message_deflate=False,
+            ws_ping_interval=ping_s,
+            ws_ping_timeout=pong_within_s,
         )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
@@ -74,12 +101,22 @@ def serving(*arguments: str) -> Iterator[Served]:
             thread.join()
 
 
+def point(client: Any, venue_url: str) -> Any:
+    """Point every public address of ccxt's own Binance client at the venue."""
+    client.options["fetchCurrencies"] = False  # needs an account
+    api = client.urls["api"]
+    client.urls["api"] = {
+        name: venue_url + urlsplit(url).path if isinstance(url, str) else url
+        for name, url in api.items()
+    }
+    if "ws" in api:
+        ws = venue_url.replace("http", "ws", 1)
+        client.urls["api"]["ws"] = {**api["ws"], "linear": f"{ws}/ws"}
+    return client
+
+
 def binance_usdm(venue_url: str) -> Any:
     """Return ccxt's own Binance USD-M client, its endpoints pointed at `venue_url`."""
     import ccxt
 
-    client = ccxt.binanceusdm({"enableRateLimit": False, "timeout": 10_000})
-    client.urls["api"] = {
-        name: venue_url + urlsplit(url).path for name, url in client.urls["api"].items()
-    }
-    return client
+    return point(ccxt.binanceusdm({"enableRateLimit": False, "timeout": 10_000}), venue_url)
