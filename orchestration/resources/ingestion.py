@@ -182,8 +182,10 @@ class _Run:
     def _ask(self, source: Source, place: Place, spans: list[Span], reading: Reading) -> None:
         name, symbol = place.table.name, place.window.symbol
         progress = Progress(f"{name} of {symbol} from {source.name}", spans, self.tell)
+        beyond_ms = place.step_ms if place.table.dense else 0  # the running bar closes the last one
         try:
-            for span in spans:
+            for start_ms, end_ms in spans:
+                span = (start_ms, end_ms + beyond_ms)
                 for page in source.pages(Wanted(name, symbol, *span, place.bar_ms)):
                     reading.take(page)
                     progress.saw(span, page)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -11,12 +12,13 @@ from orchestration.resources.frames import Frame
 from orchestration.resources.judging import copies, judge
 from orchestration.resources.lake import FOREVER_MS, Lake, ReadSpan
 from orchestration.resources.spans import Span, Times, inside, runs, within
-from orchestration.resources.tables import DAY_MS, HOUR_MS, Table
+from orchestration.resources.tables import DAY_MS, HOUR_MS, MINUTE_MS, Table
 
 STORE_ROWS = 20_000  # a file of a month is written anew by every store
 STORE_EVERY_S = 5.0  # what a kill can cost
 CORRECTED_MS = 3 * DAY_MS  # a source is looked at again for this long
 LATE_TICK_MS = HOUR_MS  # a trade is never corrected, only late
+NEXT_BAR_MS = MINUTE_MS  # an exchange shows the next bar by then
 _TEXTS = ("rule", "found", "expected")
 
 
@@ -102,6 +104,7 @@ class Reading:
         self._taken = rows.loc[rows["source"] != source, self._key] if yields else None
         self._bad: set[int] = set()
         self._pages: list[Frame] = []
+        self._newest_ms = 0
         self._stored_s = time.monotonic()
 
     @property
@@ -111,7 +114,10 @@ class Reading:
 
     def take(self, page: Frame) -> None:
         """Take a page; it is in the lake after the next `store`, within seconds."""
+        if not len(page):
+            return
         self._pages.append(page)
+        self._newest_ms = max(self._newest_ms, int(page["event_time_ms"].max()))
         self.received += len(page)
         many = sum(map(len, self._pages)) >= STORE_ROWS
         if many or time.monotonic() - self._stored_s > STORE_EVERY_S:
@@ -119,16 +125,18 @@ class Reading:
 
     def store(self) -> None:
         """Judge what has been taken and bring it into the lake."""
-        pages, self._pages = [page for page in self._pages if len(page)], []
+        pages, self._pages = self._pages, []
         if pages:
             rows = self._sound(pages)
             bad = judge(self._place.table, rows, self._place.bar_ms)
+            good = rows.drop(index=bad["row"].unique())
+            self._bad -= set(good["event_time_ms"].tolist())  # asked again, it came as it should
             self._set_aside(bad)
-            self._append(rows.drop(index=bad["row"].unique()))
+            self._append(good)
         self._stored_s = time.monotonic()
 
     def release(self, spans: Sequence[Span]) -> None:
-        """Let go from quarantine what the source, read of the spans, no longer sends as it was."""
+        """Let go from quarantine what the source, read of the spans, last sent as it should be."""
         place = self._place
         aside = quarantined_in(place.lake, place.table.name, place.window)["event_time_ms"]
         times = aside.to_numpy(np.int64)
@@ -148,9 +156,22 @@ class Reading:
         mine = (events >= place.window.start_ms) & (events < place.window.end_ms)
         if place.period_ms:
             mine &= events + place.period_ms <= self._now_ms
+        if table.dense:
+            mine &= ~self._may_run_on(events)
         order = [name for name in ("event_time_ms", "known_at_ms") if name in rows.columns]
-        rows = rows[mine].sort_values(order, kind="stable", ignore_index=True)
+        rows = rows[mine].sort_values(by=order, kind="stable", ignore_index=True)
         return rows[~copies(table, rows)].reset_index(drop=True)
+
+    def _may_run_on(self, events: Any) -> Any:
+        """Return which bars may not be over, whatever the clock of the source says.
+
+        The newest bar that an exchange shows is the running one. Where its clock says that it has
+        closed a while ago, no newer one is to be seen, and it is not history yet, the clock is not
+        believed: the bar is left to the next run.
+        """
+        place, now_ms = self._place, self._now_ms
+        alone = (events == self._newest_ms) & (events >= place.settled_ms(now_ms))
+        return alone & (events + place.period_ms + NEXT_BAR_MS < now_ms)
 
     def _append(self, rows: Frame) -> None:
         place, table = self._place, self._place.table

@@ -4,7 +4,7 @@ import importlib
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import dagster as dg
 from pydantic import PrivateAttr
@@ -61,10 +61,10 @@ class Sources(dg.ConfigurableResource):
 
     def _new(self, name: str, settings: SourceSettings) -> Source:
         adapter = _adapter(name, settings.adapter)
-        source = adapter(name, settings, self._address(adapter, settings))
+        source: Any = adapter(name, settings, self._address(adapter, settings))
         backoff = Backoff(self.attempts, self.first_delay_s, self.longest_delay_s)
-        patient = is_dataclass(source) and any(one.name == "backoff" for one in fields(source))
-        return cast("Source", replace(source, backoff=backoff) if patient else source)
+        patient = is_dataclass(adapter) and any(one.name == "backoff" for one in fields(adapter))
+        return replace(source, backoff=backoff) if patient else source
 
     def _address(self, adapter: Any, settings: SourceSettings) -> str:
         """Return the folder or the address at which an adapter finds its data."""

@@ -249,10 +249,11 @@ def _trades(client: Any, request: Request) -> list[Row]:
     else:
         until = {"until": wanted.end_ms - 1}
         rows = client.fetch_trades(request.market, wanted.start_ms, page, until)
-    return [
+    rows = [
         (row["timestamp"], int(row["id"]), row["price"], row["amount"], _SIDES[row["side"]])
         for row in rows
     ]
+    return sorted(rows)  # ccxt sorts the numbers of one moment as texts
 
 
 def _depth(client: Any, request: Request) -> list[Row]:
