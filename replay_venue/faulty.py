@@ -120,7 +120,7 @@ async def _named(scope: Scope, receive: Receive) -> tuple[str, Receive]:
 
     try:
         asked = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         asked = None
     what = asked.get("type") if isinstance(asked, dict) else None
     return f"{scope['path']}/{what}" if isinstance(what, str) else scope["path"], again
@@ -141,6 +141,6 @@ async def _refuse(send: Send, fault: Fault) -> None:
         (b"content-length", str(len(content)).encode()),
     ]
     if status in (418, 429):
-        headers.append((b"retry-after", str(max(math.ceil(fault.retry_after_s), 1)).encode()))
+        headers.append((b"retry-after", str(math.ceil(fault.retry_after_s)).encode()))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": content})

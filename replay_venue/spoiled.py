@@ -6,7 +6,7 @@ from typing import Any
 
 from replay_venue.faults import ROW_KINDS, Fault, RowKind
 
-JUNK = ("NaN", "-", "1e300")
+JUNK = ("NaN", "-1e300", "1e300")
 _STAMPS = frozenset({"timestamp", "time", "start", "time_until_update", "asset"})
 
 
@@ -54,10 +54,9 @@ def spoil(rows: list[Any], fault: Fault, rng: random.Random) -> None:
 
 
 def _ruin(row: list[Any] | dict[str, Any], rng: random.Random) -> None:
-    """Put something that is no price in the place of one value: not a number, negated, absurd."""
-    key, junk = rng.choice(_values(row)), rng.choice(JUNK)
+    """Put something that is no value in the place of one: not a number, negative, absurd."""
     cells: Any = row
-    cells[key] = f"-{str(cells[key]).lstrip('-')}" if junk == "-" else junk
+    cells[rng.choice(_values(row))] = rng.choice(JUNK)
 
 
 def _values(row: list[Any] | dict[str, Any]) -> list[Any]:
