@@ -1,9 +1,10 @@
 """From the sources into the lake: read what is not there, ask twice for what is missing.
 
-What an answer lacks cannot be seen in it. So, of a table with a grid, every missing point is asked
+What an answer lacks cannot be seen in it. So every missing point of a table with a grid is asked
 for once more at once, and of any other table every span without rows that is longer than its rows
-are apart; what is still missing is not claimed as read, and the next run asks again. One row too
-few among irregular ones (a trade, a settlement where the interval changes) cannot be detected.
+are usually apart. What is still missing, and a span of which two answers differ, is not claimed as
+read: the next run asks again. What cannot be detected: a row that is missing in both answers of a
+table without a grid where the rows beside it are nearer than its longest silence, and any trade.
 """
 
 import time
@@ -38,7 +39,9 @@ from research.settings import UniverseSettings
 __all__ = ["Ingest", "ingest", "quarantined_in", "rows_in"]
 
 JOINED_STEPS = 500  # spans nearer than a page are one request
-DOUBTFUL_GAP = 1.5  # of the usual distance between rows
+DOUBTFUL_GAP = 1.5  # of the usual distance between two rows
+DOUBTFUL_EDGE = 0.99  # of it, from a row to the end of what was asked for: the next one was due
+_COUNTS = ("received", "added", "revised", "unchanged", "quarantined", "unfinished")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +49,9 @@ class Ingest:
     """Say what one ingest of one window did; `until_ms` is the market's clock, milliseconds UTC.
 
     `sources` were asked, for the spans `read_ms`; `markets` are their own names of the symbol,
-    where they have one. `received` counts rows as they came, doubled ones included; `added` and
-    `revised` what the lake made of them; `quarantined` events set aside.
+    where they have one. `received` counts the window's rows as they came, doubled ones included: it
+    is the sum of those `added`, `revised` and `unchanged` in the lake, those set aside
+    (`quarantined`) and those that were not over (`unfinished`).
     """
 
     table: str
@@ -58,7 +62,9 @@ class Ingest:
     received: int = 0
     added: int = 0
     revised: int = 0
+    unchanged: int = 0
     quarantined: int = 0
+    unfinished: int = 0
     seconds: float = 0.0
     markets: tuple[str, ...] = ()
 
@@ -155,8 +161,11 @@ class _Run:
             return report
         reading = Reading(place, name, now_ms, yields=yields)
         self._ask(source, place, spans, reading)
-        self._ask(source, place, _doubtful(place, reading.times, spans), reading)
+        first, doubtful = reading.times, _doubtful(place, reading.times, spans)
+        self._ask(source, place, doubtful, reading)
         missing = _unread(place, reading.times, spans)
+        if not place.table.dense and len(reading.times) > len(first):
+            missing += doubtful  # the two answers differ: neither is believed to be whole
         place.mark_read(name, minus(spans, missing), now_ms)
         reading.release(spans)
         return replace(
@@ -164,10 +173,7 @@ class _Run:
             sources=(*report.sources, name),
             markets=(*report.markets, *_listed(source, place.window.symbol)),
             read_ms=(*report.read_ms, *spans),
-            received=report.received + reading.received,
-            added=report.added + reading.added,
-            revised=report.revised + reading.revised,
-            quarantined=report.quarantined + reading.quarantined,
+            **{one: getattr(report, one) + getattr(reading, one) for one in _COUNTS},
         )
 
     def _clock(self, source: Source, place: Place) -> int:
@@ -225,7 +231,8 @@ def _doubtful(place: Place, times: Times, spans: list[Span]) -> list[Span]:
         return spans
     usual_ms = float(np.median(np.diff(times))) if len(times) > 2 else table.longest_silence_ms
     whole = (spans[0][0], spans[-1][1])
-    quiet = silences(times, whole, int(DOUBTFUL_GAP * usual_ms))
+    longest_ms, edge_ms = int(DOUBTFUL_GAP * usual_ms), int(DOUBTFUL_EDGE * usual_ms)
+    quiet = silences(times, whole, longest_ms, edge_ms)
     return common(spans, quiet)
 
 

@@ -99,6 +99,7 @@ class Reading:
         rows = rows_in(place.lake, place.table.name, place.window)
         self.times: Times = np.unique(rows["event_time_ms"].to_numpy(np.int64))
         self.received = self.added = self.revised = 0
+        self.unchanged = self.unfinished = self.quarantined = 0
         self._place, self._source, self._now_ms = place, source, now_ms
         self._key = ["event_time_ms", *place.table.identity]
         self._taken = rows.loc[rows["source"] != source, self._key] if yields else None
@@ -107,18 +108,12 @@ class Reading:
         self._newest_ms = 0
         self._stored_s = time.monotonic()
 
-    @property
-    def quarantined(self) -> int:
-        """Return how many events were set aside."""
-        return len(self._bad)
-
     def take(self, page: Frame) -> None:
         """Take a page; it is in the lake after the next `store`, within seconds."""
         if not len(page):
             return
         self._pages.append(page)
         self._newest_ms = max(self._newest_ms, int(page["event_time_ms"].max()))
-        self.received += len(page)
         many = sum(map(len, self._pages)) >= STORE_ROWS
         if many or time.monotonic() - self._stored_s > STORE_EVERY_S:
             self.store()
@@ -130,6 +125,7 @@ class Reading:
             rows = self._sound(pages)
             bad = judge(self._place.table, rows, self._place.bar_ms)
             good = rows.drop(index=bad["row"].unique())
+            self.quarantined += len(rows) - len(good)
             self._bad -= set(good["event_time_ms"].tolist())  # asked again, it came as it should
             self._set_aside(bad)
             self._append(good)
@@ -152,32 +148,40 @@ class Reading:
         optional = [name for name, column in table.columns.items() if not column.required]
         for name in set(optional) - set(rows.columns):
             rows[name] = np.nan
-        events = rows["event_time_ms"]
-        mine = (events >= place.window.start_ms) & (events < place.window.end_ms)
-        if place.period_ms:
-            mine &= events + place.period_ms <= self._now_ms
-        if table.dense:
-            mine &= ~self._may_run_on(events)
+        rows = rows[rows["event_time_ms"].between(place.window.start_ms, place.window.end_ms - 1)]
+        over = self._over(rows["event_time_ms"])
+        self.received += len(rows)
+        self.unfinished += int((~over).sum())
         order = [name for name in ("event_time_ms", "known_at_ms") if name in rows.columns]
-        rows = rows[mine].sort_values(by=order, kind="stable", ignore_index=True)
-        return rows[~copies(table, rows)].reset_index(drop=True)
+        rows = rows[over].sort_values(by=order, kind="stable", ignore_index=True)
+        again = copies(table, rows)
+        self.unchanged += int(again.sum())
+        return rows[~again].reset_index(drop=True)
 
-    def _may_run_on(self, events: Any) -> Any:
-        """Return which bars may not be over, whatever the clock of the source says.
+    def _over(self, events: Any) -> Any:
+        """Return which rows are over: a row without a period always is.
 
         The newest bar that an exchange shows is the running one. Where its clock says that it has
         closed a while ago, no newer one is to be seen, and it is not history yet, the clock is not
         believed: the bar is left to the next run.
         """
         place, now_ms = self._place, self._now_ms
-        alone = (events == self._newest_ms) & (events >= place.settled_ms(now_ms))
-        return alone & (events + place.period_ms + NEXT_BAR_MS < now_ms)
+        if not place.period_ms:
+            return events > -1
+        ended_ms = events + place.period_ms
+        over = ended_ms <= now_ms
+        if place.table.dense:
+            alone = (events == self._newest_ms) & (events >= place.settled_ms(now_ms))
+            over &= ~(alone & (ended_ms + NEXT_BAR_MS < now_ms))
+        return over
 
     def _append(self, rows: Frame) -> None:
         place, table = self._place, self._place.table
         if self._taken is not None:
             found = rows[self._key].merge(self._taken, on=self._key, how="left", indicator="in")
-            rows = rows[(found["in"] == "left_only").to_numpy()]
+            mine = (found["in"] == "left_only").to_numpy()
+            self.unchanged += int((~mine).sum())
+            rows = rows[mine]
         known_at_ms = rows["event_time_ms"] + max(place.period_ms, place.lag_ms)
         if "known_at_ms" in rows.columns:
             over_ms = rows["event_time_ms"] + place.period_ms
@@ -186,6 +190,7 @@ class Reading:
         rows = rows.assign(known_at_ms=known_at_ms, source=self._source)
         report = place.lake.append(table.name, place.window.symbol, rows, self._now_ms)
         self.added, self.revised = self.added + report.added, self.revised + report.revised
+        self.unchanged += report.offered - report.added - report.revised
         times = np.unique(rows["event_time_ms"].to_numpy(np.int64))
         self.times = np.union1d(self.times, times)
         if table.dense:

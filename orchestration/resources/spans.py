@@ -73,13 +73,16 @@ def runs(points: Times, step_ms: int) -> list[Span]:
     return list(zip(first.tolist(), (last + step_ms).tolist(), strict=True))
 
 
-def silences(times: Times, span: Span, longest_ms: int) -> list[Span]:
+def silences(times: Times, span: Span, longest_ms: int, edge_ms: int | None = None) -> list[Span]:
     """Return the parts of the span that lie between two times further apart than `longest_ms`.
 
-    `times` ascend. The ends of the span count as times, so that a silence may begin or end there.
+    `times` ascend. From an end of the span to the next time at most `edge_ms` may pass, which is
+    not more, and by default as long.
     """
     start, end = span
+    pad = longest_ms - (longest_ms if edge_ms is None else edge_ms)
     among = times[(times >= start) & (times < end)]
-    edges = np.concatenate(([start - 1], among, [end]))
+    edges = np.concatenate(([start - 1 - pad], among, [end + pad]))
     long = np.flatnonzero(np.diff(edges) > longest_ms)
-    return union(zip((edges[long] + 1).tolist(), edges[long + 1].tolist(), strict=True))
+    found = zip((edges[long] + 1).tolist(), edges[long + 1].tolist(), strict=True)
+    return within(found, start, end)

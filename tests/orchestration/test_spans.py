@@ -69,16 +69,17 @@ def test_inside_marks_what_a_span_holds(times: set[int], spans: list[Span]):
     assert ascending(times)[held].tolist() == sorted(times & members(spans))
 
 
-@given(TIMES, st.tuples(st.integers(0, 30), st.integers(30, 60)), st.integers(1, 15))
+@given(TIMES, st.tuples(st.integers(0, 30), st.integers(30, 60)), st.integers(1, 15), TIME)
 def test_silences_lie_between_rows_that_are_too_far_apart(
-    times: set[int], span: Span, longest: int
+    times: set[int], span: Span, longest: int, edge: int
 ):
     """A moment is in a silence exactly when its neighbours are further apart than allowed."""
     start, end = span
-    among = sorted(at for at in times if start <= at < end)
+    edge = min(edge, longest)
+    edges = [start - 1, *sorted(at for at in times if start <= at < end), end]
     expected: set[int] = set()
-    edges = [start - 1, *among, end]
     for before, after in pairwise(edges):
-        if after - before > longest:
+        outer = (before == edges[0]) + (after == end)
+        if after - before > longest - outer * (longest - edge):
             expected |= set(range(before + 1, after))
-    assert members(silences(ascending(times), span, longest)) == expected
+    assert members(silences(ascending(times), span, longest, edge)) == expected
