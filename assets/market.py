@@ -1,19 +1,19 @@
-"""Market: what the venue and the daily sources published, with when each row became known."""
+"""Market: the raw tables, each as its source published it, with when each row became known."""
 
-import math
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import dagster as dg
 
+from kernel.observation import SERIES_TABLE
 from orchestration.partitions import month_windows, symbol_by_month
-from orchestration.resources import findings
-from orchestration.resources.exchange import Exchange
-from orchestration.resources.ingestion import ingest_candles, ingest_series
+from orchestration.resources import findings, verdicts
+from orchestration.resources.data_docs import DataDocs
+from orchestration.resources.ingestion import ingest
 from orchestration.resources.lake import Lake
-from orchestration.resources.onchain import OnChain
 from orchestration.resources.research_settings import ResearchSettings
-from orchestration.resources.sentiment import Sentiment
+from orchestration.resources.sources.catalogue import Sources
+from orchestration.resources.tables import INGESTED, TABLES, Table
 
 GROUP = "market"
 GRAIN: dict[str, Any] = {
@@ -21,123 +21,120 @@ GRAIN: dict[str, Any] = {
     "partitions_def": symbol_by_month,
     "backfill_policy": dg.BackfillPolicy.single_run(),
 }
-CHECKED: dict[str, Any] = {"blocking": True}
+Verdict = Callable[[verdicts.Question], dg.AssetCheckResult]
 
 
-@dg.asset(key=[GROUP, "candles"], **GRAIN)
-def candles(
-    context: dg.AssetExecutionContext, exchange: Exchange, lake: Lake, settings: ResearchSettings
-) -> dg.MaterializeResult:
-    """Hold every closed bar of the month: OHLCV, stamped with its open, known at its close."""
-    windows, universe = month_windows(context), settings.load().universe
-    reports = ingest_candles(exchange, lake, windows, universe)
-    return dg.MaterializeResult(metadata=findings.described(reports, lake, windows))
+class IngestConfig(dg.Config):
+    """How a run reads: only what it lacks, or with `reread` everything, to find corrections."""
+
+    reread: bool = False
 
 
-@dg.asset(key=[GROUP, "funding"], **GRAIN)
-def funding(
-    context: dg.AssetExecutionContext, exchange: Exchange, lake: Lake, settings: ResearchSettings
-) -> dg.MaterializeResult:
-    """Hold the month's funding settlements of the perpetual, as the venue stamped them."""
-    windows, series = month_windows(context), settings.load().universe.series["funding_rate"]
-    now_ms = exchange.now_ms()
-    reports = ingest_series("funding", exchange.funding_pages, lake, windows, series, now_ms)
-    return dg.MaterializeResult(metadata=findings.described(reports, lake, windows))
+def raw_table(table: Table) -> dg.AssetsDefinition:
+    """Return the asset that holds one raw table."""
+
+    @dg.asset(key=[GROUP, table.name], description=_description(table), **GRAIN)
+    def rows(
+        context: dg.AssetExecutionContext,
+        config: IngestConfig,
+        sources: Sources,
+        lake: Lake,
+        settings: ResearchSettings,
+        data_docs: DataDocs,
+    ) -> dg.MaterializeResult:
+        universe = settings.load().universe
+        windows = findings.opened(universe, table.name, month_windows(context))
+        told = {"reread": config.reread, "tell": context.log.info}
+        reports = ingest(table.name, sources, lake, windows, universe, **told) if windows else []
+        described = findings.described(table.name, reports, lake, universe)
+        index = dg.MetadataValue.path(str(data_docs.index()))
+        return dg.MaterializeResult(metadata={**described, "data_docs": index})
+
+    return rows
 
 
-@dg.asset(key=[GROUP, "open_interest"], **GRAIN)
-def open_interest(
-    context: dg.AssetExecutionContext, exchange: Exchange, lake: Lake, settings: ResearchSettings
-) -> dg.MaterializeResult:
-    """Hold the month's open interest at every bar; a venue that keeps none gives no rows."""
-    windows, universe = month_windows(context), settings.load().universe
-    pages = partial(exchange.open_interest_pages, universe.timeframe)
-    series, now_ms = universe.series["open_interest"], exchange.now_ms()
-    reports = ingest_series("open_interest", pages, lake, windows, series, now_ms)
-    return dg.MaterializeResult(metadata=findings.described(reports, lake, windows))
+def raw_check(
+    table: Table, sentence: str, verdict: Verdict, description: str, after: Sequence[str] = ()
+) -> dg.AssetChecksDefinition:
+    """Return a blocking check of one raw table, which runs when the tables `after` are made."""
+
+    @dg.asset_check(
+        asset=[GROUP, table.name],
+        name=sentence,
+        description=description,
+        blocking=True,
+        additional_deps=[dg.AssetDep([GROUP, name]) for name in after],
+    )
+    def check(
+        context: dg.AssetCheckExecutionContext,
+        lake: Lake,
+        settings: ResearchSettings,
+        data_docs: DataDocs,
+    ) -> dg.AssetCheckResult:
+        universe = settings.load().universe
+        return verdict(verdicts.asked(context, table.name, lake, universe, data_docs))
+
+    return check
 
 
-@dg.asset(key=[GROUP, "fear_greed"], **GRAIN)
-def fear_greed(
-    context: dg.AssetExecutionContext,
-    exchange: Exchange,
-    sentiment: Sentiment,
-    lake: Lake,
-    settings: ResearchSettings,
-) -> dg.MaterializeResult:
-    """Hold the fear & greed index of the month's days, 0 to 100."""
-    windows, series = month_windows(context), settings.load().universe.series["fear_greed"]
-    now_ms = exchange.now_ms()
-    reports = ingest_series("fear_greed", sentiment.pages, lake, windows, series, now_ms)
-    return dg.MaterializeResult(metadata=findings.described(reports, lake, windows))
+def checks_of(table: Table) -> list[dg.AssetChecksDefinition]:
+    """Return the checks that follow from a table's description."""
+    name, many = table.name, table.name.endswith("s")
+    have, meet = ("have", "meet") if many else ("has", "meets")
+    checks = [
+        raw_check(
+            table,
+            f"{name}_{meet}_expectations",
+            verdicts.meets_expectations,
+            "Great Expectations' suite of the table: columns and types, identity, order, grid, "
+            "bounds, silence, and that nothing is known too early.",
+        ),
+        raw_check(
+            table,
+            f"{name}_{have}_nothing_in_quarantine",
+            verdicts.has_nothing_in_quarantine,
+            "No row of these months is set aside in market/quarantine.",
+        ),
+    ]
+    if table.dense or table.longest_silence_ms:
+        checks.append(
+            raw_check(
+                table,
+                f"{name}_{have}_no_gaps",
+                verdicts.has_no_gaps,
+                "Nothing is missing from the symbol's first row to the ingest's clock.",
+            )
+        )
+    if name in SERIES_TABLE.values():
+        checks.append(
+            raw_check(
+                table,
+                "rows_were_not_known_before_they_arrived",
+                verdicts.rests_on_a_lag_that_is_kept,
+                "The publication lag covers 99 of 100 arrivals that the live runner measured.",
+            )
+        )
+    if name == "reference_candles":
+        checks.append(
+            raw_check(
+                table,
+                "prices_agree_with_the_reference",
+                verdicts.agrees_with_the_reference,
+                "No close of market/candles is far from what the reference traded in its bar.",
+                after=["candles"],
+            )
+        )
+    return checks
 
 
-@dg.asset(key=[GROUP, "onchain"], **GRAIN)
-def onchain(
-    context: dg.AssetExecutionContext,
-    exchange: Exchange,
-    onchain_source: OnChain,
-    lake: Lake,
-    settings: ResearchSettings,
-) -> dg.MaterializeResult:
-    """Hold exchange net flow and MVRV of the month's days; no rows where the source has none."""
-    windows, series = month_windows(context), settings.load().universe.series["exchange_net_flow"]
-    now_ms = exchange.now_ms()
-    reports = ingest_series("onchain", onchain_source.pages, lake, windows, series, now_ms)
-    return dg.MaterializeResult(metadata=findings.described(reports, lake, windows))
+def _description(table: Table) -> str:
+    """Return what the table holds, and its columns with their units."""
+    columns = "\n".join(
+        f"| `{name}` | {column.unit} | {'yes' if column.required else 'no'} |"
+        for name, column in table.columns.items()
+    )
+    return f"{table.summary}\n\n| column | unit | required |\n| --- | --- | --- |\n{columns}"
 
 
-@dg.asset_check(asset=[GROUP, "candles"], **CHECKED)
-def candles_are_consistent(
-    context: dg.AssetCheckExecutionContext, lake: Lake
-) -> dg.AssetCheckResult:
-    """No candle of the month is in quarantine."""
-    return findings.consistency(lake, month_windows(context))
-
-
-@dg.asset_check(asset=[GROUP, "candles"], **CHECKED)
-def candles_have_no_gaps(
-    context: dg.AssetCheckExecutionContext, lake: Lake, settings: ResearchSettings
-) -> dg.AssetCheckResult:
-    """Every bar is there, from the symbol's first candle to its last."""
-    return findings.gaps(lake, month_windows(context), settings.load().universe.bar_ms)
-
-
-@dg.asset_check(asset=[GROUP, "candles"], **CHECKED)
-def candles_meet_expectations(
-    context: dg.AssetCheckExecutionContext, lake: Lake, settings: ResearchSettings
-) -> dg.AssetCheckResult:
-    """Stored candles are complete, unique, positive, and never known before their close."""
-    return findings.expected_candles(lake, month_windows(context), settings.load().universe.bar_ms)
-
-
-@dg.asset_check(asset=[GROUP, "funding"], **CHECKED)
-def funding_is_plausible(context: dg.AssetCheckExecutionContext, lake: Lake) -> dg.AssetCheckResult:
-    """Rates are within the venue's cap, and no settlement is missing between two others."""
-    return findings.expected_funding(lake, month_windows(context))
-
-
-@dg.asset_check(asset=[GROUP, "open_interest"], **CHECKED)
-def open_interest_is_positive(
-    context: dg.AssetCheckExecutionContext, lake: Lake
-) -> dg.AssetCheckResult:
-    """Contracts outstanding are a finite number above zero."""
-    limits = {"open_interest": (math.ulp(0.0), 1e15)}
-    return findings.within(lake, "open_interest", month_windows(context), limits)
-
-
-@dg.asset_check(asset=[GROUP, "fear_greed"], **CHECKED)
-def fear_greed_is_between_0_and_100(
-    context: dg.AssetCheckExecutionContext, lake: Lake
-) -> dg.AssetCheckResult:
-    """The index stays on its own scale."""
-    return findings.within(lake, "fear_greed", month_windows(context), {"fear_greed": (0.0, 100.0)})
-
-
-@dg.asset_check(asset=[GROUP, "onchain"], **CHECKED)
-def onchain_values_are_plausible(
-    context: dg.AssetCheckExecutionContext, lake: Lake
-) -> dg.AssetCheckResult:
-    """Net flows are below a trillion dollars a day, and MVRV is a positive ratio."""
-    limits = {"exchange_net_flow": (-1e12, 1e12), "mvrv": (math.ulp(0.0), 100.0)}
-    return findings.within(lake, "onchain", month_windows(context), limits)
+raw_tables = [raw_table(TABLES[name]) for name in INGESTED]
+raw_checks = [check for name in INGESTED for check in checks_of(TABLES[name])]

@@ -1,161 +1,162 @@
-"""What an ingest left in the lake and whether it is fit to build on: metadata and checks."""
+"""What an ingest left in the lake, as a person looks at it on the asset."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
 
 from orchestration.partitions import Window
-from orchestration.resources.expectations import candle_expectations, funding_expectations
-from orchestration.resources.frames import Frame
-from orchestration.resources.ingestion import Ingest, quarantined_in, rows_in
-from orchestration.resources.lake import FOREVER_MS, MARKET_TABLES, Lake
+from orchestration.resources.coverage import coverage
+from orchestration.resources.glance import Glance, glance
+from orchestration.resources.ingestion import Ingest, quarantined_in
+from orchestration.resources.lake import FOREVER_MS, Lake
 from orchestration.resources.pictures import history_png
-from orchestration.resources.presentation import picture, span, table
+from orchestration.resources.presentation import moment, picture, span, table
+from orchestration.resources.tables import TABLES
+from research.settings import UniverseSettings
 
+CLOCK = "clock"
 MOST_SHOWN = 20
 
 
-def described(reports: Sequence[Ingest], lake: Lake, windows: Sequence[Window]) -> dict[str, Any]:
-    """Return what a person looks at on a market asset: rows, span, digest, quarantine, a plot."""
-    name = reports[0].table
-    frames = {
-        f"{window.symbol} {span(window.start_ms, window.end_ms)[:7]}": rows_in(lake, name, window)
-        for window in windows
-    }
-    summaries = [
-        _summary(report, window, frame, lake)
-        for report, window, frame in zip(reports, windows, frames.values(), strict=True)
-    ]
-    shown = {label: frame for label, frame in frames.items() if len(frame)}
+def opened(universe: UniverseSettings, name: str, windows: Sequence[Window]) -> list[Window]:
+    """Return the parts of the windows in which universe.yaml has a source for the table."""
+    if name not in universe.market:
+        return []
+    start_ms = universe.table_start_ms(name)
+    clipped = [replace(one, start_ms=max(one.start_ms, start_ms)) for one in windows]
+    return [one for one in clipped if one.start_ms < one.end_ms]
+
+
+def described(
+    name: str, reports: Sequence[Ingest], lake: Lake, universe: UniverseSettings
+) -> dict[str, Any]:
+    """Return metadata of a market asset: rows, span, digest, what was read and what became of it.
+
+    Without reports nothing was asked of the table, and the metadata says why.
+    """
+    if not reports:
+        return {"dagster/row_count": 0, "not_ingested": _why_not(name, universe)}
+    glances = [glance(lake, TABLES[name], report.window) for report in reports]
+    holdings = [_holding(one, report, lake) for one, report in zip(glances, reports, strict=True)]
+    shown = [one for one in glances if one.rows]
     metadata = {
-        "dagster/row_count": sum(len(frame) for frame in frames.values()),
+        "dagster/row_count": sum(one.rows for one in glances),
+        "received_rows": sum(report.received for report in reports),
         "new_rows": sum(report.added for report in reports),
         "revised_rows": sum(report.revised for report in reports),
         "quarantined": sum(report.quarantined for report in reports),
-        "span": "; ".join(f"{one['symbol']} {one['span']}" for one in summaries),
-        "digest": "; ".join(f"{one['symbol']} {one['digest']}" for one in summaries),
-        "windows": table(summaries),
+        "span": "; ".join(f"{one['symbol']} {one['span']}" for one in holdings),
+        "digest": "; ".join(f"{one['symbol']} {one['digest']}" for one in holdings),
+        CLOCK: dg.MetadataValue.timestamp(max(one.until_ms for one in reports) / 1000),
+        "windows": table(holdings),
+        "read": table(map(_reading, reports)),
+        "moved": table(_moved(lake, reports)),
+        "quarantine": table(_set_aside(lake, reports)),
+        "coverage": table(_covered(lake, universe, reports)),
     }
     if shown:
-        column = "close" if name == "candles" else next(iter(MARKET_TABLES[name]))
-        metadata["plot"] = picture(history_png(shown, column), f"{name}: {column} and rows a day")
+        metadata["plot"] = picture(history_png(shown, TABLES[name]), f"{name}: values and rows")
     return metadata
 
 
-def _summary(report: Ingest, window: Window, frame: Frame, lake: Lake) -> dict[str, Any]:
-    times = frame["event_time_ms"]
+def _why_not(name: str, universe: UniverseSettings) -> str:
+    if name not in universe.market:
+        return f"universe.yaml lists no source of {name}: add it under `market` to ingest it"
+    start = moment(universe.table_start_ms(name))[:10]
+    return f"universe.yaml has {name} begin on {start}: these months lie before it"
+
+
+def _holding(found: Glance, report: Ingest, lake: Lake) -> dict[str, Any]:
     return {
-        "symbol": window.symbol,
-        "span": span(int(times.min()), int(times.max())) if len(frame) else "no rows",
-        "rows": len(frame),
-        "received": report.received,
-        "new": report.added,
-        "revised": report.revised,
-        "quarantined": report.quarantined,
-        "read to": span(report.until_ms, report.until_ms)[:16],
-        "digest": lake.table_digest(report.table, window.symbol, FOREVER_MS)[:16],
+        "symbol": report.window.symbol,
+        "span": span(found.first_ms, found.last_ms) if found.rows else "no rows",
+        "rows": found.rows,
+        "digest": lake.table_digest(report.table, report.window.symbol, FOREVER_MS)[:16],
     }
 
 
-def consistency(lake: Lake, windows: Sequence[Window]) -> dg.AssetCheckResult:
-    """Pass when no candle of the windows is set aside."""
+def _reading(report: Ingest) -> dict[str, Any]:
+    """Return what was asked of which source, and that every row received is accounted for."""
+    rest = report.received - report.added - report.revised - report.quarantined
+    spans = [span(*one) for one in report.read_ms]
+    return {
+        "symbol": report.window.symbol,
+        "source": ", ".join(report.sources) or "none asked",
+        "read": "; ".join(spans[:3]) + (f" and {len(spans) - 3} more" if len(spans) > 3 else ""),
+        "up to": moment(report.until_ms),
+        "received": report.received,
+        "= new": report.added,
+        "+ revised": report.revised,
+        "+ already there or not over": rest,
+        "+ quarantined": report.quarantined,
+        "seconds": round(report.seconds, 1),
+    }
+
+
+def _moved(lake: Lake, reports: Sequence[Ingest]) -> list[dict[str, Any]]:
+    """Return what the corrections of this ingest changed, cell by cell, the latest first."""
     rows = [
         {
-            "symbol": window.symbol,
-            "open time": span(row.event_time_ms, row.event_time_ms)[:16],
-            "rule": row.rule,
-            "found": row.found,
-            "expected": row.expected,
+            "symbol": report.window.symbol,
+            "event": moment(row.event_time_ms),
+            "column": row.column,
+            "before": row.before,
+            "after": row.after,
             "source": row.source,
+            "revision": row.revision,
         }
-        for window in windows
-        for row in quarantined_in(lake, window).itertuples()
+        for report in reports
+        if report.revised
+        for row in _corrections(lake, report).itertuples()
     ]
-    return _verdict(
-        rows,
-        "candles are in quarantine (market/quarantine)",
-        "ingest again when the venue has them",
-    )
+    return rows[:MOST_SHOWN]
 
 
-def gaps(lake: Lake, windows: Sequence[Window], bar_ms: int) -> dg.AssetCheckResult:
-    """Pass when every bar is there from the symbol's first candle to the last that was ingested."""
-    rows = [gap for window in windows for gap in _gaps_of(lake, window, bar_ms)]
-    return _verdict(
-        rows, "gaps in the candles", "ingest again, or accept the hole by starting later"
-    )
+def _corrections(lake: Lake, report: Ingest) -> Any:
+    """Return the cells of the window that a reader sees differently since the ingest's clock."""
+    name, symbol = report.table, report.window.symbol
+    moved = lake.diff(name, symbol, report.until_ms - 1, report.until_ms)
+    inside = moved["event_time_ms"].between(report.window.start_ms, report.window.end_ms - 1)
+    corrected = moved[inside & (moved["revision"] > 0)]
+    return corrected.sort_values("event_time_ms", ascending=False)
 
 
-def _gaps_of(lake: Lake, window: Window, bar_ms: int) -> list[dict[str, Any]]:
-    import numpy as np
-
-    times = lake.as_of("candles", window.symbol, FOREVER_MS)["event_time_ms"].to_numpy()
-    if not len(times):
-        return [_gap(window.symbol, window.start_ms, window.end_ms, bar_ms)]
-    first = max(int(times[0]), window.start_ms)
-    last = min(int(times[-1]), window.end_ms - bar_ms)
-    missing = np.setdiff1d(np.arange(first, last + 1, bar_ms), times)
-    runs = np.split(missing, np.flatnonzero(np.diff(missing) != bar_ms) + 1)
+def _set_aside(lake: Lake, reports: Sequence[Ingest]) -> list[dict[str, Any]]:
+    """Return how many events are in quarantine, by symbol, source and rule."""
     return [
-        _gap(window.symbol, int(run[0]), int(run[-1]) + bar_ms, bar_ms) for run in runs if len(run)
+        {"symbol": report.window.symbol, "source": source, "rule": rule, "events": len(rows)}
+        for report in reports
+        for (source, rule), rows in quarantined_in(lake, report.table, report.window).groupby(
+            ["source", "rule"]
+        )
     ]
 
 
-def _gap(symbol: str, start_ms: int, end_ms: int, bar_ms: int) -> dict[str, Any]:
-    bars = (end_ms - start_ms) // bar_ms
-    return {"symbol": symbol, "missing": span(start_ms, end_ms), "bars": bars}
-
-
-def expected_candles(lake: Lake, windows: Sequence[Window], bar_ms: int) -> dg.AssetCheckResult:
-    """Pass when the stored candles meet every expectation of the suite."""
-    return _validation(
-        [(one, candle_expectations(rows_in(lake, "candles", one), bar_ms)) for one in windows]
-    )
-
-
-def expected_funding(lake: Lake, windows: Sequence[Window]) -> dg.AssetCheckResult:
-    """Pass when the stored settlements meet every expectation of the suite."""
-    return _validation(
-        [(one, funding_expectations(rows_in(lake, "funding", one))) for one in windows]
-    )
-
-
-def _validation(suites: Sequence[tuple[Window, list[dict[str, Any]]]]) -> dg.AssetCheckResult:
-    rows = [{"symbol": window.symbol} | one for window, suite in suites for one in suite]
-    broken = [row for row in rows if not row["passed"]]
-    first = f": {broken[0]['expectation']} ({broken[0]['column']})" if broken else ""
-    return dg.AssetCheckResult(
-        passed=not broken,
-        description=f"{len(broken)} of {len(rows)} expectations broken{first}",
-        metadata={"expectations": table(rows), "broken": len(broken)},
-    )
-
-
-def within(
-    lake: Lake, name: str, windows: Sequence[Window], limits: dict[str, tuple[float, float]]
-) -> dg.AssetCheckResult:
-    """Pass when every value that is there lies within its column's limits, both included."""
-    rows = [
+def _covered(
+    lake: Lake, universe: UniverseSettings, reports: Sequence[Ingest]
+) -> list[dict[str, Any]]:
+    """Return, per window, the rows due and found, and the first holes."""
+    found = [
+        coverage(
+            lake,
+            TABLES[report.table],
+            report.window,
+            universe.bar_ms,
+            universe.market[report.table].publication_lag_ms,
+            report.until_ms,
+        )
+        for report in reports
+    ]
+    return [
         {
-            "symbol": window.symbol,
-            "event": span(time, time)[:16],
-            "column": column,
-            "found": value,
-            "expected": f"{low:g} … {high:g}",
+            "symbol": one.window.symbol,
+            "due": span(*one.due) if one.due[0] < one.due[1] else "nothing",
+            "expected": one.expected or "–",
+            "rows": one.rows,
+            "share": f"{one.share:.2%}" if one.expected else "–",
+            "missing": "; ".join(span(*hole) for hole in one.missing[:3]) or "none",
         }
-        for window in windows
-        for frame in [rows_in(lake, name, window)]
-        for column, (low, high) in limits.items()
-        for time, value in zip(frame["event_time_ms"], frame[column], strict=True)
-        if value < low or value > high
+        for one in found
     ]
-    return _verdict(rows, f"values of {name} out of range", "see the source, then ingest again")
-
-
-def _verdict(rows: list[dict[str, Any]], what: str, remedy: str) -> dg.AssetCheckResult:
-    return dg.AssetCheckResult(
-        passed=not rows,
-        description=f"{len(rows)} {what}, expected none" + (f": {remedy}" if rows else ""),
-        metadata={"count": len(rows), "first": table(rows[:MOST_SHOWN])},
-    )

@@ -28,10 +28,12 @@ def table(rows: Iterable[Mapping[str, Any]]) -> dg.MarkdownMetadataValue:
 
 def span(start_ms: int, end_ms: int) -> str:
     """Return two moments (milliseconds UTC) as a person reads them."""
-    return " … ".join(
-        f"{datetime.fromtimestamp(moment / 1000, UTC):%Y-%m-%d %H:%M}"
-        for moment in (start_ms, end_ms)
-    )
+    return f"{moment(start_ms)} … {moment(end_ms)}"
+
+
+def moment(time_ms: int) -> str:
+    """Return a moment (milliseconds UTC) as a person reads it."""
+    return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d %H:%M}"
 
 
 def _cell(value: Any) -> str:

@@ -1,0 +1,103 @@
+"""Which rows of a window are there and which are missing, up to the ingest's clock."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestration.partitions import Window
+from orchestration.resources.lake import FOREVER_MS, Lake
+from orchestration.resources.spans import Span, grid, runs
+from orchestration.resources.tables import DAY_MS, Table
+
+Times = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Say what one window holds of what is due in it, by event time.
+
+    `due` is the span in which rows are due: from the symbol's first row ever, or the window's
+    start, to what must have arrived by the clock. `expected` counts the grid points in it, 0 for a
+    table of which only silence can be judged; `missing` are the spans without rows.
+    """
+
+    window: Window
+    rows: int
+    due: Span
+    expected: int
+    missing: tuple[Span, ...]
+
+    @property
+    def share(self) -> float:
+        """Return the rows of the grid that are there, NaN where none is due."""
+        if not self.expected:
+            return float("nan")
+        step = (self.due[1] - self.due[0]) / self.expected
+        lost = sum(end - start for start, end in self.missing) / step
+        return 1.0 - lost / self.expected
+
+
+def coverage(
+    lake: Lake, table: Table, window: Window, bar_ms: int, lag_ms: int, clock_ms: int | None
+) -> Coverage:
+    """Return what is missing in the window.
+
+    Of a dense table every grid point is due, the last bar that closed before the clock excepted,
+    for it may still be under way. Of a table with a longest silence, longer ones are missing spans;
+    the newest row may be as old as that and the publication lag. A window before the symbol's first
+    row, or of a table that has none at all, misses nothing here. Without a clock nothing is due
+    after the last row.
+    """
+    back_ms = table.longest_silence_ms
+    start_ms = window.start_ms - back_ms
+    frame = lake.as_of(table.name, window.symbol, FOREVER_MS, start_ms, window.end_ms)
+    times = np.unique(frame["event_time_ms"].to_numpy(np.int64))
+    inside = int((frame["event_time_ms"] >= window.start_ms).sum())
+    first_ms = first_event_ms(lake, table.name, window.symbol)
+    if first_ms is None or first_ms >= window.end_ms:
+        return Coverage(window, inside, (window.start_ms, window.start_ms), 0, ())
+    if table.dense:
+        step = table.step(bar_ms)
+        last_ms = _last_due_ms(times, clock_ms, step)
+        due = (max(first_ms, window.start_ms), max(first_ms, min(window.end_ms, last_ms)))
+        points = grid([due], step)
+        missing = runs(np.setdiff1d(points, times), step)
+        return Coverage(window, inside, due, len(points), tuple(missing))
+    settled_ms = window.end_ms
+    if clock_ms is not None:
+        settled_ms = min(settled_ms, clock_ms - max(table.period(bar_ms), lag_ms))
+    due = (max(first_ms, window.start_ms), settled_ms)
+    missing = _silences(times, first_ms, due, back_ms) if back_ms else []
+    return Coverage(window, inside, due, 0, tuple(missing))
+
+
+def first_event_ms(lake: Lake, table: str, symbol: str) -> int | None:
+    """Return the event time of the symbol's first row in the lake, None where it has none."""
+    months = lake.months(table, symbol)
+    if not months:
+        return None
+    begin_ms = int(np.datetime64(months[0], "ms").astype(np.int64))
+    frame = lake.as_of(table, symbol, FOREVER_MS, begin_ms, begin_ms + 31 * DAY_MS)
+    return int(frame["event_time_ms"].iloc[0])
+
+
+def _last_due_ms(times: Times, clock_ms: int | None, step: int) -> int:
+    """Return the end of what must be there: one closed bar may still be on its way."""
+    after_last = int(times[-1]) + step if len(times) else 0
+    if clock_ms is None:
+        return after_last
+    return max(after_last, clock_ms // step * step - step)
+
+
+def _silences(times: Times, first_ms: int, due: Span, longest_ms: int) -> list[Span]:
+    """Return the spans in `due` between neighbours that are further apart than `longest_ms`.
+
+    Where no row lies within the longest silence before the window, the silence began before it.
+    """
+    start, end = due
+    if not len(times) or times[0] > start:
+        times = np.concatenate(([start if first_ms >= start else start - longest_ms - 1], times))
+    edges = np.concatenate((times, [max(end, int(times[-1]))]))
+    long = np.flatnonzero(np.diff(edges) > longest_ms)
+    return [(max(start, int(edges[at])), int(edges[at + 1])) for at in long]

@@ -1,0 +1,49 @@
+"""A window's rows at a glance: counted per day and thinned for a picture, in bounded memory."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from orchestration.partitions import Window
+from orchestration.resources.expectations import pieces
+from orchestration.resources.frames import Frame
+from orchestration.resources.lake import Lake
+from orchestration.resources.tables import DAY_MS, Table
+
+MOST_POINTS = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """What a window holds: `per_day` is rows by day since 1970, `sample` some rows of it."""
+
+    window: Window
+    rows: int
+    first_ms: int
+    last_ms: int
+    per_day: dict[int, int]
+    sample: Frame
+
+
+def glance(lake: Lake, table: Table, window: Window) -> Glance:
+    """Read the latest rows of the window piece by piece; times are 0 where there are none."""
+    samples: list[Frame] = []
+    per_day: dict[int, int] = {}
+    rows = first_ms = last_ms = 0
+    share = MOST_POINTS if table.shape != "tick" else MOST_POINTS // 31
+    for frame in pieces(lake, table, window):
+        times = frame["event_time_ms"].to_numpy()
+        first_ms, last_ms = first_ms if rows else int(times[0]), int(times[-1])
+        rows += len(frame)
+        days, counts = np.unique(times // DAY_MS, return_counts=True)
+        for day, count in zip(days.tolist(), counts.tolist(), strict=True):
+            per_day[day] = per_day.get(day, 0) + count
+        samples.append(frame.iloc[:: max(1, len(frame) // share)])
+    return Glance(window, rows, first_ms, last_ms, per_day, _one(samples))
+
+
+def _one(samples: Sequence[Frame]) -> Frame:
+    import pandas as pd
+
+    return pd.concat(samples, ignore_index=True) if samples else pd.DataFrame()
