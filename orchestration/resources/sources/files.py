@@ -20,7 +20,7 @@ from orchestration.resources.sources.columns import (
 )
 from orchestration.resources.sources.forms import Form, WrongFormError, parse
 from orchestration.resources.sources.protocol import Wanted
-from orchestration.resources.sources.spelling import base_and_quote, interval
+from orchestration.resources.sources.spelling import interval, parts
 from orchestration.resources.sources.tabular import Batch, batches, reading
 from orchestration.resources.tables import TABLES, Table
 from research.settings import FilesSettings, SourceSettings
@@ -92,7 +92,7 @@ class Files:
 
 
 def _words(wanted: Wanted) -> dict[str, str]:
-    base, quote = base_and_quote(wanted.symbol)
+    base, quote = parts(wanted.symbol)
     step = TABLES[wanted.table].step(wanted.bar_ms) or wanted.bar_ms
     return {
         "symbol": wanted.symbol,

@@ -39,7 +39,7 @@ class Form:
         """Return the result; NaN where a part is NaN, and never an error on a division by 0."""
         if self._tree is None:
             return columns[self.text]
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(all="ignore"):
             return np.asarray(_value(self._tree, columns), dtype=np.float64)
 
 

@@ -23,7 +23,7 @@ from orchestration.resources.sources.columns import (
     whole_numbers,
 )
 from orchestration.resources.sources.protocol import Wanted
-from orchestration.resources.sources.spelling import base_and_quote, interval
+from orchestration.resources.sources.spelling import interval, parts
 from orchestration.resources.sources.tabular import Batch, batches, reading
 from orchestration.resources.tables import TABLES
 from research.settings import SourceSettings
@@ -96,7 +96,7 @@ class Freqtrade:
         Settlements are in a file of any timeframe: newer downloads say 1h, older ones 8h.
         """
         kind = _KINDS[wanted.table][0]
-        base, quote = base_and_quote(wanted.symbol)
+        base, quote = parts(wanted.symbol)
         spot = self.settings.market == "spot"
         pair = f"{base}_{quote}" if spot else f"{base}_{quote}_{quote}"
         step = TABLES[wanted.table].step(wanted.bar_ms)

@@ -1,21 +1,22 @@
-"""How others spell a symbol of ours and a length of time."""
+"""How files and web APIs spell a symbol of ours and the length of a bar."""
 
 from kernel.bars import TIMEFRAME_MS
+from orchestration.resources.backoff import refused
+from orchestration.resources.sources.exchanges import QUOTES, base_and_quote
 
-QUOTES = ("USDT", "USDC", "FDUSD", "BUSD", "TUSD", "USD", "EUR", "BTC", "ETH", "BNB")
 _INTERVALS = {step_ms: name for name, step_ms in TIMEFRAME_MS.items()}
 
 
-def base_and_quote(symbol: str) -> tuple[str, str]:
-    """Return ("BTC", "USDT") of BTCUSDT; raise ValueError where the quote is none of `QUOTES`."""
-    for quote in QUOTES:
-        if symbol.endswith(quote) and symbol != quote:
-            return symbol.removesuffix(quote), quote
-    raise ValueError(f"symbol: found {symbol}, expected one that ends in {', '.join(QUOTES)}")
+def parts(symbol: str) -> tuple[str, str]:
+    """Return ("BTC", "USDT") of BTCUSDT; raise dagster Failure where the quote is not known."""
+    base, quote = base_and_quote(symbol)
+    if not base:
+        raise refused("universe.yaml: symbols", symbol, f"one that ends in {', '.join(QUOTES)}")
+    return base, quote
 
 
 def interval(step_ms: int) -> str:
-    """Return the name of a bar's length, such as 15m; raise ValueError where it has none."""
+    """Return the name of a bar's length, such as 15m; raise dagster Failure where it has none."""
     if step_ms not in _INTERVALS:
-        raise ValueError(f"bar: found {step_ms} ms, expected one of {sorted(_INTERVALS)}")
+        raise refused("a bar's length", f"{step_ms} ms", f"one of {sorted(_INTERVALS)}")
     return _INTERVALS[step_ms]

@@ -118,9 +118,19 @@ def _whole_lines(stream: io.BufferedIOBase, rest: bytes) -> Iterator[bytes]:
 
 
 def _text(path: Path) -> io.BufferedIOBase:
+    """Open a CSV file; one that ends within a line may be cut within a number: it is refused."""
     import gzip
 
-    return gzip.GzipFile(path) if path.suffix == ".gz" else path.open("rb")
+    if path.suffix == ".gz":
+        return gzip.GzipFile(path)
+    stream = path.open("rb")
+    if stream.seek(0, io.SEEK_END):
+        stream.seek(-1, io.SEEK_END)
+        if stream.read(1) != b"\n":
+            stream.close()
+            raise WrongColumnError("found no end of its last line, expected one: it may be cut")
+        stream.seek(0)
+    return stream
 
 
 def _present(found: Sequence[str], wanted: Sequence[str] | None) -> list[str]:
