@@ -10,7 +10,8 @@ class Instrument:
 
     `tick_decimals` and `lot_decimals` are decimal places of price and quantity. `price` is in USDT
     at genesis, `volume` the typical base quantity a minute, `open_interest` the typical base
-    quantity held. `volatility` multiplies the market's; `loading` correlates with its factor.
+    quantity held. `volatility` multiplies the market's; `correlation` is that with Bitcoin's
+    returns, over times much longer than Bitcoin's lead.
     """
 
     symbol: str
@@ -21,11 +22,11 @@ class Instrument:
     volume: float
     open_interest: float
     volatility: float
-    loading: float
+    correlation: float
 
 
 _KNOWN = {
-    "BTCUSDT": Instrument("BTCUSDT", "BTC", 1, 3, 16_500.0, 90.0, 80_000.0, 1.0, 0.97),
+    "BTCUSDT": Instrument("BTCUSDT", "BTC", 1, 3, 16_500.0, 90.0, 80_000.0, 1.0, 1.0),
     "ETHUSDT": Instrument("ETHUSDT", "ETH", 2, 3, 1_200.0, 900.0, 600_000.0, 1.25, 0.85),
 }
 
@@ -50,5 +51,5 @@ def instrument(symbol: str) -> Instrument:
         volume=round(1_500_000.0 / price, 1),
         open_interest=round(400_000_000.0 / price, 1),
         volatility=1.2 + draw % 7 / 10,
-        loading=0.55 + draw % 5 / 20,
+        correlation=0.55 + draw % 5 / 20,
     )

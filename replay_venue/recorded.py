@@ -1,90 +1,116 @@
-"""Recorded files as a source: what a folder holds is read off the names in it."""
+"""Recorded files as a source: nothing filled, nothing invented, venues never mixed."""
 
 import math
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kernel.bars import TIMEFRAME_MS, Bars
+from replay_venue import recorded_files as files
 from replay_venue.instruments import Instrument, instrument
-from replay_venue.series import OnChain, Points
-from replay_venue.weather import DAY_MS
+from replay_venue.recorded_files import Quotes
+from replay_venue.series import METRICS, Book, OnChain, Points, Trades
 
-_CANDLES = re.compile(r"ohlcv_(?P<symbol>[A-Z0-9]+)_(?P<timeframe>\d+[mhd])_.+\.parquet")
-_FUNDING = re.compile(r"funding_(?P<symbol>[A-Z0-9]+)_.+\.parquet")
-_ONCHAIN = re.compile(r"onchain_(?P<asset>[a-z0-9]+)_daily\.parquet")
-_ONCHAIN_COLUMNS = ("FlowInExUSD", "FlowOutExUSD", "CapMVRVCur")
-_EMPTY = Points(np.empty(0, np.int64), np.empty(0))
+MAX_BOOK_AGE_MS = 60_000  # a quote older than this is no longer how the book stands
+
+
+@dataclass(frozen=True, slots=True)
+class _Recorded:
+    """What one folder holds of one symbol: prices of one venue, and the series beside them."""
+
+    instrument: Instrument
+    venue: str
+    candles: Mapping[str, Bars]
+    mark: Mapping[str, Bars]
+    index: Mapping[str, Bars]
+    trades: Trades
+    quotes: Quotes | None
+    funding: Points
+    open_interest: Points
 
 
 class RecordedSource:
-    """Markets read once from parquet files named as `ohlcv_<symbol>_<timeframe>_<venue>.parquet`.
+    """Markets read once from parquet files, whose names are listed in `recorded_files`.
 
-    Files: ohlcv_…, funding_<symbol>_…, onchain_<asset>_daily, fear_greed. Of several files for one
-    symbol and timeframe the one with the most rows is served. A timeframe without a file is summed
-    up from the finest file that divides it, only where none of its parts is missing. A series
-    without a file is empty; so is open interest, for which no file layout is known.
+    Every price of a symbol (candles, mark, index, trades, best bid and ask) comes from one venue:
+    `venue` where given, else the one whose candles reach furthest. Funding and open interest are of
+    that exchange if it recorded them, else of the one that did: rates and sizes, never prices.
+    Open interest is recorded in USD and served in base quantity, over the close of the candle that
+    ended last; without such a candle there is no value. A timeframe without a file is summed up
+    from the file that reaches furthest of those that divide it, only where no part is missing.
     """
 
-    def __init__(self, folder: Path, symbols: tuple[str, ...]) -> None:
+    def __init__(self, folder: Path, symbols: tuple[str, ...], venue: str | None = None) -> None:
         if not folder.is_dir():
             raise ValueError(f"recorded market: found no folder {folder}, expected parquet there")
-        names = sorted(path.name for path in folder.iterdir())
+        if not symbols:
+            raise ValueError("recorded market: found no symbols, expected at least one")
         self.symbols = symbols
-        self._candles = {symbol: _read_candles(folder, names, symbol) for symbol in symbols}
-        missing = [symbol for symbol, files in self._candles.items() if not files]
-        if missing or not symbols:
-            raise ValueError(
-                f"recorded market {folder}: found no candles for {missing}, "
-                "expected ohlcv_<symbol>_<timeframe>_<venue>.parquet for each symbol"
-            )
-        self._instruments = {
-            symbol: _instrument(symbol, files) for symbol, files in self._candles.items()
-        }
-        self._funding = {symbol: _read_funding(folder, names, symbol) for symbol in symbols}
-        self._fear_greed = _read_fear_greed(folder / "fear_greed.parquet")
-        self._onchain = {
-            match["asset"].upper(): _read_onchain(folder / match.string)
-            for match in map(_ONCHAIN.fullmatch, names)
-            if match
-        }
+        self._recorded = {symbol: _read(folder, symbol, venue) for symbol in symbols}
+        self._fear_greed = files.fear_greed(folder)
+        self._onchain = files.onchain(folder)
+
+    def venue(self, symbol: str) -> str:
+        """Return the venue whose prices are served."""
+        return self._recorded[symbol].venue
 
     def instrument(self, symbol: str) -> Instrument:
-        return self._instruments[symbol]
+        return self._recorded[symbol].instrument
 
     def bars(self, symbol: str, timeframe: str, start_ms: int, end_ms: int) -> Bars:
-        files = self._candles[symbol]
-        step = TIMEFRAME_MS[timeframe]
-        if timeframe in files:
-            return _window(files[timeframe], start_ms, end_ms)
-        fine = self._finest(symbol, timeframe)
-        if fine is None:
-            return _window(next(iter(files.values())), 0, 0)
-        first, stop = -(-start_ms // step) * step, -(-end_ms // step) * step
-        return aggregate(_window(files[fine], first, stop), TIMEFRAME_MS[fine], step)
+        return _bars(self._recorded[symbol].candles, timeframe, start_ms, end_ms)
 
     def running_bar(self, symbol: str, timeframe: str, open_ms: int, now_ms: int) -> Bars:
-        files = self._candles[symbol]
-        fine = self._finest(symbol, timeframe) or timeframe
-        parts = _window(files[fine], open_ms, open_ms + TIMEFRAME_MS[timeframe])
-        if len(parts) == 0 and timeframe in files:
-            parts = _window(files[timeframe], open_ms, open_ms + 1)
-        known = int(np.searchsorted(parts.open_time_ms + TIMEFRAME_MS[fine], now_ms, side="right"))
-        if known:
-            return _merge(parts.slice(0, known), np.zeros(1, np.int64))
-        opened = parts.open[:1]
-        return Bars(parts.open_time_ms[:1], opened, opened, opened, opened, np.zeros(len(opened)))
+        candles = self._recorded[symbol].candles
+        step = TIMEFRAME_MS[timeframe]
+        for fine in _parts(candles, timeframe):
+            parts = _window(candles[fine], open_ms, open_ms + step)
+            ends = parts.open_time_ms + TIMEFRAME_MS[fine]
+            known = int(np.searchsorted(ends, now_ms, side="right"))
+            if known:
+                return _merge(parts.slice(0, known), np.zeros(1, np.int64))
+            if len(parts) and parts.open_time_ms[0] == open_ms:
+                opened, price = parts.open_time_ms[:1], parts.open[:1]
+                return Bars(opened, price, price, price, price, np.zeros(1))
+        return _of({}, timeframe)
+
+    def mark_bars(self, symbol: str, timeframe: str, start_ms: int, end_ms: int) -> Bars:
+        return _bars(self._recorded[symbol].mark, timeframe, start_ms, end_ms)
+
+    def index_bars(self, symbol: str, timeframe: str, start_ms: int, end_ms: int) -> Bars:
+        return _bars(self._recorded[symbol].index, timeframe, start_ms, end_ms)
+
+    def trades(self, symbol: str, start_ms: int, end_ms: int) -> Trades:
+        found = self._recorded[symbol].trades
+        rows = _rows(found.time_ms, start_ms, end_ms)
+        return Trades(*(getattr(found, field.name)[rows] for field in fields(Trades)))
+
+    def book(self, symbol: str, at_ms: int, levels: int) -> Book | None:
+        """Return the best bid and ask, one level a side, as last recorded in the minute before."""
+        found = self._recorded[symbol].quotes
+        if found is None or levels < 1:
+            return None
+        row = int(np.searchsorted(found.time_ms, at_ms, side="right")) - 1
+        if row < 0 or at_ms - found.time_ms[row] > MAX_BOOK_AGE_MS:
+            return None
+        one = slice(row, row + 1)
+        return Book(
+            int(found.time_ms[row]),
+            int(found.number[row]),
+            found.bid_price[one],
+            found.bid_quantity[one],
+            found.ask_price[one],
+            found.ask_quantity[one],
+        )
 
     def funding(self, symbol: str, start_ms: int, end_ms: int) -> Points:
-        return _points(self._funding[symbol], start_ms, end_ms)
+        return _points(self._recorded[symbol].funding, start_ms, end_ms)
 
     def open_interest(self, symbol: str, start_ms: int, end_ms: int) -> Points:
-        del symbol, start_ms, end_ms
-        return _EMPTY
+        return _points(self._recorded[symbol].open_interest, start_ms, end_ms)
 
     def fear_greed(self, start_ms: int, end_ms: int) -> Points:
         return _points(self._fear_greed, start_ms, end_ms)
@@ -92,17 +118,10 @@ class RecordedSource:
     def onchain(self, asset: str, start_ms: int, end_ms: int) -> OnChain:
         days = self._onchain.get(asset)
         if days is None:
-            return OnChain(_EMPTY.time_ms, _EMPTY.value, _EMPTY.value, _EMPTY.value)
-        rows = slice(*np.searchsorted(days.time_ms, [start_ms, max(end_ms, start_ms)]))
-        values = (days.flow_in_usd, days.flow_out_usd, days.mvrv)
-        return OnChain(days.time_ms[rows], *(column[rows] for column in values))
-
-    def _finest(self, symbol: str, timeframe: str) -> str | None:
-        """Return the finest recorded timeframe that divides `timeframe`, if it is finer."""
-        step = TIMEFRAME_MS[timeframe]
-        finer = [name for name in self._candles[symbol] if step % TIMEFRAME_MS[name] == 0]
-        fine = min(finer, key=TIMEFRAME_MS.__getitem__, default=timeframe)
-        return None if fine == timeframe else fine
+            nothing = files.NO_POINTS
+            return OnChain(nothing.time_ms, dict.fromkeys(METRICS, nothing.value))
+        rows = _rows(days.time_ms, start_ms, end_ms)
+        return OnChain(days.time_ms[rows], {name: of[rows] for name, of in days.value.items()})
 
 
 def aggregate(bars: Bars, fine_ms: int, coarse_ms: int) -> Bars:
@@ -115,6 +134,76 @@ def aggregate(bars: Bars, fine_ms: int, coarse_ms: int) -> Bars:
     merged = _merge(replace(bars, open_time_ms=opens), starts)
     whole = counts == coarse_ms // fine_ms
     return Bars(*(getattr(merged, name)[whole] for name in Bars.__slots__))
+
+
+def _read(folder: Path, symbol: str, venue: str | None) -> _Recorded:
+    known = instrument(symbol)
+    venues = files.candle_venues(folder, symbol)
+    chosen = (
+        venue if venue is not None else max(venues, key=lambda one: _reach(venues[one]), default="")
+    )
+    if chosen not in venues:
+        raise ValueError(
+            f"recorded market {folder}: found candles of {symbol} from {sorted(venues)}, expected "
+            f"ohlcv_{symbol}_<timeframe>_{chosen or '<venue>'}.parquet"
+        )
+    candles, exchange = venues[chosen], files.exchange_of(chosen)
+    return _Recorded(
+        instrument=_with_decimals(known, candles),
+        venue=chosen,
+        candles=candles,
+        mark=files.quoted_candles(folder, "mark", symbol, chosen),
+        index=files.quoted_candles(folder, "index", symbol, chosen),
+        trades=files.trades(folder, symbol, chosen),
+        quotes=files.quotes(folder, symbol, chosen),
+        funding=files.funding(folder, symbol, exchange),
+        open_interest=_in_base(
+            files.open_interest_usd(folder, known.base, exchange), candles, known.lot_decimals
+        ),
+    )
+
+
+def _reach(candles: Mapping[str, Bars]) -> tuple[int, int]:
+    """Return how long the longest file of a venue lasts in ms, and its rows."""
+    return max((_span(bars), len(bars)) for bars in candles.values())
+
+
+def _span(bars: Bars) -> int:
+    return int(np.ptp(bars.open_time_ms)) if len(bars) else 0
+
+
+def _in_base(usd: Points, candles: Mapping[str, Bars], decimals: int) -> Points:
+    """Return USD over the close of the finest candle that ended at most one candle before."""
+    quantity = np.full(len(usd.value), np.nan)
+    for name in sorted(candles, key=TIMEFRAME_MS.__getitem__, reverse=True):
+        ends = candles[name].open_time_ms + TIMEFRAME_MS[name]
+        row = np.searchsorted(ends, usd.time_ms, side="right") - 1
+        there = (row >= 0) & (usd.time_ms - ends[row] < TIMEFRAME_MS[name])
+        quantity[there] = usd.value[there] / candles[name].close[row[there]]
+    known = np.isfinite(quantity)
+    return Points(usd.time_ms[known], np.around(quantity[known], decimals).astype(np.float64))
+
+
+def _bars(candles: Mapping[str, Bars], timeframe: str, start_ms: int, end_ms: int) -> Bars:
+    step = TIMEFRAME_MS[timeframe]
+    if timeframe in candles or not _parts(candles, timeframe):
+        return _window(_of(candles, timeframe), start_ms, end_ms)
+    fine = max(_parts(candles, timeframe), key=lambda name: _span(candles[name]))
+    first, stop = -(-start_ms // step) * step, -(-end_ms // step) * step
+    return aggregate(_window(candles[fine], first, stop), TIMEFRAME_MS[fine], step)
+
+
+def _of(candles: Mapping[str, Bars], timeframe: str) -> Bars:
+    nothing = files.NO_POINTS
+    return candles.get(timeframe, Bars(nothing.time_ms, *[nothing.value] * 5))
+
+
+def _parts(candles: Mapping[str, Bars], timeframe: str) -> list[str]:
+    """Return the recorded timeframes that make `timeframe` up, the finest first."""
+    step = TIMEFRAME_MS[timeframe]
+    return sorted(
+        (name for name in candles if step % TIMEFRAME_MS[name] == 0), key=TIMEFRAME_MS.__getitem__
+    )
 
 
 def _merge(bars: Bars, starts: NDArray[np.int64]) -> Bars:
@@ -131,74 +220,24 @@ def _merge(bars: Bars, starts: NDArray[np.int64]) -> Bars:
 
 
 def _window(bars: Bars, start_ms: int, end_ms: int) -> Bars:
-    first, stop = np.searchsorted(bars.open_time_ms, [start_ms, max(end_ms, start_ms)])
-    return bars.slice(int(first), int(stop))
+    rows = _rows(bars.open_time_ms, start_ms, end_ms)
+    return bars.slice(rows.start, rows.stop)
 
 
 def _points(points: Points, start_ms: int, end_ms: int) -> Points:
-    rows = slice(*np.searchsorted(points.time_ms, [start_ms, max(end_ms, start_ms)]))
+    rows = _rows(points.time_ms, start_ms, end_ms)
     return Points(points.time_ms[rows], points.value[rows])
 
 
-@dataclass(frozen=True, slots=True)
-class _Columns:
-    time_ms: NDArray[np.int64]
-    values: tuple[NDArray[np.float64], ...]
+def _rows(time_ms: NDArray[np.int64], start_ms: int, end_ms: int) -> slice:
+    first, stop = np.searchsorted(time_ms, [start_ms, max(end_ms, start_ms)])
+    return slice(int(first), int(stop))
 
 
-def _read(path: Path, time: str, names: tuple[str, ...]) -> _Columns:
-    """Return columns of a parquet file by ascending time, the last row of equal times kept."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    schema = pq.read_schema(path)
-    if time not in schema.names or any(name not in schema.names for name in names):
-        raise ValueError(f"{path.name}: found columns {schema.names}, expected {[time, *names]}")
-    table = pq.read_table(path, columns=[time, *names])
-    stamps = table.column(time).cast(pa.timestamp("ms", tz="UTC")).cast(pa.int64()).to_numpy()
-    order = np.argsort(stamps, kind="stable")
-    keep = order[np.append(np.diff(stamps[order]) > 0, True)] if len(order) else order
-    columns = (table.column(name).cast(pa.float64(), safe=False).to_numpy() for name in names)
-    return _Columns(stamps[keep], tuple(column[keep] for column in columns))
-
-
-def _read_candles(folder: Path, names: list[str], symbol: str) -> Mapping[str, Bars]:
-    files: dict[str, Bars] = {}
-    for match in map(_CANDLES.fullmatch, names):
-        if match is None or match["symbol"] != symbol or match["timeframe"] not in TIMEFRAME_MS:
-            continue
-        read = _read(folder / match.string, "timestamp", ("open", "high", "low", "close", "volume"))
-        bars = Bars(read.time_ms, *read.values)
-        if len(bars) > len(files.get(match["timeframe"], ())):
-            files[match["timeframe"]] = bars
-    return files
-
-
-def _read_funding(folder: Path, names: list[str], symbol: str) -> Points:
-    for match in map(_FUNDING.fullmatch, names):
-        if match is not None and match["symbol"] == symbol:
-            read = _read(folder / match.string, "funding_time", ("funding_rate",))
-            return Points(read.time_ms, read.values[0])
-    return _EMPTY
-
-
-def _read_fear_greed(path: Path) -> Points:
-    if not path.exists():
-        return _EMPTY
-    read = _read(path, "timestamp", ("fear_greed",))
-    return Points(read.time_ms, read.values[0])
-
-
-def _read_onchain(path: Path) -> OnChain:
-    read = _read(path, "timestamp", _ONCHAIN_COLUMNS)
-    return OnChain(read.time_ms // DAY_MS * DAY_MS, *read.values)
-
-
-def _instrument(symbol: str, files: Mapping[str, Bars]) -> Instrument:
+def _with_decimals(known: Instrument, candles: Mapping[str, Bars]) -> Instrument:
     """Return the instrument with the decimals that its recorded prices need."""
-    known = instrument(symbol)
-    closes = np.concatenate([bars.close[-2_000:] for bars in files.values()])
-    decimals = max(_decimals(float(price)) for price in closes)
+    closes = np.concatenate([bars.close[-2_000:] for bars in candles.values()])
+    decimals = max((_decimals(float(price)) for price in closes), default=0)
     return replace(known, tick_decimals=max(decimals, known.tick_decimals))
 
 

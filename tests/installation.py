@@ -120,8 +120,8 @@ def fill_lake(lake: Lake, *, seed: int = 7, edge: float = 0.12) -> None:
             onchain.time_ms,
             93_600_000,
             {
-                "exchange_net_flow": onchain.flow_in_usd - onchain.flow_out_usd,
-                "mvrv": onchain.mvrv,
+                "exchange_net_flow": onchain.value["FlowInExUSD"] - onchain.value["FlowOutExUSD"],
+                "mvrv": onchain.value["CapMVRVCur"],
             },
         ),
     }

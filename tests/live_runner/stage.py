@@ -255,13 +255,13 @@ def market_observations(symbol: str, start_ms: int, end_ms: int) -> np.ndarray:
     market = generate(SEED, symbol, EDGE, start_ms - 10 * 86_400_000, end_ms, "15m")
     first = int(np.searchsorted(market.bars.open_time_ms, start_ms))
     bars: Bars = market.bars.slice(first, len(market.bars))
-    flow = market.onchain.flow_in_usd - market.onchain.flow_out_usd
+    flow = market.onchain.value["FlowInExUSD"] - market.onchain.value["FlowOutExUSD"]
     points = {
         "funding_rate": (market.funding.time_ms, market.funding.value),
         "open_interest": (market.open_interest.time_ms, market.open_interest.value),
         "fear_greed": (market.fear_greed.time_ms, market.fear_greed.value),
         "exchange_net_flow": (market.onchain.time_ms, flow),
-        "mvrv": (market.onchain.time_ms, market.onchain.mvrv),
+        "mvrv": (market.onchain.time_ms, market.onchain.value["CapMVRVCur"]),
     }
     series = {
         name: Series(name, at, at + LAGS_MS[name], value) for name, (at, value) in points.items()

@@ -58,16 +58,17 @@ def world(
     begin_ms = END_MS - weeks * WEEK_MS
     market = generate(seed, "BTCUSDT", edge, begin_ms, END_MS, chosen.universe.timeframe)
     chain = market.onchain
+    net_flow = chain.value["FlowInExUSD"] - chain.value["FlowOutExUSD"]
     values = {
         "funding_rate": (market.funding.time_ms, market.funding.value),
         "open_interest": (market.open_interest.time_ms, market.open_interest.value),
         "fear_greed": (market.fear_greed.time_ms, market.fear_greed.value),
-        "exchange_net_flow": (chain.time_ms, chain.flow_in_usd - chain.flow_out_usd),
-        "mvrv": (chain.time_ms, chain.mvrv),
+        "exchange_net_flow": (chain.time_ms, net_flow),
+        "mvrv": (chain.time_ms, chain.value["CapMVRVCur"]),
     }
     series: dict[str, Series] = {}
     for name, (time_ms, value) in values.items():
         present = np.isfinite(value)
-        lag_ms = chosen.universe.series[name].publication_lag_ms
+        lag_ms = chosen.universe.lags_ms[name]
         series[name] = Series(name, time_ms[present], time_ms[present] + lag_ms, value[present])
     return market.bars, series
