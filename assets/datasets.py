@@ -1,6 +1,6 @@
 """Datasets: what a training run reads, rows and columns settled and digested."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -8,6 +8,9 @@ from orchestration.partitions import cutoff_ms, symbol, symbol_by_week
 from orchestration.resources.lake import Lake
 from orchestration.resources.presentation import span, table
 from orchestration.resources.research_settings import ResearchSettings
+
+if TYPE_CHECKING:
+    from research.coverage import SeriesShare
 
 GROUP = "datasets"
 
@@ -103,3 +106,40 @@ def no_training_label_meets_a_test_span(
         description=f"{meeting} training labels meet a test span in {len(folds)} folds",
         metadata={"folds": table(rows)},
     )
+
+
+@dg.asset_check(asset=[GROUP, "training_set"], blocking=True, partitions_def=symbol_by_week)
+def series_cover_every_fold_they_enter(
+    context: dg.AssetCheckExecutionContext, lake: Lake, settings: ResearchSettings, files: Any
+) -> dg.AssetCheckResult:
+    """What a feature is made of has values in nearly every row of every fold's windows."""
+    from kernel.observation import observe
+    from research import coverage, dataset, dataset_files
+
+    chosen, name, until_ms = settings.load(), symbol(context), cutoff_ms(context)
+    built = dataset_files.from_files(files)
+    bars, series = lake.bars(name, until_ms), lake.series(name, until_ms)
+    observed = observe(bars, series, chosen.universe.bar_ms)[built.bar]
+    folds = dataset.blocks(built.start_ms, built.end_ms, chosen.validation)
+    shares = coverage.series_shares(observed, folds, built.feature_names)
+    least = chosen.validation.min_coverage
+    poor = [one for one in shares if one.enters and one.share < least]
+    return dg.AssetCheckResult(
+        passed=not poor,
+        description=f"{len(poor)} windows of series that features are made of are covered by less "
+        f"than {least:.0%}, expected none"
+        + "".join(f": {one.series} has {one.share:.1%} of {one.window}" for one in poor[:1]),
+        metadata={
+            "left_out": ", ".join(built.left_out) or "none",
+            "coverage": table(_wide(shares)),
+        },
+    )
+
+
+def _wide(shares: "list[SeriesShare]") -> list[dict[str, Any]]:
+    """Return a record per window, with a share per series; what enters is marked."""
+    rows: dict[str, dict[str, Any]] = {}
+    for one in shares:
+        row = rows.setdefault(one.window, {"window": one.window})
+        row[f"{one.series}{'' if one.enters else ' (left out)'}"] = f"{one.share:.1%}"
+    return list(rows.values())

@@ -1,12 +1,14 @@
 """Features: one row per bar up to the week's cutoff, made of what was known at its close."""
 
+from dataclasses import asdict
 from typing import Any
 
 import dagster as dg
 
 from orchestration.partitions import cutoff_ms, symbol, symbol_by_week
+from orchestration.resources.lags import earliest_by_series
 from orchestration.resources.lake import Lake
-from orchestration.resources.presentation import span, table
+from orchestration.resources.presentation import moment, span, table
 from orchestration.resources.research_settings import ResearchSettings
 
 GROUP = "features"
@@ -14,6 +16,8 @@ SERIES = ("candles", "funding", "open_interest", "fear_greed", "onchain")
 WEEKS_READ = 30  # a retrain reads all history up to its cutoff; this much is shown as its lineage
 CUTS = 12
 CERTIFIED_BARS = 3_000
+SAMPLED_BARS = 200
+MOST_SHOWN = 20
 months_read = dg.MultiPartitionMapping(
     {
         "month": dg.DimensionPartitionMapping(
@@ -91,5 +95,34 @@ def features_never_see_the_future(
             "leaking": table(
                 {"feature": one.feature, "mismatches": one.mismatches} for one in leaking
             ),
+        },
+    )
+
+
+@dg.asset_check(asset=[GROUP, "matrix"], blocking=True, partitions_def=symbol_by_week)
+def observations_hold_only_what_was_known(
+    context: dg.AssetCheckExecutionContext, lake: Lake, settings: ResearchSettings
+) -> dg.AssetCheckResult:
+    """No row counts as known before it could be, and no bar holds one known after its close."""
+    from research.leaks import known_too_early, used_too_early
+
+    universe, until_ms = settings.load().universe, cutoff_ms(context)
+    bars, series = lake.bars(symbol(context), until_ms), lake.series(symbol(context), until_ms)
+    early = known_too_early(series, earliest_by_series(universe))
+    used = used_too_early(bars, series, universe.bar_ms, samples=SAMPLED_BARS, seed=until_ms)
+    leaks = [*early[:MOST_SHOWN], *used[:MOST_SHOWN]]
+    return dg.AssetCheckResult(
+        passed=not leaks,
+        description=f"{len(early)} rows count as known too early, and {len(used)} observations "
+        "are not what was known at their close, expected none"
+        + (
+            ": see publication_lag_ms in universe.yaml, then ingest into a new lake"
+            if leaks
+            else ""
+        ),
+        metadata={
+            "rows": sum(len(rows.value) for rows in series.values()),
+            "bars_drawn_per_series": 3 * SAMPLED_BARS,
+            "leaks": table(asdict(leak) | {"at_ms": moment(leak.at_ms)} for leak in leaks),
         },
     )

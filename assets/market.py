@@ -1,7 +1,6 @@
 """Market: the raw tables, each as its source published it, with when each row became known."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import dagster as dg
 
@@ -16,11 +15,6 @@ from orchestration.resources.sources.catalogue import Sources
 from orchestration.resources.tables import INGESTED, TABLES, Table
 
 GROUP = "market"
-GRAIN: dict[str, Any] = {
-    "group_name": GROUP,
-    "partitions_def": symbol_by_month,
-    "backfill_policy": dg.BackfillPolicy.single_run(),
-}
 Verdict = Callable[[verdicts.Question], dg.AssetCheckResult]
 
 
@@ -33,7 +27,13 @@ class IngestConfig(dg.Config):
 def raw_table(table: Table) -> dg.AssetsDefinition:
     """Return the asset that holds one raw table."""
 
-    @dg.asset(key=[GROUP, table.name], description=_description(table), **GRAIN)
+    @dg.asset(
+        key=[GROUP, table.name],
+        description=_description(table),
+        group_name=GROUP,
+        partitions_def=symbol_by_month,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )
     def rows(
         context: dg.AssetExecutionContext,
         config: IngestConfig,
@@ -44,8 +44,19 @@ def raw_table(table: Table) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         universe = settings.load().universe
         windows = findings.opened(universe, table.name, month_windows(context))
-        told = {"reread": config.reread, "tell": context.log.info}
-        reports = ingest(table.name, sources, lake, windows, universe, **told) if windows else []
+        reports = (
+            ingest(
+                table.name,
+                sources,
+                lake,
+                windows,
+                universe,
+                reread=config.reread,
+                tell=context.log.info,
+            )
+            if windows
+            else []
+        )
         described = findings.described(table.name, reports, lake, universe)
         index = dg.MetadataValue.path(str(data_docs.index()))
         return dg.MaterializeResult(metadata={**described, "data_docs": index})

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from kernel.bars import Bars
 from kernel.digest import canonical_json
 from kernel.features.registry import FEATURES, WARMUP_BARS
+from research.coverage import windows
 from research.folds import Fold, walk_forward
 from research.labels import UNRESOLVED_MS, Labels
 from research.settings import WEEK_MS, ValidationSettings
@@ -25,8 +26,9 @@ class TrainingTable:
 
     `x` float32[n,F'] may hold NaN; `y` int8[n] is 0, 1, 2 or -1; the label spans are int64[n]
     milliseconds; `bar` int64[n] is the row's index in the bars; `weights` float64[n] are those of
-    `row_weights`. `coverage` is, for each feature asked for, its share of values in the window or
-    in its poorest block, whichever is lower; `left_out` names those below the threshold.
+    `row_weights`. `coverage` is, for each feature asked for, its share of values in the whole
+    table or in the poorest window of a fold, of its training or its test rows, whichever is lowest;
+    `left_out` names those below the threshold.
     `cutoff_ms` is the close of the last bar.
     """
 
@@ -52,9 +54,9 @@ def build(
 ) -> TrainingTable:
     """Return the table of `bars` with the named columns of `features`, float64[n, registry].
 
-    A feature without a value in more than 1 - min_coverage of the rows, in the whole window or in
-    any one block of the walk-forward pass, is left out. Raises ValueError when no row is warm or
-    no feature is covered.
+    A feature without a value in more than 1 - min_coverage of the rows, in the whole table or in
+    the training or test rows of any one fold of the walk-forward pass, is left out. Raises
+    ValueError when no row is warm or no feature is covered.
     """
     if features.shape != (len(bars), len(FEATURES)):
         raise ValueError(
@@ -104,8 +106,8 @@ def blocks(
 
 def _coverage(x: Float32, names: Sequence[str], folds: Sequence[Fold]) -> dict[str, float]:
     present = np.isfinite(x)
-    windows = [present, *(present[fold.test] for fold in folds if len(fold.test))]
-    lowest = np.min([window.mean(axis=0) for window in windows], axis=0)
+    shares = [present[rows].mean(axis=0) for _, rows in windows(len(x), folds)]
+    lowest = np.min(shares, axis=0)
     return {name: float(share) for name, share in zip(names, lowest, strict=True)}
 
 

@@ -39,13 +39,14 @@ class Coverage:
 
 
 def coverage(
-    lake: Lake, table: Table, window: Window, bar_ms: int, lag_ms: int, clock_ms: int | None
+    lake: Lake, table: Table, window: Window, bar_ms: int, earliest_ms: int, clock_ms: int | None
 ) -> Coverage:
     """Return what is missing in the window.
 
     Of a dense table every grid point is due, the last bar that closed before the clock excepted,
     for it may still be under way. Of a table with a longest silence, longer ones are missing spans;
-    the newest row may be as old as that and the publication lag. A window before the symbol's first
+    the newest row may be as old as that and `earliest_ms`, after which it can be
+    known. A window before the symbol's first
     row, or of a table that has none at all, misses nothing here. Without a clock nothing is due
     after the last row.
     """
@@ -66,7 +67,7 @@ def coverage(
         return Coverage(window, inside, due, len(points), tuple(missing))
     settled_ms = window.end_ms
     if clock_ms is not None:
-        settled_ms = min(settled_ms, clock_ms - max(table.period(bar_ms), lag_ms))
+        settled_ms = min(settled_ms, clock_ms - earliest_ms)
     due = (max(first_ms, window.start_ms), settled_ms)
     missing = _silences(times, first_ms, due, back_ms) if back_ms else []
     return Coverage(window, inside, due, 0, tuple(missing))

@@ -44,31 +44,31 @@ class Validation:
 
 
 def validate(
-    lake: Lake, table: Table, windows: Sequence[Window], bar_ms: int, lag_ms: int
+    lake: Lake, table: Table, windows: Sequence[Window], bar_ms: int, earliest_ms: int
 ) -> Validation:
     """Hold the latest rows of the windows against the table's suite.
 
-    `lag_ms` is the publication lag in universe.yaml. Rows are read and validated up to `MOST_ROWS`
-    at a time; no rows meet everything.
+    `earliest_ms` after its event a row may count as known. Rows are read and validated up to
+    `MOST_ROWS` at a time; no rows meet everything.
     """
     merged: ExpectationSuiteValidationResult | None = None
     rows = 0
     for batch in _batches(lake, table, windows, bar_ms):
-        result = _validated(batch, suite(table, bar_ms, lag_ms), table.name)
+        result = _validated(batch, suite(table, bar_ms, earliest_ms), table.name)
         merged = result if merged is None else _joined(merged, result)
         rows += len(batch)
     records = [] if merged is None else [_record(one) for one in merged.results]
     return Validation(rows, records, merged)
 
 
-def suite(table: Table, bar_ms: int, lag_ms: int) -> list[Any]:
+def suite(table: Table, bar_ms: int, earliest_ms: int) -> list[Any]:
     """Return the expectations that follow from a table's description.
 
     They speak of the stored columns, of `symbol`, and of the helpers that `prepared` adds.
     """
     import great_expectations.expectations as gxe
 
-    helpers = [name for name, limits in _helpers(table, bar_ms, lag_ms).items() if limits]
+    helpers = [name for name, limits in _helpers(table, bar_ms, earliest_ms).items() if limits]
     key = [*_PLACE, *table.identity]
     expected: list[Any] = [
         gxe.ExpectTableColumnsToMatchSet(column_set=["symbol", *table.kinds, *helpers]),
@@ -81,7 +81,7 @@ def suite(table: Table, bar_ms: int, lag_ms: int) -> list[Any]:
             expected.append(gxe.ExpectColumnValuesToNotBeNull(column=name))
         if column and column.kind != "string":
             expected.append(gxe.ExpectColumnValuesToBeBetween(column=name, **_bounds(column)))
-    for name, limits in _helpers(table, bar_ms, lag_ms).items():
+    for name, limits in _helpers(table, bar_ms, earliest_ms).items():
         if limits:
             expected.append(gxe.ExpectColumnValuesToBeBetween(column=name, **limits))
     pairs = []
@@ -121,13 +121,13 @@ def prepared(table: Table, symbol: str, frame: Frame, bar_ms: int) -> Frame:
     return frame.assign(**added)
 
 
-def _helpers(table: Table, bar_ms: int, lag_ms: int) -> dict[str, dict[str, Any]]:
+def _helpers(table: Table, bar_ms: int, earliest_ms: int) -> dict[str, dict[str, Any]]:
     """Return, per helper column, the limits that it has to keep; none where it is not made."""
     since: dict[str, Any] = {"min_value": 0, "strict_min": not table.identity}
     if table.longest_silence_ms:
         since["max_value"] = table.longest_silence_ms
     return {
-        "known_after_ms": {"min_value": max(table.period(bar_ms), lag_ms)},
+        "known_after_ms": {"min_value": earliest_ms},
         "since_last_ms": since,
         "off_grid_ms": {"max_value": table.jitter_ms} if table.step(bar_ms) else {},
         "bars_without_volume": {"max_value": table.flat_bars} if table.flat_bars else {},

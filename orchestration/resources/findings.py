@@ -10,6 +10,7 @@ from orchestration.partitions import Window
 from orchestration.resources.coverage import coverage
 from orchestration.resources.glance import Glance, glance
 from orchestration.resources.ingestion import Ingest, quarantined_in
+from orchestration.resources.lags import earliest_ms
 from orchestration.resources.lake import FOREVER_MS, Lake
 from orchestration.resources.pictures import history_png
 from orchestration.resources.presentation import moment, picture, span, table
@@ -144,7 +145,7 @@ def _covered(
             TABLES[report.table],
             report.window,
             universe.bar_ms,
-            universe.market[report.table].publication_lag_ms,
+            earliest_ms(universe, report.table),
             report.until_ms,
         )
         for report in reports

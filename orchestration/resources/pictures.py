@@ -53,10 +53,9 @@ def _values(axis: "Axes", found: Glance, names: Sequence[str], table: Table) -> 
     if table.shape == "candle":
         low, high = found.sample["low"].to_numpy(), found.sample["high"].to_numpy()
         axis.fill_between(times, low, high, alpha=0.3, lw=0)
-    dotted = table.name == "arrivals"
+    line = "." if table.name == "arrivals" else "-"
     for name in names:
-        line = {"ls": "", "marker": ".", "ms": 2} if dotted else {"lw": 0.7}
-        axis.plot(times, found.sample[name].to_numpy(), label=name, **line)
+        axis.plot(times, found.sample[name].to_numpy(), line, label=name, lw=0.7, ms=2)
     if len(names) > 1:
         axis.legend(fontsize=6, frameon=False)
     units = table.columns[names[0]].unit

@@ -14,6 +14,7 @@ from orchestration.resources.data_docs import DataDocs
 from orchestration.resources.expectations import validate
 from orchestration.resources.findings import CLOCK, MOST_SHOWN, opened
 from orchestration.resources.ingestion import quarantined_in
+from orchestration.resources.lags import earliest_ms
 from orchestration.resources.lake import Lake
 from orchestration.resources.presentation import moment, span, table
 from orchestration.resources.tables import TABLES, Table
@@ -37,9 +38,9 @@ class Question:
     clock_ms: int | None
 
     @property
-    def lag_ms(self) -> int:
-        """Return the table's publication lag."""
-        return self.universe.market[self.table.name].publication_lag_ms
+    def earliest_ms(self) -> int:
+        """Return how long after its event a row can be known."""
+        return earliest_ms(self.universe, self.table.name)
 
 
 def asked(
@@ -55,7 +56,7 @@ def meets_expectations(question: Question) -> dg.AssetCheckResult:
     if not question.windows:
         return _nothing_due(question)
     lake, described, bar_ms = question.lake, question.table, question.universe.bar_ms
-    found = validate(lake, described, question.windows, bar_ms, question.lag_ms)
+    found = validate(lake, described, question.windows, bar_ms, question.earliest_ms)
     page = question.docs.write(described.name, question.windows, found)
     first = "".join(f": {one['expectation']} ({one['column']})" for one in found.broken[:1])
     return dg.AssetCheckResult(
@@ -77,7 +78,9 @@ def has_no_gaps(question: Question) -> dg.AssetCheckResult:
         return _nothing_due(question)
     bar_ms, step = question.universe.bar_ms, question.table.step(question.universe.bar_ms)
     found = [
-        coverage(question.lake, question.table, one, bar_ms, question.lag_ms, question.clock_ms)
+        coverage(
+            question.lake, question.table, one, bar_ms, question.earliest_ms, question.clock_ms
+        )
         for one in question.windows
     ]
     holes = [
