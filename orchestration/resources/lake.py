@@ -1,18 +1,30 @@
 """The raw half of the lake: append-only market tables in parquet, read only as of a moment."""
 
-import fcntl
 import hashlib
+import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from kernel.bars import Bars
 from orchestration.resources.frames import Frame
-from orchestration.resources.parquet import parquet_bytes, replace_file
+from orchestration.resources.parquet import parquet_bytes
+from orchestration.resources.revisions import (
+    AppendReport,
+    LakeError,
+    Merged,
+    changes,
+    conformed,
+    identity,
+    merged,
+    month_of,
+    offered,
+    schema,
+)
+from orchestration.resources.storage import Storage, storage
+from orchestration.resources.tables import TABLES, Table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -20,20 +32,6 @@ if TYPE_CHECKING:
     from kernel.observation import Series
 
 FOREVER_MS = 1 << 60  # later than any moment: read with it to see all
-KEY_COLUMNS = {
-    "event_time_ms": "int64",
-    "known_at_ms": "int64",
-    "source": "string",
-    "revision": "int32",
-}
-MARKET_TABLES: Mapping[str, Mapping[str, str]] = {
-    "candles": dict.fromkeys(("open", "high", "low", "close", "volume"), "double"),
-    "funding": {"funding_rate": "double"},
-    "open_interest": {"open_interest": "double"},
-    "fear_greed": {"fear_greed": "double"},
-    "onchain": {"exchange_net_flow": "double", "mvrv": "double"},
-    "quarantine": dict.fromkeys(("rule", "found", "expected"), "string"),
-}
 DERIVED_TABLES: Mapping[str, Mapping[str, str]] = {
     "gates/outcomes": {
         "symbol": "string", "week": "string", "gate": "string", "fold": "string", "value": "double",
@@ -45,34 +43,24 @@ DERIVED_TABLES: Mapping[str, Mapping[str, str]] = {
         "funding": "double", "pnl": "double", "exit_reason": "int64",
     },
 }  # fmt: skip
-SERIES_COLUMNS = {
-    "funding_rate": "funding",
-    "open_interest": "open_interest",
-    "fear_greed": "fear_greed",
-    "exchange_net_flow": "onchain",
-    "mvrv": "onchain",
-}
+__all__ = ["DERIVED_TABLES", "FOREVER_MS", "AppendReport", "Lake", "LakeError", "ReadSpan"]
 
 
 @dataclass(frozen=True, slots=True)
-class AppendReport:
-    """Count the rows offered, the new ones, the corrections, and the files rewritten."""
+class ReadSpan:
+    """Events from `start_ms` up to before `end_ms`, which a source has been read for to the end."""
 
-    offered: int
-    added: int
-    revised: int
-    files: int
-
-
-class LakeError(ValueError):
-    """A table or frame that the lake does not take; names what was found and expected."""
+    source: str
+    start_ms: int
+    end_ms: int
 
 
 class Lake(dg.ConfigurableResource):
     """Keep `market/<table>/symbol=<S>/<YYYY-MM>.parquet` under `root`, by the month of the event.
 
-    A row is identified by its event time. A value that changes becomes a new revision, known from
-    the moment it was learned; no old value is ever lost. Times are int64 milliseconds UTC.
+    `root` is a folder or s3://bucket/prefix. An event is identified by its time and what its table
+    names beside it. A value that changes becomes a new revision, known from the moment it was
+    learned; no old value is ever lost. Times are int64 milliseconds UTC.
     """
 
     root: str
@@ -81,57 +69,70 @@ class Lake(dg.ConfigurableResource):
         """Add rows (event_time_ms, known_at_ms, source, values) of one symbol, read at `now_ms`.
 
         Rows that the lake already holds change nothing, not even a byte of a file. Raises LakeError
-        for missing or unknown columns and for an event time that comes twice.
+        for missing or unknown columns and for an event that comes twice.
         """
-        offered = _offered(table, frame)
-        folder = self.folder(table, symbol)
+        rows = offered(_table(table), frame)
+        folder = _folder(table, symbol)
         added = revised = files = 0
-        with _only_writer(folder):
-            for month, rows in offered.groupby(_month(offered["event_time_ms"])):
-                path = folder / f"{month}.parquet"
-                stored = _read(path, table)
-                new, corrections = _split(stored, rows.reset_index(drop=True), table, now_ms)
-                if len(new) + len(corrections):
-                    replace_file(path, parquet_bytes(_merged(table, stored, new, corrections)))
-                    files += 1
-                added, revised = added + len(new), revised + len(corrections)
-        return AppendReport(len(offered), added, revised, files)
+        for month, part in rows.groupby(month_of(rows["event_time_ms"])):
+            step = _Append(TABLES[table], part.reset_index(drop=True), now_ms)
+            files += self._storage.update(f"{folder}/{month}.parquet", step.change)
+            added, revised = added + step.added, revised + step.revised
+        return AppendReport(len(rows), added, revised, files)
 
-    def history(self, table: str, symbol: str, t_ms: int) -> Frame:
-        """Return every revision known at `t_ms`, ordered by event time and revision."""
-        return self._query(table, symbol, t_ms, "")
+    def history(
+        self, table: str, symbol: str, t_ms: int, start_ms: int = 0, end_ms: int = FOREVER_MS
+    ) -> Frame:
+        """Return every revision known at `t_ms` of the events in [start, end), in their order."""
+        return self._query(table, symbol, (t_ms, start_ms, end_ms), "")
 
-    def as_of(self, table: str, symbol: str, t_ms: int) -> Frame:
-        """Return, per event time, the latest revision known at `t_ms`, ordered by event time."""
-        latest = "QUALIFY row_number() OVER (PARTITION BY event_time_ms ORDER BY revision DESC) = 1"
-        return self._query(table, symbol, t_ms, latest)
+    def as_of(
+        self, table: str, symbol: str, t_ms: int, start_ms: int = 0, end_ms: int = FOREVER_MS
+    ) -> Frame:
+        """Return, per event in [start, end), the latest revision known at `t_ms`, in order."""
+        by = ", ".join(identity(_table(table)))
+        latest = f"QUALIFY row_number() OVER (PARTITION BY {by} ORDER BY revision DESC) = 1"
+        return self._query(table, symbol, (t_ms, start_ms, end_ms), latest)
 
-    def bars(self, symbol: str, t_ms: int) -> Bars:
-        """Return the candles that had closed by `t_ms`."""
-        frame = self.as_of("candles", symbol, t_ms)
-        columns = ("event_time_ms", *MARKET_TABLES["candles"])
+    def bars(self, symbol: str, t_ms: int, table: str = "candles") -> Bars:
+        """Return the bars of a candle table that had closed by `t_ms`; volume 0 where it has none.
+
+        Raises LakeError for a table that holds no bars.
+        """
+        if _table(table).shape != "candle":
+            bars = sorted(name for name, one in TABLES.items() if one.shape == "candle")
+            raise LakeError(f"bars of {table!r}: expected one of {bars}")
+        frame = self.as_of(table, symbol, t_ms)
+        if "volume" not in frame:
+            frame = frame.assign(volume=0.0)
+        columns = ("event_time_ms", "open", "high", "low", "close", "volume")
         return Bars(*(frame[column].to_numpy(copy=True) for column in columns))
 
     def series(self, symbol: str, t_ms: int) -> "dict[str, Series]":
         """Return every series as published up to `t_ms`, ready for `kernel.observation.observe`.
 
-        All revisions are in it, each with the time it was known: a bar sees what it could see.
+        All revisions are in it, each with the time it was known: a bar sees what it could see. An
+        event for which the source never had a value is no row; a value withdrawn is missing.
         """
-        from kernel.observation import Series
+        from kernel.observation import SERIES_TABLE, Series
 
-        frames = {
-            table: self.history(table, symbol, t_ms) for table in set(SERIES_COLUMNS.values())
-        }
+        frames = {table: self.history(table, symbol, t_ms) for table in set(SERIES_TABLE.values())}
         result: dict[str, Series] = {}
-        for name, table in SERIES_COLUMNS.items():
-            rows = frames[table].dropna(subset=[name])
+        for name, table in SERIES_TABLE.items():
+            rows = frames[table]
+            rows = rows[rows[name].notna().groupby(rows["event_time_ms"]).cummax()]
             columns = ("event_time_ms", "known_at_ms", name)
             result[name] = Series(name, *(rows[column].to_numpy(copy=True) for column in columns))
         return result
 
     def digest(self, symbol: str, t_ms: int) -> str:
-        """Return a hex digest of everything a reader can see at `t_ms`: content, not file bytes."""
-        tables = [table for table in MARKET_TABLES if table != "quarantine"]
+        """Return a hex digest of what a training set up to `t_ms` rests on: candles and series.
+
+        It is of the content, all revisions known, not of the bytes of files.
+        """
+        from kernel.observation import SERIES_TABLE
+
+        tables = ["candles", *dict.fromkeys(SERIES_TABLE.values())]
         parts = [self.table_digest(table, symbol, t_ms) for table in tables]
         return hashlib.sha256("\n".join([symbol, *parts]).encode()).hexdigest()
 
@@ -139,47 +140,160 @@ class Lake(dg.ConfigurableResource):
         """Return a hex digest of every revision in one table known at `t_ms`."""
         return frame_digest(self.history(table, symbol, t_ms))
 
+    def diff(self, table: str, symbol: str, before_ms: int, after_ms: int) -> Frame:
+        """Return what a reader at `after_ms` sees otherwise than one at `before_ms`, per value.
+
+        Columns: the identity, column, before, after, known_at_ms, source, revision; `before` is
+        missing for an event that was not known yet. Ordered by event. Raises LakeError for moments
+        in the wrong order.
+        """
+        if before_ms > after_ms:
+            raise LakeError(f"diff: found {before_ms} before {after_ms}, expected ascending times")
+        before, after = (self.as_of(table, symbol, t_ms) for t_ms in (before_ms, after_ms))
+        return changes(_table(table), before, after)
+
     def symbols(self, table: str) -> tuple[str, ...]:
         """Return the symbols that have at least one file in a table."""
-        folders = Path(self.root).glob(f"market/{table}/symbol=*")
-        names = (path.name.partition("=")[2] for path in folders if any(path.glob("2*.parquet")))
-        return tuple(sorted(names))
+        folders = self._storage.names(f"market/{_table(table).name}")
+        names = [name.partition("=")[2] for name in folders if name.startswith("symbol=")]
+        return tuple(name for name in names if name != "none" and self.months(table, name))
+
+    def months(self, table: str, symbol: str) -> tuple[str, ...]:
+        """Return the months in which one symbol has events, as `2026-01`, in their order."""
+        names = self._storage.names(_folder(table, symbol))
+        return tuple(name.removesuffix(".parquet") for name in names if name.endswith(".parquet"))
+
+    def read_spans(self, table: str, symbol: str) -> list[ReadSpan]:
+        """Return for which events each source has been read to the end, in order."""
+        return _spans(self._storage.read(f"{_folder(table, symbol)}/{_LEDGER}"))
+
+    def mark_read(self, table: str, symbol: str, span: ReadSpan) -> None:
+        """Note that a source has been read for a span, once its rows are stored.
+
+        Spans of one source are joined where they touch.
+        """
+
+        def change(content: bytes | None) -> bytes | None:
+            fresh = _ledger(_joined([*_spans(content), span]))
+            return None if fresh == content else fresh
+
+        self._storage.update(f"{_folder(table, symbol)}/{_LEDGER}", change)
 
     def ensure_sources(self) -> None:
         """Write a zero-row file beside every table that SQL reads: a new lake can be queried."""
-        market = {
-            f"market/{table}": KEY_COLUMNS | dict(values) for table, values in MARKET_TABLES.items()
-        }
+        market = {f"market/{name}": table.kinds for name, table in TABLES.items()}
         for table, columns in {**market, **DERIVED_TABLES}.items():
-            path = Path(self.root) / table / "symbol=none" / "empty.parquet"
-            content = parquet_bytes(_schema(columns).empty_table())
-            if not path.exists() or path.read_bytes() != content:
-                replace_file(path, content)
+            name = f"{table}/symbol=none/empty.parquet"
+            content = parquet_bytes(schema(columns).empty_table())
+            if self._storage.read(name) != content:
+                self._storage.replace(name, content)
 
-    def folder(self, table: str, symbol: str) -> Path:
-        """Return the folder of one symbol's files; raise LakeError for unknown names."""
-        if table not in MARKET_TABLES:
-            raise LakeError(f"lake table: found {table!r}, expected one of {sorted(MARKET_TABLES)}")
-        if not (symbol.isascii() and symbol.isalnum() and symbol.isupper()):
-            raise LakeError(
-                f"lake symbol: found {symbol!r}, expected capitals and digits such as BTCUSDT"
-            )
-        return Path(self.root) / "market" / table / f"symbol={symbol}"
+    @property
+    def _storage(self) -> Storage:
+        return storage(self.root)
 
-    def _query(self, table: str, symbol: str, t_ms: int, qualify: str) -> Frame:
+    def _query(self, table: str, symbol: str, window: tuple[int, int, int], qualify: str) -> Frame:
+        """Return the rows known at t with start <= event < end, by DuckDB, whatever the storage."""
         import duckdb
+        import pyarrow as pa
 
-        folder = self.folder(table, symbol)
-        if not any(folder.glob("*.parquet")):
-            return _table_schema(table).empty_table().to_pandas()
-        columns = ", ".join((*KEY_COLUMNS, *MARKET_TABLES[table]))
+        columns = _table(table).kinds
+        names = self._files(table, symbol, *window)
+        empty = schema(columns).empty_table()
+        stored = pa.concat_tables([empty, *self._tables(names, columns)])  # noqa: F841  SQL reads it
+        order = ", ".join((*identity(TABLES[table]), "revision"))
         with duckdb.connect() as connection:
             connection.execute("SET threads = 1")
-            return connection.execute(
-                f"SELECT {columns} FROM read_parquet(?, hive_partitioning = false) "  # noqa: S608  # names are ours
-                f"WHERE known_at_ms <= ? {qualify} ORDER BY event_time_ms, revision",
-                [str(folder / "*.parquet"), t_ms],
-            ).df()
+            connection.execute(
+                "CREATE TEMP TABLE known AS FROM stored "
+                "WHERE known_at_ms <= ? AND event_time_ms >= ? AND event_time_ms < ?",
+                window,
+            )
+            return connection.execute(f"FROM known {qualify} ORDER BY {order}").df()
+
+    def _files(self, table: str, symbol: str, t_ms: int, start_ms: int, end_ms: int) -> list[str]:
+        """Return the month files that may hold such events, in their order."""
+        if table != "quarantine":  # whose rows may claim to be from the future
+            end_ms = min(end_ms, t_ms + 1)
+        first, last = month_of([start_ms, min(end_ms, _LAST_MS)])
+        folder = _folder(table, symbol)
+        months = self.months(table, symbol)
+        return [f"{folder}/{month}.parquet" for month in months if first <= month <= last]
+
+    def _tables(self, names: list[str], columns: Mapping[str, str]) -> "Iterator[pa.Table]":
+        """Yield the columns of one file after the other."""
+        import pyarrow.parquet as pq
+
+        for file in self._storage.open(names):
+            stored = pq.ParquetFile(file)
+            there = [name for name in columns if name in stored.schema_arrow.names]
+            yield conformed(stored.read(columns=there, use_threads=False), columns)
+
+
+class _Append:
+    """The change that an append makes to one month; the counts are those of its last call."""
+
+    def __init__(self, table: Table, rows: Frame, now_ms: int) -> None:
+        self._table, self._rows, self._now_ms = table, rows, now_ms
+        self.added = self.revised = 0
+
+    def change(self, content: bytes | None) -> bytes | None:
+        """Return the file with the rows in it, None where it has them all."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        columns = self._table.kinds
+        stored = schema(columns).empty_table()
+        if content is not None:
+            stored = conformed(pq.ParquetFile(pa.BufferReader(content)).read(), columns)
+        outcome: Merged = merged(self._table, stored.to_pandas(), self._rows, self._now_ms)
+        self.added, self.revised = outcome.added, outcome.revised
+        if not outcome.added + outcome.revised:
+            return None
+        rows = pa.Table.from_pandas(outcome.rows, schema=schema(columns), preserve_index=False)
+        return parquet_bytes(rows.replace_schema_metadata(None))
+
+
+_LEDGER = "read.json"
+_LAST_MS = 253_402_300_799_999  # the end of the year 9999, after which months sort otherwise
+
+
+def _table(name: str) -> Table:
+    if name not in TABLES:
+        raise LakeError(f"lake table: found {name!r}, expected one of {sorted(TABLES)}")
+    return TABLES[name]
+
+
+def _folder(table: str, symbol: str) -> str:
+    """Return the folder of one symbol's files under the root; LakeError for unknown names."""
+    if not (symbol.isascii() and symbol.isalnum() and symbol.isupper()):
+        raise LakeError(
+            f"lake symbol: found {symbol!r}, expected capitals and digits such as BTCUSDT"
+        )
+    return f"market/{_table(table).name}/symbol={symbol}"
+
+
+def _spans(content: bytes | None) -> list[ReadSpan]:
+    return [ReadSpan(*span) for span in json.loads(content or b"[]")]
+
+
+def _ledger(spans: list[ReadSpan]) -> bytes:
+    rows = [json.dumps([span.source, span.start_ms, span.end_ms]) for span in spans]
+    return ("[\n" + ",\n".join(rows) + "\n]\n").encode()
+
+
+def _joined(spans: list[ReadSpan]) -> list[ReadSpan]:
+    """Return the spans by source and time, without those that hold nothing."""
+    joined: list[ReadSpan] = []
+    for span in sorted(spans, key=lambda one: (one.source, one.start_ms, one.end_ms)):
+        if span.start_ms >= span.end_ms:
+            continue
+        last = joined[-1] if joined and joined[-1].source == span.source else None
+        if last and span.start_ms <= last.end_ms:
+            joined[-1] = ReadSpan(span.source, last.start_ms, max(last.end_ms, span.end_ms))
+        else:
+            joined.append(span)
+    return joined
 
 
 def frame_digest(frame: Frame) -> str:
@@ -194,85 +308,3 @@ def frame_digest(frame: Frame) -> str:
         )
         digest.update(f"{name} {len(raw)}\n".encode() + raw)
     return digest.hexdigest()
-
-
-def _offered(table: str, frame: Frame) -> Frame:
-    if table not in MARKET_TABLES:
-        raise LakeError(f"lake table: found {table!r}, expected one of {sorted(MARKET_TABLES)}")
-    expected = [name for name in KEY_COLUMNS if name != "revision"] + list(MARKET_TABLES[table])
-    if set(frame.columns) != set(expected):
-        raise LakeError(
-            f"{table}: found columns {sorted(frame.columns)}, expected {sorted(expected)}"
-        )
-    ordered = frame.reindex(columns=expected)
-    ordered = ordered.sort_values(by="event_time_ms", ignore_index=True)
-    times = ordered["event_time_ms"].to_numpy()
-    twice = times[1:][times[1:] == times[:-1]]
-    if len(twice):
-        raise LakeError(
-            f"{table}: event time {twice[0]} comes twice, expected once: quarantine one of them"
-        )
-    kinds = KEY_COLUMNS | dict(MARKET_TABLES[table])
-    return ordered.astype({name: _PANDAS_KINDS.get(kinds[name], kinds[name]) for name in expected})
-
-
-_PANDAS_KINDS = {"double": "float64", "string": "str"}
-
-
-def _split(stored: Frame, rows: Frame, table: str, now_ms: int) -> tuple[Frame, Frame]:
-    """Return (rows with a new event time, rows that differ from their latest revision)."""
-    latest = stored.drop_duplicates("event_time_ms", keep="last").set_index("event_time_ms")
-    before = latest.reindex(rows["event_time_ms"]).reset_index()
-    known = before["revision"].notna()
-    differs = known & False
-    for column in MARKET_TABLES[table]:
-        both_missing = rows[column].isna() & before[column].isna()
-        differs |= known & (rows[column] != before[column]) & ~both_missing
-    new = rows[~known].assign(revision=0)
-    corrections = rows[differs].assign(revision=before["revision"][differs].astype("int32") + 1)
-    learned = corrections["known_at_ms"].clip(lower=now_ms)
-    return new, corrections.assign(known_at_ms=learned)
-
-
-def _merged(table: str, *frames: Frame) -> "pa.Table":
-    import pandas as pd
-    import pyarrow as pa
-
-    merged = pd.concat([frame for frame in frames if len(frame)], ignore_index=True)
-    ordered = merged.sort_values(["event_time_ms", "revision"], ignore_index=True)
-    schema = _table_schema(table)
-    return pa.Table.from_pandas(
-        ordered, schema=schema, preserve_index=False
-    ).replace_schema_metadata(None)
-
-
-def _read(path: Path, table: str) -> Frame:
-    import pyarrow.parquet as pq
-
-    stored = pq.read_table(path) if path.exists() else _table_schema(table).empty_table()
-    return stored.to_pandas()
-
-
-def _month(event_time_ms: Any) -> Any:
-    import pandas as pd
-
-    return pd.to_datetime(event_time_ms, unit="ms", utc=True).dt.strftime("%Y-%m")
-
-
-def _table_schema(table: str) -> "pa.Schema":
-    return _schema(KEY_COLUMNS | dict(MARKET_TABLES[table]))
-
-
-def _schema(columns: Mapping[str, str]) -> "pa.Schema":
-    import pyarrow as pa
-
-    return pa.schema([(name, pa.type_for_alias(kind)) for name, kind in columns.items()])
-
-
-@contextmanager
-def _only_writer(folder: Path) -> Iterator[None]:
-    """Let one process at a time rewrite the files of a folder; a crash releases it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

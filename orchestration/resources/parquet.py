@@ -2,11 +2,15 @@
 
 import io
 import os
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+LEFTOVER = ".*.tmp"
+"""What a writer that was killed leaves behind: hidden, so that no reader takes it for a file."""
 
 
 def parquet_bytes(table: "pa.Table") -> bytes:
@@ -21,7 +25,7 @@ def parquet_bytes(table: "pa.Table") -> bytes:
 def replace_file(path: Path, content: bytes) -> None:
     """Put `content` at `path` in one step that survives a crash; make the folders on the way."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
         with temporary.open("wb") as file:
             file.write(content)

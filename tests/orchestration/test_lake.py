@@ -9,18 +9,19 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from kernel.observation import SERIES
 from orchestration.resources.lake import (
     DERIVED_TABLES,
-    MARKET_TABLES,
-    SERIES_COLUMNS,
+    FOREVER_MS,
     AppendReport,
     Lake,
     LakeError,
+    ReadSpan,
 )
+from orchestration.resources.tables import TABLES
 
 HOUR_MS = 3_600_000
 START_MS = 1_767_052_800_000  # 2025-12-30T00:00Z, two days before a month ends
-FOREVER_MS = 1 << 60
 
 
 def funding(rates: dict[int, float], lag_ms: int = 60_000) -> pd.DataFrame:
@@ -65,12 +66,9 @@ def lake(tmp_path: Path) -> Lake:
 def test_append_files_rows_by_the_month_of_the_event(lake: Lake):
     """Rows either side of midnight on the first land in two files, in one append."""
     report = lake.append("candles", "BTCUSDT", candles(72), FOREVER_MS)
-    folder = lake.folder("candles", "BTCUSDT")
     assert report == AppendReport(offered=72, added=72, revised=0, files=2)
-    assert sorted(path.name for path in folder.glob("*.parquet")) == [
-        "2025-12.parquet",
-        "2026-01.parquet",
-    ]
+    assert lake.months("candles", "BTCUSDT") == ("2025-12", "2026-01")
+    assert lake.symbols("candles") == ("BTCUSDT",)
 
 
 def test_append_of_known_rows_changes_no_byte(lake: Lake, tmp_path: Path):
@@ -118,14 +116,15 @@ def test_nothing_is_seen_before_it_is_known(lake: Lake):
 def test_series_of_an_empty_lake_are_empty(lake: Lake):
     """Every series exists with zero rows before anything is ingested."""
     series = lake.series("ETHUSDT", FOREVER_MS)
-    assert set(series) == set(SERIES_COLUMNS)
+    assert set(series) == set(SERIES)
     assert all(len(one.value) == 0 for one in series.values())
     assert len(lake.bars("ETHUSDT", FOREVER_MS)) == 0
 
 
 def test_series_leave_out_what_is_missing_and_keep_revisions(lake: Lake):
     """A missing metric is no row of its series, and a correction stands beside the first value."""
-    rows = funding({0: 0.1, 8: np.nan}).rename(columns={"funding_rate": "mvrv"})
+    rest = dict.fromkeys(("active_addresses", "transactions", "hash_rate", "fees"), np.nan)
+    rows = funding({0: 0.1, 8: np.nan}).rename(columns={"funding_rate": "mvrv"}).assign(**rest)
     lake.append("onchain", "BTCUSDT", rows.assign(exchange_net_flow=5.0), START_MS + HOUR_MS)
     lake.append(
         "onchain", "BTCUSDT", rows.assign(exchange_net_flow=[5.0, 6.0]), START_MS + 99 * HOUR_MS
@@ -156,7 +155,8 @@ def test_quarantine_is_not_part_of_what_readers_see(lake: Lake):
     """Rows set aside leave the digest of a symbol as it was."""
     before = lake.digest("BTCUSDT", FOREVER_MS)
     rows = funding({0: 0.0}).drop(columns="funding_rate")
-    lake.append("quarantine", "BTCUSDT", rows.assign(rule="r", found="f", expected="e"), START_MS)
+    reasons = rows.assign(series="funding", rule="r", found="f", expected="e")
+    lake.append("quarantine", "BTCUSDT", reasons, START_MS)
     assert lake.as_of("quarantine", "BTCUSDT", FOREVER_MS)["rule"].tolist() == ["r"]
     assert lake.digest("BTCUSDT", FOREVER_MS) == before
 
@@ -173,7 +173,7 @@ def test_writers_at_the_same_time_lose_nothing(lake: Lake):
 def test_what_a_killed_writer_left_is_never_read(lake: Lake):
     """Half a file from a writer that died in the middle changes no answer and stops no append."""
     lake.append("funding", "BTCUSDT", funding({0: 0.1}), FOREVER_MS)
-    folder = lake.folder("funding", "BTCUSDT")
+    folder = Path(lake.root) / "market" / "funding" / "symbol=BTCUSDT"
     whole = (folder / "2025-12.parquet").read_bytes()
     (folder / ".2025-12.parquet.4711.tmp").write_bytes(whole[: len(whole) // 2])
     assert lake.as_of("funding", "BTCUSDT", FOREVER_MS)["funding_rate"].tolist() == [0.1]
@@ -207,7 +207,7 @@ def test_new_lake_has_a_zero_row_file_for_every_table(lake: Lake, tmp_path: Path
     lake.ensure_sources()
     first = files_of(tmp_path)
     lake.ensure_sources()
-    assert len(first) == len(MARKET_TABLES) + len(DERIVED_TABLES)
+    assert len(first) == len(TABLES) + len(DERIVED_TABLES)
     assert all(len(pd.read_parquet(tmp_path / name, partitioning=None)) == 0 for name in first)
     assert files_of(tmp_path) == first
 
