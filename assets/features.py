@@ -104,12 +104,14 @@ def observations_hold_only_what_was_known(
     context: dg.AssetCheckExecutionContext, lake: Lake, settings: ResearchSettings
 ) -> dg.AssetCheckResult:
     """No row counts as known before it could be, and no bar holds one known after its close."""
+    from kernel.observation import observe
     from research.leaks import known_too_early, used_too_early
 
     universe, until_ms = settings.load().universe, cutoff_ms(context)
     bars, series = lake.bars(symbol(context), until_ms), lake.series(symbol(context), until_ms)
     early = known_too_early(series, earliest_by_series(universe))
-    used = used_too_early(bars, series, universe.bar_ms, samples=SAMPLED_BARS, seed=until_ms)
+    observed, close_ms = observe(bars, series, universe.bar_ms), bars.open_time_ms + universe.bar_ms
+    used = used_too_early(observed, close_ms, series, samples=SAMPLED_BARS, seed=until_ms)
     leaks = [*early[:MOST_SHOWN], *used[:MOST_SHOWN]]
     return dg.AssetCheckResult(
         passed=not leaks,

@@ -7,8 +7,7 @@ from math import isfinite, isnan, nan
 import numpy as np
 from numpy.typing import NDArray
 
-from kernel.bars import Bars
-from kernel.observation import MAX_AGE_MS, OBSERVATION_FIELDS, Series, observe
+from kernel.observation import MAX_AGE_MS, OBSERVATION_FIELDS, Series
 
 Times = NDArray[np.int64]
 
@@ -43,18 +42,22 @@ def known_too_early(series: Mapping[str, Series], earliest_ms: Mapping[str, int]
 
 
 def used_too_early(
-    bars: Bars, series: Mapping[str, Series], bar_ms: int, *, samples: int, seed: int
+    observed: NDArray[np.float64],
+    close_ms: Times,
+    series: Mapping[str, Series],
+    *,
+    samples: int,
+    seed: int,
 ) -> list[Leak]:
     """Return the observations that differ from what the rows known at the bar's close say.
 
-    Each series is looked up anew, without the join that is under test, at bars drawn at random and
-    at the last bar before and the first after rows drawn at random became known.
+    `observed` float64[n, 11] is what `kernel.observation.observe` made of bars that close at
+    `close_ms` int64[n]. Each series is looked up anew, without that join, at bars drawn at random
+    and at the last bar before and the first after rows drawn at random became known.
     """
-    if not len(bars):
+    if not len(close_ms):
         return []
     rng = np.random.default_rng(seed)
-    observed = observe(bars, series, bar_ms)
-    close_ms = bars.open_time_ms + bar_ms
     leaks: list[Leak] = []
     for name, rows in series.items():
         values = observed[:, OBSERVATION_FIELDS.index(name)]
