@@ -1,0 +1,112 @@
+"""What leads to the rows may fail too: clocks, lists of markets, the venue, the right time."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from orchestration.resources.lake import Lake
+from tests.e2e.feeds import (
+    FEEDS,
+    Feed,
+    World,
+    aside,
+    by_name,
+    digest,
+    filled,
+    same,
+    stored,
+    world,
+)
+
+ROADS = {
+    "/fapi/v1/time": by_name("binance-candles"),
+    "/fapi/v1/exchangeInfo": by_name("binance-funding"),
+    "/coinbase/v2/time": by_name("coinbase-reference_candles"),
+    "/market/products": by_name("coinbase-reference_candles"),
+    "info/exchangeStatus": by_name("hyperliquid-funding"),
+    "info/meta": by_name("hyperliquid-reference_candles"),
+}
+HOUR_MS = 3_600_000
+
+
+@pytest.fixture(scope="module")
+def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with world(tmp_path_factory.mktemp("configs")) as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def sound(venue: World, tmp_path_factory: pytest.TempPathFactory) -> dict[Feed, Lake]:
+    return filled(venue, tmp_path_factory.mktemp("sound"))
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(root=str(tmp_path / "lake"))
+
+
+@pytest.mark.parametrize("path", sorted(ROADS))
+@pytest.mark.parametrize("kind", ["drop", "http418", "http429", "http5xx", "truncate"])
+def test_a_road_that_fails_once_costs_nothing(
+    venue: World, sound: dict[Feed, Lake], lake: Lake, path: str, kind: str
+) -> None:
+    """One bad answer about the clock or the markets is asked for again, and all is there."""
+    feed, before = ROADS[path], venue.injected()
+    venue.arm(kind, match=path, count=1, retry_after_s=0)
+    outcome = venue.run(feed, lake)
+    venue.clear()
+    assert venue.injected() == before + 1
+    assert not isinstance(outcome, dg.Failure), outcome
+    assert digest(lake, feed) == digest(sound[feed], feed)
+
+
+@pytest.mark.parametrize("path", sorted(ROADS))
+@pytest.mark.parametrize("kind", ["drop", "http5xx", "truncate", "skip_rows"])
+def test_a_road_that_stays_bad_fails_visibly(
+    venue: World, sound: dict[Feed, Lake], lake: Lake, path: str, kind: str
+) -> None:
+    """No clock and no markets is a failure with words, or harmless; never a lake with less."""
+    feed = ROADS[path]
+    venue.arm(kind, match=path, rate=1.0, rows=1_000)
+    outcome = venue.run(feed, lake)
+    venue.clear()
+    if isinstance(outcome, dg.Failure):
+        assert "expected" in (outcome.description or "")
+    else:
+        assert same(stored(lake, feed), stored(sound[feed], feed))
+    assert not isinstance(venue.run(feed, lake), dg.Failure)
+    assert digest(lake, feed) == digest(sound[feed], feed)
+
+
+@pytest.mark.parametrize("feed", FEEDS, ids=str)
+def test_a_venue_that_stops_is_a_failure_and_the_rest_comes_later(
+    venue: World, sound: dict[Feed, Lake], lake: Lake, feed: Feed
+) -> None:
+    """A venue that answers nothing fails the run with what to do; the next run goes on."""
+    venue.arm("drop", rate=1.0)
+    outcome = venue.run(feed, lake)
+    venue.clear()
+    assert isinstance(outcome, dg.Failure)
+    assert "launch the run again" in (outcome.description or "")
+    assert not isinstance(venue.run(feed, lake), dg.Failure)
+    assert digest(lake, feed) == digest(sound[feed], feed)
+
+
+@pytest.mark.parametrize("skew_ms", [-49 * HOUR_MS, -HOUR_MS, -1_500, 1_500, HOUR_MS, 49 * HOUR_MS])
+@pytest.mark.parametrize("feed", FEEDS, ids=str)
+def test_a_wrong_clock_never_makes_an_unfinished_row_final(
+    venue: World, sound: dict[Feed, Lake], lake: Lake, feed: Feed, skew_ms: int
+) -> None:
+    """A clock that is ahead shows no row that is not over, one behind only delays the latest."""
+    expected = stored(sound[feed], feed)
+    venue.arm("skew", skew_ms=skew_ms)
+    assert not isinstance(venue.run(feed, lake), dg.Failure)
+    venue.clear()
+    early = stored(lake, feed)
+    assert same(early, expected.head(len(early)))
+    assert skew_ms < 0 or len(early) == len(expected)
+    assert not isinstance(venue.run(feed, lake), dg.Failure)
+    assert same(stored(lake, feed), expected)
+    assert not len(aside(lake, feed))
