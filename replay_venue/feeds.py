@@ -144,8 +144,8 @@ def _next_update(
 def _shown(venue: Venue, stream: Stream, books: Books, now_ms: int) -> bytes | None:
     if stream.kind == "markPrice":
         return stream_events.mark_price(venue, stream.symbol)
-    if stream.kind == "ticker":
-        return stream_events.ticker(venue, stream.symbol)
+    if stream.kind in ("ticker", "miniTicker"):
+        return stream_events.ticker(venue, stream.symbol, stream.kind)
     book = books.at(stream.symbol, now_ms)
     if book is None:
         return None

@@ -11,6 +11,26 @@ from replay_venue.series import Book, Trades
 from replay_venue.venue import Venue
 from replay_venue.wire import JsonObject, decimal
 
+_MINI = {
+    "c": "lastPrice",
+    "o": "openPrice",
+    "h": "highPrice",
+    "l": "lowPrice",
+    "v": "volume",
+    "q": "quoteVolume",
+}
+_TICKER = _MINI | {
+    "p": "priceChange",
+    "P": "priceChangePercent",
+    "w": "weightedAvgPrice",
+    "Q": "lastQty",
+    "O": "openTime",
+    "C": "closeTime",
+    "F": "firstId",
+    "L": "lastId",
+    "n": "count",
+}
+
 
 def trades(venue: Venue, symbol: str, found: Trades, kind: str) -> list[bytes]:
     """Return one event per trade, of the stream `aggTrade` or `trade`."""
@@ -91,27 +111,11 @@ def mark_price(venue: Venue, symbol: str) -> bytes:
     )
 
 
-def ticker(venue: Venue, symbol: str) -> bytes:
-    """Return the last 24 hours, as ticker/24hr has them."""
+def ticker(venue: Venue, symbol: str, kind: str) -> bytes:
+    """Return the last 24 hours, as ticker/24hr has them, in full or as a `miniTicker`."""
     row = tickers.day(venue, symbol)
-    names = {
-        "p": "priceChange",
-        "P": "priceChangePercent",
-        "w": "weightedAvgPrice",
-        "c": "lastPrice",
-        "Q": "lastQty",
-        "o": "openPrice",
-        "h": "highPrice",
-        "l": "lowPrice",
-        "v": "volume",
-        "q": "quoteVolume",
-        "O": "openTime",
-        "C": "closeTime",
-        "F": "firstId",
-        "L": "lastId",
-        "n": "count",
-    }
-    head = {"e": "24hrTicker", "E": venue.clock.shown_ms(), "s": symbol}
+    event, names = ("24hrTicker", _TICKER) if kind == "ticker" else ("24hrMiniTicker", _MINI)
+    head = {"e": event, "E": venue.clock.shown_ms(), "s": symbol}
     return wire.encoded(head | {short: row[name] for short, name in names.items()})
 
 

@@ -7,11 +7,19 @@ from typing import Literal
 from replay_venue.intervals import INTERVALS
 
 Kind = Literal[
-    "kline", "aggTrade", "trade", "depth", "partial", "markPrice", "bookTicker", "ticker"
+    "kline",
+    "aggTrade",
+    "trade",
+    "depth",
+    "partial",
+    "markPrice",
+    "bookTicker",
+    "ticker",
+    "miniTicker",
 ]
 KINDS = (
     "kline_<interval>, aggTrade, trade, depth, depth5, depth10 or depth20 (@100ms, @250ms or "
-    "@500ms), markPrice (@1s), bookTicker, ticker"
+    "@500ms), markPrice (@1s), bookTicker, ticker, miniTicker"
 )
 _PLAIN: dict[str, tuple[Kind, int]] = {
     "aggTrade": ("aggTrade", 100),
@@ -20,6 +28,7 @@ _PLAIN: dict[str, tuple[Kind, int]] = {
     "markPrice@1s": ("markPrice", 1_000),
     "bookTicker": ("bookTicker", 100),
     "ticker": ("ticker", 2_000),
+    "miniTicker": ("miniTicker", 500),
 }
 _DEPTH = re.compile(r"depth(?P<levels>5|10|20)?(?:@(?P<period>100|250|500)ms)?")
 

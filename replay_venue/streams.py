@@ -1,7 +1,8 @@
 """Streams: one publisher walks through market time, sends what each stream owes and skips none.
 
-Closed candles and trades are sent each once and in order of time over all streams, however far the
-clock has jumped: a candle after every trade before its close. States (depth, mark price, best bid
+Closed candles and trades are sent each once, however far the clock has jumped: candles in order of
+their close over all streams, each after every trade before its close; trades in order, where those
+of several symbols alternate by a quarter of an hour at most. States (depth, mark price, best bid
 and ask, tickers, unfinished candles) are sent as they stand when their period is over, counted in
 market time, but a stream sends none within `feeds.STATE_S` of real time of the one before. So a
 fast clock conflates them, as a slow reader would see them: depth as one update over the whole step.
@@ -89,7 +90,8 @@ class Publisher:
             ]
             if not behind:
                 return
-            stop_ms = min(until_ms, min(deals.next_ms for _, deals in behind) + CHUNK_MS)
+            first_ms = min(deals.next_ms for _, deals in behind)
+            stop_ms = min(until_ms, (first_ms // CHUNK_MS + 1) * CHUNK_MS)
             for feed, deals in behind:
                 if deals.next_ms < stop_ms:
                     for message in deals.advance(stop_ms):

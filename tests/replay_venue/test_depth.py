@@ -58,8 +58,8 @@ class LocalBook:
         assert book is not None
         assert self.update_id == book.update_id
         bids, asks = self.sides
-        assert bids == dict(zip(book.bid_price.tolist(), book.bid_quantity.tolist()))
-        assert asks == dict(zip(book.ask_price.tolist(), book.ask_quantity.tolist()))
+        assert bids == dict(zip(book.bid_price.tolist(), book.bid_quantity.tolist(), strict=True))
+        assert asks == dict(zip(book.ask_price.tolist(), book.ask_quantity.tolist(), strict=True))
 
 
 def received(socket: ClientConnection) -> Any:
@@ -175,8 +175,8 @@ def answered(book: Book | None) -> dict[str, Any]:
     assert book is not None
     return {
         "lastUpdateId": book.update_id,
-        "bids": zip(book.bid_price.tolist(), book.bid_quantity.tolist()),
-        "asks": zip(book.ask_price.tolist(), book.ask_quantity.tolist()),
+        "bids": zip(book.bid_price.tolist(), book.bid_quantity.tolist(), strict=True),
+        "asks": zip(book.ask_price.tolist(), book.ask_quantity.tolist(), strict=True),
     }
 
 

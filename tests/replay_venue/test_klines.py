@@ -103,7 +103,8 @@ def test_mark_and_index_candles(venue: Served, path: str, shift: float, interval
     traded = rows_of(venue, interval=interval, limit=5)
     assert [row[0] for row in rows] == [row[0] for row in traded]
     assert all(row[5] == row[7] == "0" for row in rows)
-    closed = [round(float(row[4]) - float(other[4]), 6) for row, other in zip(rows, traded)][:-1]
+    pairs = list(zip(rows, traded, strict=True))[:-1]
+    closed = [round(float(row[4]) - float(other[4]), 6) for row, other in pairs]
     assert closed == [shift] * 4
     last = Clockwork().mark_bars("BTCUSDT", "1m", NOW - 2 * MINUTE_MS, NOW // 60_000 * 60_000)
     if path == "markPriceKlines":

@@ -1,15 +1,22 @@
-"""Closed bars reach a subscriber once each, in order, at any speed, never ahead of REST."""
+"""Bars and trades reach a subscriber once each, in order, at any speed, never ahead of REST."""
 
 import json
+import socket as stdlib_socket
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from replay_venue.clock import Clock
+from replay_venue.faults import Faults
 from replay_venue.generator import generate
-from tests.replay_venue.serving import BAR_MS, Served, at, serving
+from replay_venue.venue import Venue
+from tests.replay_venue.clockwork import Clockwork
+from tests.replay_venue.serving import BAR_MS, Served, answering, at, clockwork, serving
 
 START = at("2025-03-31 00:07")
 BOTH = "/stream?streams=btcusdt@kline_15m/ethusdt@kline_15m"
@@ -37,8 +44,8 @@ def closed_bars(socket: ClientConnection, count: int) -> list[dict[str, Any]]:
 
 
 def joined(served: Served, path: str) -> ClientConnection:
-    """Return a connection whose subscriptions are in force."""
-    socket = connect(served.ws + path)
+    """Return a connection whose subscriptions are in force; it closes with messages unread."""
+    socket = connect(served.ws + path, max_queue=None)
     socket.send(json.dumps({"method": "LIST_SUBSCRIPTIONS", "id": 9}))
     while received(socket).get("id") != 9:
         pass
@@ -185,3 +192,153 @@ def test_streams_drop_the_connection_on_demand(paused: Served) -> None:
         paused.control("clock", step_bars=1)
         bars = closed_bars(socket, 2)
     assert {bar["k"]["t"] for bar in bars} == {START // BAR_MS * BAR_MS + BAR_MS}
+
+
+@pytest.mark.parametrize("kind", ["aggTrade", "trade"])
+def test_streams_send_every_trade_of_a_jump(kind: str) -> None:
+    """A clock that jumps three hours brings each trade of both symbols once, in order of time."""
+    start = at("2025-04-10 07:07:30")
+    stop = start + 3 * 3_600_000
+    with (
+        clockwork("2025-04-10 07:07:30") as served,
+        joined(served, f"/stream?streams=btcusdt@{kind}/ethusdt@{kind}") as socket,
+    ):
+        served.control("clock", advance_to_ms=stop)
+        events = [received(socket)["data"] for _ in range(2 * 720)]
+    assert {event["e"] for event in events} == {kind}
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        expected = Clockwork().trades(symbol, start + 1, stop + 1)
+        mine = [event for event in events if event["s"] == symbol]
+        number = "a" if kind == "aggTrade" else "t"
+        assert [event[number] for event in mine] == expected.trade_id.tolist()
+        assert [float(event["p"]) for event in mine] == expected.price.tolist()
+        assert [event["m"] for event in mine] == (expected.side < 0).tolist()
+    quarters = [event["T"] // BAR_MS for event in events]
+    assert quarters == sorted(quarters)
+
+
+def test_streams_send_a_bar_between_its_trades_and_the_next() -> None:
+    """Over a jump, each candle comes after its last trade and before the first one after it."""
+    names = "btcusdt@kline_1m/btcusdt@kline_1h/btcusdt@aggTrade"
+    with (
+        clockwork("2025-04-10 07:07:30", speed=1e5) as served,
+        joined(served, f"/stream?streams={names}") as socket,
+    ):
+        served.control("clock", advance_to_ms=at("2025-04-10 10:30:00"))
+        events = [received(socket)["data"] for _ in range(3 + 203 + 810)]
+    done = [e["k"]["T"] if e["e"] == "kline" else e["T"] for e in events]
+    assert done == sorted(done)
+    assert [e["k"]["i"] for e in events if e["e"] == "kline"].count("1h") == 3
+
+
+def test_streams_close_weeks_and_months_on_the_calendar() -> None:
+    """A jump over a quarter brings each week and month once, with what REST has."""
+    with (
+        clockwork("2025-01-15", history="2024-12-01") as served,
+        joined(served, "/stream?streams=btcusdt@kline_1w/btcusdt@kline_1M") as socket,
+    ):
+        served.control("clock", advance_to_ms=at("2025-04-15"))
+        bars = closed_bars(socket, 13 + 3)
+        rest = served.get("/fapi/v1/klines", symbol="BTCUSDT", interval="1M", limit=4)
+    months = [bar["k"] for bar in bars if bar["k"]["i"] == "1M"]
+    assert [month["t"] for month in months] == [at(f"2025-0{m}-01") for m in (1, 2, 3)]
+    assert [[month[key] for key in "tohlcv"] for month in months] == [row[:6] for row in rest[:3]]
+    assert [bar["k"]["T"] for bar in bars] == sorted(bar["k"]["T"] for bar in bars)
+
+
+def test_streams_send_states_at_their_pace() -> None:
+    """Mark price comes every market second at @1s, every three without, with premiumIndex's."""
+    start = at("2025-04-10 07:07:30")
+    names = ["btcusdt@markPrice", "btcusdt@markPrice@1s", "btcusdt@ticker"]
+    with (
+        clockwork("2025-04-10 07:07:30") as served,
+        joined(served, f"/stream?streams={'/'.join(names)}") as socket,
+    ):
+        counts = dict.fromkeys(names, 1)
+        for second in range(1, 7):
+            served.control("clock", advance_to_ms=start + 1_000 * second)
+            for name in names:
+                if second % {names[0]: 3, names[1]: 1, names[2]: 2}[name] == 0:
+                    event = received(socket)
+                    counts[event["stream"]] += 1
+        premium = served.get("/fapi/v1/premiumIndex", symbol="BTCUSDT")
+        day = served.get("/fapi/v1/ticker/24hr", symbol="BTCUSDT")
+    assert counts == {names[0]: 3, names[1]: 7, names[2]: 4}
+    data = event["data"]
+    assert event["stream"] == names[2]
+    assert (data["c"], data["v"], data["E"]) == (day["lastPrice"], day["volume"], start + 6_000)
+    assert premium["time"] == start + 6_000
+
+
+def test_streams_conflate_states_of_a_fast_clock() -> None:
+    """At speed 100000 states come no faster than a reader can take, and trades all the same."""
+    with (
+        clockwork("2025-04-10 07:07:30", speed=1e5) as served,
+        joined(served, "/stream?streams=btcusdt@markPrice@1s/btcusdt@aggTrade") as socket,
+    ):
+        served.control("clock", pause=False)
+        events = [received(socket)["data"] for _ in range(3_000)]
+        served.control("clock", pause=True)
+    marks = [event["E"] for event in events if event["e"] == "markPriceUpdate"][1:]
+    trades = [event["a"] for event in events if event["e"] == "aggTrade"]
+    assert all(later - earlier >= 10_000_000 for earlier, later in pairwise(marks))
+    assert trades == list(range(trades[0], trades[0] + len(trades)))
+
+
+def test_streams_know_connections_by_number_and_properties() -> None:
+    """ccxt's numbered paths are connections; `combined` can be read and set on them."""
+    with clockwork("2025-04-10 07:07:30") as served, connect(served.ws + "/market/ws/17") as socket:
+        for identity, (method, params, answer) in enumerate(
+            [
+                ("GET_PROPERTY", ["combined"], False),
+                ("SET_PROPERTY", ["combined", True], None),
+                ("GET_PROPERTY", ["combined"], True),
+                ("SUBSCRIBE", ["btcusdt@markPrice"], None),
+            ]
+        ):
+            socket.send(json.dumps({"method": method, "params": params, "id": identity}))
+            assert received(socket) == {"result": answer, "id": identity}
+        assert received(socket)["stream"] == "btcusdt@markPrice"
+
+
+def test_streams_drop_a_client_that_chatters() -> None:
+    """More than ten messages a second end the connection."""
+    with clockwork("2025-04-10 07:07:30") as served, connect(served.ws + "/ws") as socket:
+        with pytest.raises(ConnectionClosed) as closed:
+            for identity in range(40):
+                socket.send(json.dumps({"method": "LIST_SUBSCRIPTIONS", "id": identity}))
+            while True:
+                socket.recv(timeout=10)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1008
+
+
+def test_streams_ping_and_drop_who_does_not_answer() -> None:
+    """The server's pings keep a client that answers and drop one that does not."""
+    venue = Venue(Clockwork(), Clock(at("2025-04-10"), 1.0, paused=True), Faults(1), 0)
+    with answering(venue, ping_s=0.1, pong_within_s=0.3) as served:
+        with connect(served.ws + "/ws") as socket:
+            for _ in range(10):
+                assert socket.ping().wait(timeout=10)
+                with pytest.raises(TimeoutError):
+                    socket.recv(timeout=0.1)
+        assert frames_without_pong(served) == ["ping", "close"]
+
+
+def frames_without_pong(served: Served) -> list[str]:
+    """Return the kinds of frames sent to a client that never answers."""
+    address = urlsplit(served.url)
+    with stdlib_socket.create_connection((str(address.hostname), address.port), 10) as raw:
+        raw.sendall(
+            f"GET /ws HTTP/1.1\r\nHost: {address.netloc}\r\nUpgrade: websocket\r\n"
+            "Connection: Upgrade\r\nSec-WebSocket-Key: dGlkZWdhdGUgdGVzdHMhIQ==\r\n"
+            "Sec-WebSocket-Version: 13\r\n\r\n".encode()
+        )
+        received_bytes = b""
+        while chunk := raw.recv(4_096):
+            received_bytes += chunk
+    frames, kinds = received_bytes.partition(b"\r\n\r\n")[2], []
+    while frames:
+        kinds.append({0x89: "ping", 0x88: "close", 0x81: "text"}[frames[0]])
+        frames = frames[2 + frames[1] :]
+    return kinds
