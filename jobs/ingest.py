@@ -5,9 +5,8 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from orchestration.partitions import SYMBOLS, month_key
-from orchestration.resources.exchange import Exchange
-
-LATE_DAYS = 3  # corrections of the days before are still looked for
+from orchestration.resources.reading import CORRECTED_MS
+from orchestration.resources.sources.catalogue import Sources
 
 ingest_job = dg.define_asset_job(
     "ingest_job",
@@ -23,15 +22,17 @@ ingest_job = dg.define_asset_job(
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
 def hourly_ingest_schedule(
-    context: dg.ScheduleEvaluationContext, market_clock: Exchange
+    context: dg.ScheduleEvaluationContext, market_clock: Sources
 ) -> dg.RunRequest:
     """Ingest the market's running month of every symbol as one run, after the hour's last close.
 
-    The venue's clock names the month, so that a replayed market is ingested in its own time. In the
-    first days of a month the month before comes along.
+    The clock of the candles' source names the month, so that a replayed market is ingested in its
+    own time. In the first days of a month, in which corrections of the one before are looked for,
+    that one comes along.
     """
     now = datetime.fromtimestamp(market_clock.now_ms() / 1000, UTC)
-    first, last = (f"{day:%Y-%m}-01" for day in (now - timedelta(days=LATE_DAYS), now))
+    late = timedelta(milliseconds=CORRECTED_MS)
+    first, last = (f"{day:%Y-%m}-01" for day in (now - late, now))
     hour = f"{context.scheduled_execution_time:%Y-%m-%dT%H}"
     return dg.RunRequest(run_key=hour, tags=range_tags(first, last))
 

@@ -18,16 +18,15 @@ from jobs.retrain import retrain_job, weekly_retrain_schedule
 from orchestration.environments import Environment
 from orchestration.io_managers import LakeIOManager
 from orchestration.resources.bundle_store import BundleStore
+from orchestration.resources.data_docs import DataDocs
 from orchestration.resources.evidence import EvidenceReader
-from orchestration.resources.exchange import Exchange
 from orchestration.resources.journal import Journal
 from orchestration.resources.lake import Lake
 from orchestration.resources.notifier import Notifier
-from orchestration.resources.onchain import OnChain
 from orchestration.resources.promotion_store import APPROVAL_VALID_HOURS, PromotionStore
 from orchestration.resources.research_settings import ResearchSettings
 from orchestration.resources.runner_client import RunnerClient
-from orchestration.resources.sentiment import Sentiment
+from orchestration.resources.sources.catalogue import Sources
 from orchestration.resources.tracking import Tracking
 from orchestration.resources.warehouse import Warehouse
 from sensors.approval import approval_sensor
@@ -67,17 +66,22 @@ def code_location(environment: Environment) -> dg.Definitions:
 def resources(environment: Environment) -> dict[str, Any]:
     """Return every resource, bound to one installation."""
     home = environment.home.resolve()
-    lake = Lake(root=str(environment.lake_dir.resolve()))
-    stored = LakeIOManager(root=str(environment.lake_dir.resolve()))
+    configs = str(environment.config_dir.resolve())
+    lake = Lake(root=environment.lake_root)
+    stored = LakeIOManager(root=environment.lake_root)
     bundles = BundleStore(home=str(home))
+    roads = {
+        "folder": configs,
+        "venue_url": environment.venue_url,
+        "recordings": str(environment.recordings_dir.resolve()),
+    }
     return {
         "io_manager": stored,
         "lake": lake,
-        "exchange": Exchange(url=environment.venue_url),
-        "market_clock": Exchange(url=environment.venue_url, attempts=1),
-        "sentiment": Sentiment(url=f"{environment.venue_url}/alternative"),
-        "onchain_source": OnChain(url=f"{environment.venue_url}/coinmetrics/v4"),
-        "settings": ResearchSettings(folder=str(environment.config_dir.resolve())),
+        "sources": Sources(**roads),
+        "market_clock": Sources(**roads, attempts=1),  # the schedule has no time to wait
+        "data_docs": DataDocs(folder=str(home / "data_docs")),
+        "settings": ResearchSettings(folder=configs),
         "bundles": bundles,
         "evidence": EvidenceReader(lake=lake, stored=stored, bundles=bundles),
         "promotion_store": PromotionStore(
@@ -95,7 +99,10 @@ def resources(environment: Environment) -> dict[str, Any]:
         "warehouse": Warehouse(
             path=str(environment.warehouse_file.resolve()),
             project_dir=str(Path(__file__).resolve().parents[1] / "dbt_project"),
+            configs=configs,
             lake=lake,
+            # shown in the UI by its name only: the URL holds a password
+            url=dg.EnvVar("TIDEGATE_WAREHOUSE_URL") if environment.warehouse_url else "",
         ),
         "notifier": Notifier(path=str(home / "notifications.jsonl")),
     }

@@ -8,11 +8,11 @@ import pytest
 from jobs.ingest import hourly_ingest_schedule, ingest_job, range_tags
 from jobs.retrain import weekly_retrain_schedule
 from orchestration.partitions import symbol_by_month, symbol_by_week
-from orchestration.resources.exchange import Exchange
+from orchestration.resources.sources.catalogue import Sources
 
 
-class StoppedClock(Exchange):
-    """A venue whose clock stands."""
+class StoppedClock(Sources):
+    """Sources of a market whose clock stands."""
 
     at: str
 
@@ -42,7 +42,7 @@ def test_hourly_ingest_is_one_run_over_the_months_that_the_venue_is_in(
     found = requests_of(
         hourly_ingest_schedule,
         datetime(2026, 11, 21, 3, 5, tzinfo=UTC),
-        market_clock=StoppedClock(url="http://unused", at=now),
+        market_clock=StoppedClock(folder="", venue_url="", at=now),
     )
     assert [request.tags for request in found] == [range_tags(*months)]
     assert found[0].run_key == "2026-11-21T03"
