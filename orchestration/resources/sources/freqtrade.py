@@ -28,7 +28,7 @@ from orchestration.resources.sources.tabular import Batch, batches, reading
 from orchestration.resources.tables import TABLES
 from research.settings import SourceSettings
 
-LARGEST_JSON_BYTES = 1 << 30  # unpacked; read as a whole, and ten years of minutes are half of it
+LARGEST_JSON_BYTES = 512 << 20  # unpacked, and read as a whole; ten years of minutes are some 350
 SUFFIXES = ("feather", "parquet", "json", "json.gz")
 _CANDLE_FIELDS = ("date", "open", "high", "low", "close", "volume")
 _TRADE_FIELDS = ("timestamp", "id", "type", "side", "price", "amount", "cost")
@@ -81,8 +81,9 @@ class Freqtrade:
     def _path(self, wanted: Wanted) -> Path | None:
         """Return the file with the rows: of several formats the first of `SUFFIXES`."""
         folder = Path(self.at)
-        if not folder.is_dir():
-            raise refused(self.name, f"no folder {self.at}", "freqtrade's folder of an exchange")
+        if not folder.is_dir() or self.settings.market not in {"perpetual", "spot"}:
+            found = f"no folder {self.at} of the market {self.settings.market!r}"
+            raise refused(self.name, found, "freqtrade's of an exchange, and perpetual or spot")
         for stem in self._stems(wanted):
             for suffix in SUFFIXES:
                 path = folder / f"{stem}.{suffix}"

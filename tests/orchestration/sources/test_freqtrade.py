@@ -139,7 +139,8 @@ def test_broken_file_is_refused_by_name(tmp_path: Path, suffix: str, content: by
         read(freqtrade(tmp_path, "spot"), DAY)
 
 
-def test_missing_folder_is_refused(tmp_path: Path):
-    """A misspelt path is no empty market."""
-    with pytest.raises(dg.Failure, match="mine: found no folder"):
-        read(freqtrade(tmp_path / "nowhere"), DAY)
+def test_missing_folder_and_unknown_market_are_refused(tmp_path: Path):
+    """A misspelt setting is no empty market."""
+    for source in (freqtrade(tmp_path / "nowhere"), freqtrade(tmp_path, "spott")):
+        with pytest.raises(dg.Failure, match="mine: found no folder"):
+            read(source, DAY)
