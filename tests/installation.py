@@ -15,6 +15,7 @@ from orchestration.environments import Environment
 from orchestration.partitions import week_key
 from orchestration.resources.lake import Lake
 from orchestration.resources.promotion_store import PromotionStore, ensure_keys
+from orchestration.resources.sources.onchain_metrics import in_our_columns
 from orchestration.resources.tracking import Tracking
 from replay_venue.generator import generate
 
@@ -117,12 +118,7 @@ def fill_lake(lake: Lake, *, seed: int = 7, edge: float = 0.12) -> None:
         "open_interest": _points(market.open_interest, "open_interest", lag["open_interest"]),
         "fear_greed": _points(market.fear_greed, "fear_greed", lag["fear_greed"]),
         "onchain": _table(
-            onchain.time_ms,
-            93_600_000,
-            {
-                "exchange_net_flow": onchain.value["FlowInExUSD"] - onchain.value["FlowOutExUSD"],
-                "mvrv": onchain.value["CapMVRVCur"],
-            },
+            onchain.time_ms, 93_600_000, in_our_columns(onchain.value, len(onchain.time_ms))
         ),
     }
     for name, frame in tables.items():
