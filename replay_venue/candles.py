@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from kernel.bars import TIMEFRAME_MS, Bars
 from replay_venue import intervals
+from replay_venue.series import Trades
 
 Read = Callable[[str, int, int], Bars]  # (timeframe, start_ms, end_ms) -> complete candles
 
@@ -67,6 +68,20 @@ def flat(open_ms: int, price: float) -> Bars:
     known = np.full(1, price)[~np.isnan([price])]
     opened = np.full(len(known), open_ms, np.int64)
     return Bars(opened, known, known, known, known, np.zeros(len(known)))
+
+
+def traded(bars: Bars, since: Trades) -> Bars:
+    """Return the one candle of `bars` with the trades made since its last whole minute in it."""
+    if len(bars) == 0 or len(since.price) == 0:
+        return bars
+    return Bars(
+        bars.open_time_ms,
+        bars.open,
+        np.maximum(bars.high, since.price.max()),
+        np.minimum(bars.low, since.price.min()),
+        since.price[-1:],
+        np.round(bars.volume + since.quantity.sum(), 8),
+    )
 
 
 def joined(bars: Bars, more: Bars) -> Bars:

@@ -60,17 +60,17 @@ class Venue:
         return candles.complete(self._reader(symbol, "last"), interval, open_ms, stop_ms)
 
     def running_bar(self, symbol: str, interval: str, price: Price = "last") -> Bars:
-        """Return the unfinished candle as it stands: 0 or 1 rows."""
+        """Return the unfinished candle as it stands, its last trade in it: 0 or 1 rows."""
         now_ms = self.clock.now_ms()
         open_ms = intervals.open_of(interval, now_ms)
         read = self._reader(symbol, price)
         if price == "last":
             if interval in TIMEFRAME_MS:
-                return self.market.running_bar(symbol, interval, open_ms, now_ms)
-            day_ms = intervals.open_of("1d", now_ms)
-            today = self.market.running_bar(symbol, "1d", day_ms, now_ms)
-            return candles.whole(candles.joined(read("1d", open_ms, day_ms), today), open_ms)
-        minutes = read("1m", open_ms, now_ms // MINUTE_MS * MINUTE_MS)
+                known = self.market.running_bar(symbol, interval, open_ms, now_ms)
+                return candles.traded(known, self.trades(symbol, _minute(now_ms), now_ms))
+            days = read("1d", open_ms, intervals.open_of("1d", now_ms))
+            return candles.whole(candles.joined(days, self.running_bar(symbol, "1d")), open_ms)
+        minutes = read("1m", open_ms, _minute(now_ms))
         known = candles.whole(minutes, open_ms)
         return known if len(known) else candles.flat(open_ms, self._quoted(read))
 
@@ -141,3 +141,8 @@ class Venue:
             if len(bars):
                 return float(bars.close[-1])
         return math.nan
+
+
+def _minute(now_ms: int) -> int:
+    """Return the minute that runs at `now_ms`; its trades are in no candle of the market yet."""
+    return now_ms // MINUTE_MS * MINUTE_MS

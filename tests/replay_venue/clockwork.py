@@ -37,10 +37,12 @@ class Clockwork:
         return _candles(opens, _closes(symbol, minutes - MINUTE_MS), _closes(symbol, minutes))
 
     def running_bar(self, symbol: str, timeframe: str, open_ms: int, now_ms: int) -> Bars:
-        minutes = np.arange(open_ms, max(now_ms - MINUTE_MS + 1, open_ms + 1), MINUTE_MS)[None]
-        return _candles(
-            np.array([open_ms]), _closes(symbol, minutes - MINUTE_MS), _closes(symbol, minutes)
-        )
+        opens = np.array([open_ms])
+        if now_ms < open_ms + MINUTE_MS:
+            price = _closes(symbol, opens - MINUTE_MS)
+            return Bars(opens, price, price, price, price, np.zeros(1))
+        minutes = np.arange(open_ms, now_ms - MINUTE_MS + 1, MINUTE_MS)[None]
+        return _candles(opens, _closes(symbol, minutes - MINUTE_MS), _closes(symbol, minutes))
 
     def mark_bars(self, symbol: str, timeframe: str, start_ms: int, end_ms: int) -> Bars:
         return _shifted(self.bars(symbol, timeframe, start_ms, end_ms), 0.1)

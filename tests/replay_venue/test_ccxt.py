@@ -54,12 +54,18 @@ def test_ccxt_pages_through_exactly_the_generated_bars(
 
 
 def test_ccxt_shows_the_unfinished_bar_without_its_future(client: Any) -> None:
-    """The last candle is made of the seven minutes that are over, and of nothing later."""
+    """The last candle is the seven minutes that are over and the trades since, nothing later."""
     last = client.fetch_ohlcv("BTC/USDT:USDT", "15m", limit=1)[-1]
+    since = client.fetch_trades("BTC/USDT:USDT", since=at("2025-04-10 07:07"))
+    prices = [trade["price"] for trade in since]
     minutes = generate(
         7, "BTCUSDT", 0.12, at("2025-04-10 07:00"), at("2025-04-10 07:07"), "1m"
     ).bars
-    assert last[1:5] == [minutes.open[0], minutes.high.max(), minutes.low.min(), minutes.close[-1]]
+    highest, lowest = max(minutes.high.max(), *prices), min(minutes.low.min(), *prices)
+    assert len(prices) > 1
+    assert last[1:5] == [minutes.open[0], highest, lowest, prices[-1]]
+    volume = minutes.volume.sum() + sum(trade["amount"] for trade in since)
+    assert last[5] == pytest.approx(volume, abs=1e-9)
 
 
 def test_ccxt_reads_funding(client: Any, market: Market) -> None:
@@ -88,7 +94,8 @@ def test_ccxt_reads_book_trades_and_tickers(client: Any, still: Served) -> None:
     """The other public calls agree with the last price and with each other."""
     last = client.fetch_ticker("BTC/USDT:USDT")["last"]
     book = client.fetch_order_book("BTC/USDT:USDT", 5)
-    assert book["bids"][0][0] == last < book["asks"][0][0]
+    assert book["bids"][0][0] < book["asks"][0][0]
+    assert book["bids"][0][0] == pytest.approx(last, rel=1e-3)
     assert len(book["bids"]) == len(book["asks"]) == 5
     trades = client.fetch_trades("BTC/USDT:USDT", limit=40)
     assert trades[-1]["price"] == last

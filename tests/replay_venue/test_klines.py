@@ -112,13 +112,37 @@ def test_mark_and_index_candles(venue: Served, path: str, shift: float, interval
 
 
 def test_the_unfinished_week_is_its_days_and_today_so_far(venue: Served) -> None:
-    """Its close is the last minute that is over and its volume that of all minutes so far."""
+    """It is the minutes that are over and the trades of the running one; its close is the last."""
     row = rows_of(venue, interval="1w", limit=1)[0]
-    minutes = Clockwork().bars("BTCUSDT", "1m", row[0], NOW // MINUTE_MS * MINUTE_MS)
+    running_ms = NOW // MINUTE_MS * MINUTE_MS
+    minutes = Clockwork().bars("BTCUSDT", "1m", row[0], running_ms)
+    since = Clockwork().trades("BTCUSDT", running_ms, NOW + 1)
     assert row[0] == at("2025-04-07")
+    assert len(since.price) == 3
     assert [float(value) for value in row[1:6]] == [
-        minutes.open[0], minutes.high.max(), minutes.low.min(), minutes.close[-1], len(minutes),
-    ]  # fmt: skip
+        minutes.open[0],
+        max(minutes.high.max(), since.price.max()),
+        min(minutes.low.min(), since.price.min()),
+        since.price[-1],
+        len(minutes) + 0.75,
+    ]
+    last = venue.get("/fapi/v1/ticker/price", symbol="BTCUSDT")
+    assert float(last["price"]) == since.price[-1]
+
+
+def test_a_candle_grows_trade_by_trade_into_the_closed_one() -> None:
+    """Second by second the running minute is its trades so far, at last exactly its candle."""
+    market, volume = Clockwork(), 0.0
+    with clockwork("2025-04-10 07:07:00") as served:
+        for second in range(60):
+            served.control("clock", advance_to_ms=at("2025-04-10 07:07:00") + 1_000 * second)
+            running = rows_of(served, interval="1m", limit=1)[0]
+            assert float(running[5]) == (volume := 0.25 * (second // 15 + 1))
+        served.control("clock", advance_to_ms=at("2025-04-10 07:08:00"))
+        closed = rows_of(served, interval="1m", limit=2)[0]
+    minute = market.bars("BTCUSDT", "1m", closed[0], closed[0] + 1)
+    assert volume == minute.volume[0]
+    assert running == closed
 
 
 def test_continuous_klines_are_the_perpetual_s(venue: Served) -> None:

@@ -1,15 +1,15 @@
 """REST answers keep the exchange's bounds, errors and order, and never show the future."""
 
-from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from replay_venue import rest
 from replay_venue.weather import GENESIS_MS
 from replay_venue.wire import decimal
-from tests.replay_venue.serving import BAR_MS, Served, at
+from tests.replay_venue.serving import BAR_MS, Served, at, clockwork
 
 KLINES = "/fapi/v1/klines"
 NOW = at("2025-04-10 07:07:30")
@@ -44,7 +44,17 @@ def test_decimal_reads_back_as_the_same_double(value: float) -> None:
             {"symbol": "BTCUSDT", "period": "15m", "limit": 501},
             -1130,
         ),
+        ("/futures/data/openInterestHist", {"symbol": "BTCUSDT", "period": "3m"}, -1120),
+        ("/fapi/v1/markPriceKlines", {"symbol": "BTCUSDT", "interval": "2w"}, -1120),
+        ("/fapi/v1/indexPriceKlines", {"symbol": "BTCUSDT", "interval": "1h"}, -1102),
+        ("/fapi/v1/indexPriceKlines", {"pair": "NOPEUSDT", "interval": "1h"}, -1121),
+        ("/fapi/v1/premiumIndex", {"symbol": "NOPEUSDT"}, -1121),
+        ("/fapi/v1/openInterest", {}, -1102),
+        ("/fapi/v1/trades", {"symbol": "BTCUSDT", "limit": "1001"}, -1130),
+        ("/fapi/v1/ticker/price", {"symbol": "NOPEUSDT"}, -1121),
+        ("/fapi/v1/ticker/bookTicker", {"symbol": "NOPEUSDT"}, -1121),
         ("/fapi/v1/depth", {"symbol": "BTCUSDT", "limit": "7"}, -4021),
+        ("/fapi/v1/depth", {"symbol": "BTCUSDT", "limit": "1001"}, -1130),
         ("/fapi/v1/aggTrades", {"symbol": "BTCUSDT", "limit": "1001"}, -1130),
         ("/fapi/v1/ticker/24hr", {"symbol": "NOPEUSDT"}, -1121),
     ],
@@ -57,33 +67,6 @@ def test_rest_refuses_as_the_exchange_does(
     assert answer.status_code == 400
     assert answer.json()["code"] == code
     assert answer.json()["msg"]
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    interval=st.sampled_from(["1m", "5m", "15m", "1h", "4h", "1d"]),
-    start=st.none() | st.integers(START - 3 * 86_400_000, NOW + 86_400_000),
-    length=st.none() | st.integers(0, 5 * 86_400_000),
-    limit=st.integers(1, 1_500),
-)
-def test_klines_are_bounded_ordered_and_past(
-    still: Served, interval: str, start: int | None, length: int | None, limit: int
-) -> None:
-    """Any window gives at most `limit` ascending gapless candles, in it, none opened after now."""
-    query: dict[str, Any] = {"symbol": "BTCUSDT", "interval": interval, "limit": limit}
-    if start is not None:
-        query["startTime"] = start
-    end = (start or START) + length if length is not None else NOW
-    if length is not None:
-        query["endTime"] = end
-    opens = [row[0] for row in still.get(KLINES, **query)]
-    step = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}[interval[-1]] * int(interval[:-1])
-    assert all(later - earlier == step for earlier, later in pairwise(opens))
-    assert len(opens) <= limit
-    assert all(max(start or 0, START) <= open_ms <= min(end, NOW) for open_ms in opens)
-    first = -(-max(start or START, START) // step) * step
-    if start is not None and first <= min(end, NOW):
-        assert opens[0] == first
 
 
 def test_klines_without_a_window_are_the_latest(still: Served) -> None:
@@ -131,60 +114,58 @@ def test_exchange_info_lists_what_is_traded(still: Served) -> None:
     assert symbols[0]["onboardDate"] == START > GENESIS_MS
 
 
-def test_fear_greed_is_latest_first_and_past(still: Served) -> None:
-    """limit=0 returns every day until today, once, in alternative.me's shape."""
-    answer = still.get("/alternative/fng/", limit=0)
-    stamps = [int(row["timestamp"]) * 1_000 for row in answer["data"]]
-    assert stamps == list(range(NOW // 86_400_000 * 86_400_000, START - 1, -86_400_000))
-    assert answer["metadata"] == {"error": None}
-    assert all(0 <= int(row["value"]) <= 100 for row in answer["data"])
-    assert len(still.get("/alternative/fng/")["data"]) == 1
+def test_funding_pages_by_time(still: Served) -> None:
+    """startTime gives the first settlements from there on, without it the latest are given."""
+    path, query = "/fapi/v1/fundingRate", {"symbol": "BTCUSDT", "limit": 4}
+    first = still.get(path, **query, startTime=START)
+    assert [row["fundingTime"] for row in first] == [START + 28_800_000 * k for k in range(4)]
+    assert still.get(path, **query)[-1]["fundingTime"] == NOW // 28_800_000 * 28_800_000
+    assert still.get(path, **query, startTime=NOW + 1) == []
 
 
-METRICS = "/coinmetrics/v4/timeseries/asset-metrics"
+def test_funding_states_the_mark_price_at_settlement(still: Served) -> None:
+    """markPrice is the close of the mark candle that ended with the settlement."""
+    rows = still.get("/fapi/v1/fundingRate", symbol="BTCUSDT", limit=6)
+    for row in rows:
+        minute = still.get(
+            "/fapi/v1/markPriceKlines",
+            symbol="BTCUSDT",
+            interval="1m",
+            startTime=row["fundingTime"] - 60_000,
+            limit=1,
+        )
+        assert row["markPrice"] == minute[0][4]
 
 
-@pytest.mark.parametrize("paging_from", ["start", "end"])
-def test_onchain_pages_make_up_the_whole(still: Served, paging_from: str) -> None:
-    """Following the tokens gives each past day of both assets once; today is not yet known."""
-    query = {"assets": "btc,eth", "metrics": "FlowInExUSD,FlowOutExUSD,CapMVRVCur"}
-    whole = still.get(METRICS, **query, paging_from=paging_from, page_size=10_000)["data"]
-    assert [row["asset"] for row in whole] == ["btc"] * 10 + ["eth"] * 10
-    assert whole[9]["time"] == "2025-04-09T00:00:00.000000000Z"
-    pages: list[list[dict[str, str]]] = []
-    more: dict[str, Any] = {}
-    while True:
-        page = still.get(METRICS, **query, paging_from=paging_from, page_size=7, **more)
-        pages.append(page["data"])
-        if "next_page_token" not in page:
-            break
-        assert "next_page_url" in page
-        more = {"next_page_token": page["next_page_token"]}
-    ordered = pages if paging_from == "start" else pages[::-1]
-    assert [row for page in ordered for row in page] == whole
+def test_premium_index_is_the_last_whole_minute(still: Served) -> None:
+    """Mark and index price are the closes of their last complete minute, for one and for all."""
+    query = {"symbol": "BTCUSDT", "pair": "BTCUSDT", "interval": "1m", "limit": 2}
+    row = still.get("/fapi/v1/premiumIndex", symbol="BTCUSDT")
+    assert row["markPrice"] == still.get("/fapi/v1/markPriceKlines", **query)[0][4]
+    assert row["indexPrice"] == still.get("/fapi/v1/indexPriceKlines", **query)[0][4]
+    assert row["nextFundingTime"] == at("2025-04-10 08:00")
+    assert still.get("/fapi/v1/premiumIndex")[0] == row
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        {"metrics": "CapMVRVCur"},
-        {"assets": "doge", "metrics": "CapMVRVCur"},
-        {"assets": "btc", "metrics": "Luck"},
-        {"assets": "btc", "metrics": "CapMVRVCur", "page_size": 10_001},
-        {"assets": "btc", "metrics": "CapMVRVCur", "page_size": "many"},
-        {"assets": "btc", "metrics": "CapMVRVCur", "start_time": "yesterday"},
-        {"assets": "btc", "metrics": "CapMVRVCur", "paging_from": "middle"},
-    ],
-)
-def test_onchain_refuses_bad_parameters(still: Served, query: dict[str, Any]) -> None:
-    """A wrong parameter is HTTP 400 in Coin Metrics' error shape."""
-    answer = still.http.get(METRICS, params=query)
-    assert answer.status_code == 400
-    assert answer.json()["error"]["type"] == "bad_parameter"
+def test_the_day_s_ticker_adds_up(still: Served) -> None:
+    """It sums the last 96 quarters of an hour; its price is the last trade's."""
+    day = still.get("/fapi/v1/ticker/24hr", symbol="ETHUSDT")
+    rows = still.get(KLINES, symbol="ETHUSDT", interval="15m", limit=96)
+    trade = still.get("/fapi/v1/trades", symbol="ETHUSDT", limit=1)[0]
+    assert float(day["volume"]) == pytest.approx(sum(float(row[5]) for row in rows), abs=1e-3)
+    assert float(day["highPrice"]) == max(float(row[2]) for row in rows)
+    assert day["count"] == sum(row[8] for row in rows)
+    assert (day["lastPrice"], day["lastQty"]) == (trade["price"], trade["qty"])
+    assert day["firstId"] < day["lastId"] == trade["id"]
+    assert still.get("/fapi/v2/ticker/price", symbol="ETHUSDT")["price"] == trade["price"]
+    assert [one["symbol"] for one in still.get("/fapi/v1/ticker/24hr")] == ["BTCUSDT", "ETHUSDT"]
 
 
-def test_onchain_keeps_to_the_times_asked(still: Served) -> None:
-    """start_time and end_time are inclusive days."""
-    query = {"assets": "btc", "metrics": "CapMVRVCur", "paging_from": "start"}
-    rows = still.get(METRICS, **query, start_time="2025-04-02", end_time="2025-04-04")["data"]
-    assert [row["time"][:10] for row in rows] == ["2025-04-02", "2025-04-03", "2025-04-04"]
+def test_rest_answers_at_a_clock_before_everything() -> None:
+    """At the very start of history nothing has happened: empty lists and refusals, no failure."""
+    with clockwork("2025-03-01", history="2025-03-01") as served:
+        query = {"symbol": "BTCUSDT", "pair": "BTCUSDT", "interval": "15m", "period": "15m"}
+        for path in (*rest.ANSWERS, "/fapi/v1/depth"):
+            answer = served.http.get(path, params={**query, "contractType": "PERPETUAL"})
+            assert answer.status_code in (200, 400), path
+            assert answer.status_code == 200 or answer.json()["code"] < 0
