@@ -102,28 +102,40 @@ def test_the_running_month_exists_and_an_unfinished_week_does_not():
     assert ms(partitions.dimensions(newest)[1]) + 7 * DAY_MS <= now.timestamp() * 1000
 
 
-def test_partitions_follow_from_the_universe(tmp_path: Path):
-    """Another universe makes other partitions: its symbols, from the month its history starts."""
-    shutil.copytree(CONFIGS, tmp_path / "configs")
-    path = tmp_path / "configs" / "universe.yaml"
-    universe = yaml.safe_load(path.read_text())
-    path.write_text(
-        yaml.safe_dump(universe | {"symbols": ["SOLUSDT"], "history_start": "2025-09-14"})
-    )
+def raw_partitions(home: Path, expression: str, **changes: object) -> str:
+    """Return what a fresh code location with another universe makes of its raw data's `keys`."""
+    shutil.copytree(CONFIGS, home / "configs")
+    path = home / "configs" / "universe.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | changes))
     script = (
-        "from orchestration.partitions import symbol_by_month as grain; "
-        "print(min(grain.get_partition_keys()))"
+        "from orchestration.partitions import symbol_by_month; "
+        f"keys = symbol_by_month.get_partition_keys(); print({expression})"
     )
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", script],
-        env={**os.environ, "TIDEGATE_CONFIGS": str(tmp_path / "configs")},
+        env={**os.environ, "TIDEGATE_CONFIGS": str(home / "configs")},
         cwd=CONFIGS.parent,
         capture_output=True,
         text=True,
         check=True,
         timeout=120,
     )
-    assert done.stdout.strip() == "2025-09-01|SOLUSDT"
+    return done.stdout.strip()
+
+
+def test_partitions_follow_from_the_universe(tmp_path: Path):
+    """Another universe makes other partitions: its symbols, from the month its history starts."""
+    changes = {"symbols": ["SOLUSDT"], "history_start": "2025-09-14"}
+    assert raw_partitions(tmp_path, "min(keys)", **changes) == "2025-09-01|SOLUSDT"
+
+
+def test_fifty_symbols_and_five_years_stay_below_five_thousand_partitions(tmp_path: Path):
+    """A raw table of a large universe is something that Dagster's UI can still show."""
+    now = datetime.now(UTC)
+    start = f"{now.year - 5}-{now.month:02d}-01"
+    symbols = [f"S{number}USDT" for number in range(50)]
+    found = raw_partitions(tmp_path, "len(keys)", symbols=symbols, history_start=start)
+    assert 3_000 <= int(found) <= 5_000
 
 
 @given(st.sets(st.integers(0, 47), min_size=1, max_size=12), st.permutations(partitions.SYMBOLS))
