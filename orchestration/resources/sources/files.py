@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from orchestration.resources.backoff import refused
 from orchestration.resources.frames import Frame
 from orchestration.resources.sources.columns import (
+    Column,
     WrongColumnError,
     numbers,
     page,
@@ -21,7 +22,7 @@ from orchestration.resources.sources.columns import (
 from orchestration.resources.sources.forms import Form, WrongFormError, parse
 from orchestration.resources.sources.protocol import Wanted
 from orchestration.resources.sources.spelling import interval, parts
-from orchestration.resources.sources.tabular import Batch, batches, reading
+from orchestration.resources.sources.tabular import Batch, Reach, batches, reading
 from orchestration.resources.tables import TABLES, Table
 from research.settings import FilesSettings, SourceSettings
 
@@ -109,7 +110,12 @@ def _pages(
 ) -> Iterator[Frame]:
     needed = frozenset[str]().union(*(form.names for form in forms.values()))
     unmeasured = TABLES[wanted.table].shape == "candle"
-    for batch in batches(path, [*needed, *where]):
+
+    def meet(bounds: Column) -> bool:
+        first, last = times_ms(bounds, unit)
+        return bool(first < wanted.end_ms and last >= wanted.start_ms)
+
+    for batch in batches(path, [*needed, *where], Reach(forms[TIME].text, meet)):
         chosen = _chosen(batch, where)
         times = _times(chosen, forms[TIME], unit)
         if unmeasured and len(times) > 2:

@@ -1,8 +1,9 @@
 """Files of columns, read a piece at a time: CSV (also gzipped), parquet, and Arrow's feather."""
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,25 @@ def reading(path: Path) -> Iterator[None]:
         raise refused(str(path), found, "a whole file of its layout") from error
 
 
-def batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[Batch]:
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What rows are wanted: those of which the values of `column` `meet` the wanted ones.
+
+    `meet` is given a pyarrow array of the smallest and the largest value of some rows.
+    """
+
+    column: str
+    meet: Callable[[Any], bool]
+
+
+def batches(
+    path: Path, columns: Sequence[str] | None = None, reach: Reach | None = None
+) -> Iterator[Batch]:
     """Yield the named columns of a file (None: all) in pieces of bounded size, in the file's order.
 
     The columns of a CSV file are text; it begins with a line of names. A column that the file lacks
-    is absent. Raises `WrongColumnError` for a suffix that is none of `SUFFIXES`.
+    is absent. Rows out of `reach` may be left out where the file says so itself. Raises
+    `WrongColumnError` for a suffix that is none of `SUFFIXES`.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -46,10 +61,11 @@ def batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[Batch]
     elif path.suffix == ".parquet":
         with pq.ParquetFile(path) as file:
             named = _present(file.schema_arrow.names, columns)
-            yield from file.iter_batches(BATCH_ROWS, columns=named, use_threads=False)
+            groups = [k for k in range(file.num_row_groups) if _in_reach(file, k, reach)]
+            yield from file.iter_batches(BATCH_ROWS, groups, named, use_threads=False)
     elif path.suffix == ".feather":
-        with pa.memory_map(str(path)) as mapped:
-            file = pa.ipc.open_file(mapped)
+        with pa.OSFile(str(path)) as opened:  # not mapped: its owner may write it anew meanwhile
+            file = pa.ipc.open_file(opened)
             for number in range(file.num_record_batches):
                 batch = file.get_batch(number)
                 yield batch.select(_present(batch.schema.names, columns))
@@ -115,6 +131,22 @@ def _whole_lines(stream: io.BufferedIOBase, rest: bytes) -> Iterator[bytes]:
             raise WrongColumnError(f"found a line of {len(rest)} bytes, expected a table")
     if rest.strip():
         yield rest
+
+
+def _in_reach(file: Any, group: int, reach: Reach | None) -> bool:
+    """Say whether a parquet row group may hold wanted rows, by the statistics in its footer."""
+    import pyarrow as pa
+
+    chunks = file.metadata.row_group(group)
+    for number in range(chunks.num_columns):
+        chunk = chunks.column(number)
+        if reach and chunk.path_in_schema == reach.column and chunk.is_stats_set:
+            kind = file.schema_arrow.field(reach.column).type
+            known = chunk.statistics.has_min_max
+            if known and (pa.types.is_timestamp(kind) or pa.types.is_integer(kind)):
+                bounds = [chunk.statistics.min, chunk.statistics.max]
+                return reach.meet(pa.array(bounds, kind))
+    return True
 
 
 def _text(path: Path) -> io.BufferedIOBase:

@@ -127,6 +127,31 @@ def test_many_files_are_one_series(tmp_path: Path):
     assert same(found, frame[48:144])
 
 
+@pytest.mark.parametrize("stamp", ["ms", "typed", "iso"])
+def test_parts_of_a_large_file_out_of_reach_are_not_read(tmp_path: Path, stamp: str):
+    """A parquet file's own statistics say which of its parts matter; text for times has none."""
+    frame = candles(START_MS, 10 * 96)
+    path = tmp_path / "BTCUSDT.parquet"
+    theirs(frame, stamp).to_parquet(path, row_group_size=96, compression=None)
+    described = {
+        "files": "*.parquet",
+        "columns": THEIRS,
+        "time_unit": "" if stamp == "iso" else "ms",
+    }
+    source = files(tmp_path, **described)
+    fourth = wanted("candles", START_MS + 3 * DAY_MS, START_MS + 4 * DAY_MS)
+    assert same(read(source, fourth), frame[288:384])
+    whole = path.read_bytes()
+    path.write_bytes(whole[:4] + bytes(200) + whole[204:])  # the first day is unreadable
+    if stamp == "iso":
+        with pytest.raises(dg.Failure):
+            read(source, fourth)
+    else:
+        assert same(read(source, fourth), frame[288:384])
+        with pytest.raises(dg.Failure):
+            read(source, DAY)
+
+
 def test_rows_of_one_market_are_chosen_from_a_file_of_many(tmp_path: Path):
     """`where` keeps the rows whose columns hold these texts, placeholders filled in."""
     bitcoin, ether = candles(START_MS, 96), candles(START_MS, 96, seed=5)
