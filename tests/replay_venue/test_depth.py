@@ -13,6 +13,7 @@ from websockets.sync.client import ClientConnection, connect
 from replay_venue.clock import Clock
 from replay_venue.depth import Books, Update
 from replay_venue.faults import Faults
+from replay_venue.generated import GeneratedSource
 from replay_venue.series import Book
 from replay_venue.venue import Venue
 from tests.replay_venue.clockwork import BOOK_MS, Clockwork
@@ -142,18 +143,24 @@ def event(update: Update) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=100, deadline=None)
+MARKETS = {"clockwork": Clockwork(), "generated": GeneratedSource(7, 0.12, ("BTCUSDT",))}
+
+
+@pytest.mark.parametrize("market", MARKETS)
+@settings(max_examples=60, deadline=None)
 @given(
-    st.lists(
+    acts=st.lists(
         st.tuples(st.sampled_from(["step", "snapshot", "join"]), st.integers(0, 900)),
         min_size=1,
         max_size=30,
     )
 )
-def test_every_snapshot_ever_taken_leads_to_the_book(acts: list[tuple[str, int]]) -> None:
+def test_every_snapshot_ever_taken_leads_to_the_book(
+    market: str, acts: list[tuple[str, int]]
+) -> None:
     """Whenever clients take snapshots between events, each local book ends at the venue's."""
     clock = Clock(START, 1.0, paused=True)
-    books = Books(Venue(Clockwork(), clock, Faults(1), at("2025-03-01")))
+    books = Books(Venue(MARKETS[market], clock, Faults(1), at("2025-03-01")))
     chain, clients, buffer = books.chain("BTCUSDT"), [], []
     for act, forward_ms in [*acts, ("step", 950)]:
         clock.advance_to(clock.now_ms() + forward_ms)
