@@ -19,7 +19,7 @@ from replay_venue.weather import BAR_VOLATILITY
 
 STEP_MS = 100
 IMBALANCED_LEVELS = 10
-LEAN = 0.15  # on the side to which the price moves within the second
+LEAN = 0.25  # of the imbalance, on the side to which the price moves within the second
 _TILT = 0.5  # log quantity of a side per unit of imbalance
 _SHORTEST_LIFE = 16  # of a level's quantity, in steps; the longest is 64 times as long
 _EMPTY = 0.12  # share of levels without an order

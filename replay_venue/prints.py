@@ -16,8 +16,7 @@ from replay_venue.weather import MINUTE_MS
 FEWEST = 4  # first, highest, lowest and last price of a minute
 MOST = 1_000
 _USUAL = 36.0  # a minute of usual volume and range, beside the fewest
-_MOVES = 0.35  # share of trades at which the price may move
-_REDRAWN = 0.3  # share of other trades whose taker need not be on the side of the one before
+_MOVES = 0.25  # share of trades at which the price may move
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,7 @@ def minute_prints(
         np.sort(rng.integers(0, MINUTE_MS, count)),
         ticks,
         _lots(rng, volume, count),
-        _sides(rng, np.diff(ticks, prepend=open_), 0.15 * lean),
+        _sides(rng, np.diff(ticks, prepend=open_), 0.25 * lean),
     )
 
 
@@ -95,14 +94,16 @@ def _path(
     return np.clip(np.rint(path[held]), low, high).astype(np.int64)
 
 
-def _sides(rng: np.random.Generator, moved: NDArray[np.int64], lean: float) -> NDArray[np.int64]:
-    """Return the takers' sides: with the move where there is one, else as before for a while."""
-    count = len(moved)
-    drawn = np.where(rng.random(count) < 0.5 + lean, 1, -1)
-    side = np.where(moved == 0, drawn, np.sign(moved))
-    known = (moved != 0) | (rng.random(count) < _REDRAWN)
-    known[0] = True
-    return side[np.maximum.accumulate(np.where(known, np.arange(count), 0))]
+def _sides(
+    rng: np.random.Generator, moved: NDArray[np.int64], lean: float
+) -> NDArray[np.int64]:
+    """Return the takers' sides: with the last move; at the minute's first price a drawn one.
+
+    A price that stays is the same quote, and only one side takes it.
+    """
+    side = np.sign(moved)
+    side[0] = 1 if rng.random() < 0.5 + lean else -1
+    return side[np.maximum.accumulate(np.where(side != 0, np.arange(len(side)), 0))]
 
 
 def _lots(rng: np.random.Generator, volume: int, count: int) -> NDArray[np.int64]:

@@ -1,5 +1,6 @@
 """The generated market is a pure function with a planted edge of known size."""
 
+import hashlib
 import time
 from dataclasses import fields
 
@@ -10,22 +11,32 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from kernel.bars import TIMEFRAME_MS, Bars
-from replay_venue.generator import Market, generate
+from replay_venue.climate import Climate
+from replay_venue.generated import GeneratedSource
+from replay_venue.generator import History, Market, generate
 from replay_venue.instruments import instrument
+from replay_venue.recent import Recent
+from replay_venue.series import METRICS
+from replay_venue.shocks import LEAD
 from replay_venue.weather import BLOCK_MS, GENESIS_MS
 from tests.replay_venue.serving import BAR_MS, at
 
 START = GENESIS_MS
+DAY_MS = 86_400_000
+BITCOIN_DIGEST = "fe7dd4d4e6c0cd2fc62b86d154f41151cacf124883806bd5e38a3d87f7fe5305"
+NEW_METRICS = {"AdrActCnt", "TxCnt", "HashRate", "FeeTotNtv"}
 LONG = START + 3 * BLOCK_MS
 
 
 def columns(market: Market) -> dict[str, NDArray]:
     """Return every array of a market by its dotted name."""
-    return {
+    found = {
         f"{part.name}.{column.name}": getattr(getattr(market, part.name), column.name)
         for part in fields(market)
         for column in fields(getattr(market, part.name))
     }
+    metrics = found.pop("onchain.value")
+    return found | {f"onchain.{name}": values for name, values in metrics.items()}
 
 
 def same_bytes(left: Bars, right: Bars) -> bool:
@@ -137,20 +148,6 @@ def test_generate_plants_the_edge_in_open_interest(symbol: str) -> None:
     assert information_coefficient(planted, 16) > 0.25
 
 
-def test_generate_has_the_stylised_facts() -> None:
-    """Returns have fat tails and clustered volatility, no linear memory, and a busy afternoon."""
-    bars = generate(11, "BTCUSDT", 0.0, START, at("2026-01-01"), "15m").bars
-    returns = np.diff(np.log(bars.close))
-    size = np.abs(returns)
-    assert 0.003 < returns.std() < 0.0042
-    assert ((returns - returns.mean()) ** 4).mean() / returns.var() ** 2 > 6
-    assert abs(np.corrcoef(returns[1:], returns[:-1])[0, 1]) < 0.02
-    assert np.corrcoef(size[96:], size[:-96])[0, 1] > 0.1
-    hour = bars.open_time_ms[1:] // 3_600_000 % 24
-    assert size[hour == 15].mean() > 1.4 * size[hour == 4].mean()
-    assert bars.volume[1:][hour == 15].mean() > 1.5 * bars.volume[1:][hour == 4].mean()
-
-
 def test_generate_symbols_move_together() -> None:
     """Bitcoin and ether returns correlate as majors do, and share fear & greed."""
     bitcoin = generate(7, "BTCUSDT", 0.12, START, LONG, "15m")
@@ -176,10 +173,78 @@ def test_generate_daily_series_stay_in_their_ranges(long: Market) -> None:
     """Fear & greed is whole and 0 to 100; flows and MVRV are positive; both are daily."""
     mood = long.fear_greed.value
     assert np.all((mood >= 0) & (mood <= 100) & (mood == np.rint(mood)))
-    assert np.all(long.onchain.flow_in_usd > 0)
-    assert np.all(long.onchain.flow_out_usd > 0)
-    assert np.all(long.onchain.mvrv > 0)
+    chain = dict(long.onchain.value)
+    assert tuple(chain) == METRICS
+    assert np.all(np.isnan(chain.pop("HashRate"))), "ether is not mined"
+    assert all(np.all(values > 0) for values in chain.values())
     assert set(np.diff(long.onchain.time_ms).tolist()) == {86_400_000}
+
+
+def test_generate_keeps_the_bitcoin_of_earlier_releases() -> None:
+    """Worlds that results were published for stay as they were, to the byte.
+
+    The digest was made with release 0.1 (commit 340de24) from the same columns.
+    """
+    market = generate(7, "BTCUSDT", 0.12, START, START + 200 * DAY_MS, "1m")
+    later = generate(7, "BTCUSDT", 0.12, START + 1_000 * DAY_MS, START + 1_400 * DAY_MS, "15m")
+    digest = hashlib.sha256()
+    for one in (market, later):
+        for name, values in columns(one).items():
+            if name.partition(".")[2] not in NEW_METRICS:
+                digest.update(np.ascontiguousarray(values).tobytes())
+    assert digest.hexdigest() == BITCOIN_DIGEST
+
+
+def test_generate_bitcoin_leads_the_others() -> None:
+    """Six percent of Bitcoin's move reaches a led symbol a minute later, and nothing comes back."""
+    span = (START, START + 365 * DAY_MS)
+    climate = Climate(3)
+    bitcoin, ether = (
+        np.diff(np.log(History(climate, symbol, 0.0).bars(*span, "1m").close))
+        for symbol in ("BTCUSDT", "ETHUSDT")
+    )
+    error = 1.0 / np.sqrt(len(bitcoin))
+    found = [lagged(bitcoin, ether, minutes) for minutes in (-2, -1, 0, 1, 2, 3, 4)]
+    expected = instrument("ETHUSDT").correlation * np.array([0, 0, *LEAD, 0])
+    expected[[3, 4, 5]] *= 0.97  # of the spread of a minute that has its own jumps too
+    assert np.allclose(found[:2] + found[3:], np.delete(expected, 2), atol=6 * error)
+    assert 0.7 < found[2] < 0.8
+    assert abs(lagged(ether, ether, 1)) < 6 * error
+    assert abs(lagged(bitcoin, bitcoin, 1)) < 6 * error
+
+
+def lagged(leader: NDArray, follower: NDArray, minutes: int) -> float:
+    """Return the correlation of `leader` with `follower` so many minutes later."""
+    if minutes < 0:
+        return lagged(follower, leader, -minutes)
+    return float(np.corrcoef(leader[: len(leader) - minutes], follower[minutes:])[0, 1])
+
+
+def test_history_forgets_blocks_but_not_their_bytes() -> None:
+    """With room for one block, windows read in any order are those of a market that keeps all."""
+    span = (START + BLOCK_MS - 30 * BAR_MS, START + BLOCK_MS + 30 * BAR_MS)
+    forgetful = History(Climate(7), "ETHUSDT", 0.12, recent=Recent(1))
+    forgetful.bars(START + 4 * BLOCK_MS, START + 4 * BLOCK_MS + BAR_MS, "15m")
+    expected = History(Climate(7), "ETHUSDT", 0.12)
+    assert same_bytes(forgetful.bars(*span, "15m"), expected.bars(*span, "15m"))
+    assert same_bytes(forgetful.mark_bars(*span, "5m"), expected.mark_bars(*span, "5m"))
+
+
+def test_fifty_symbols_start_at_once_and_each_on_its_first_use() -> None:
+    """A wide market costs nothing before it is used, and a fraction of a second a symbol then."""
+    began = time.process_time()
+    market = GeneratedSource(7, 0.12, tuple(f"COIN{number}USDT" for number in range(50)))
+    names = {market.instrument(symbol).base for symbol in market.symbols}
+    started = time.process_time() - began
+    end = at("2026-01-01")
+    first = market.bars("COIN0USDT", "15m", end - BLOCK_MS, end)
+    began = time.process_time()
+    second = market.bars("COIN1USDT", "15m", end - BLOCK_MS, end)
+    spent = time.process_time() - began
+    assert len(names) == 50
+    assert not np.array_equal(first.close, second.close)
+    assert started < 0.1, f"found {started:.2f} s to start, expected under 0.1 s"
+    assert spent < 1.5, f"found {spent:.2f} s for three years of a symbol, expected under 1.5 s"
 
 
 def test_generate_before_genesis_is_empty() -> None:
