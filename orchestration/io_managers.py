@@ -1,8 +1,8 @@
 """Store what assets return: tables, records and folders, one place per name and partition."""
 
+import io
 import json
-import os
-import shutil
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,18 +10,23 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from orchestration.partitions import dimensions
-from orchestration.resources.parquet import parquet_bytes, replace_file, sync_folder
+from orchestration.resources.parquet import parquet_bytes
+from orchestration.resources.storage import Storage, storage
 
 if TYPE_CHECKING:
     import pandas as pd
 
+SHAPES = (".parquet", ".json", ".zip")
+_UNDATED = (1980, 1, 1, 0, 0, 0)  # the first moment that a zip can name
+
 
 class LakeIOManager(dg.ConfigurableIOManager):
-    """Keep each partition at `<root>/<stage>/<name>/symbol=<S>/<first day>`.
+    """Keep each partition as one object, `<root>/<stage>/<name>/symbol=<S>/<first day>.<shape>`.
 
-    A DataFrame becomes `.parquet`, a dict of JSON values `.json`, a dict of file name to bytes a
-    folder; on reading, what exists decides. A partition is replaced whole or not at all, equal
-    values give equal bytes, and nothing is pickled.
+    A DataFrame becomes parquet, a dict of JSON values json, a dict of file name to bytes a zip; on
+    reading, what exists decides. Because a value is one object, a reader of any folder or bucket
+    sees the old one or the new one whole. Equal values give equal bytes, and nothing is pickled.
+    `root` is a folder or s3://bucket/prefix.
     """
 
     root: str
@@ -29,11 +34,13 @@ class LakeIOManager(dg.ConfigurableIOManager):
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         """Store one value; raise TypeError for one that has no place here."""
         key = context.asset_key
-        path = self._path(key, context.partition_key if context.has_asset_partitions else None)
-        suffix = _write(path, obj, key)
-        for other in {".parquet", ".json", ""} - {suffix}:
-            _remove(_with(path, other))
-        context.add_output_metadata({"path": str(_with(path, suffix))})
+        place = _place(key, context.partition_key if context.has_asset_partitions else None)
+        shape, content = _encoded(obj, key)
+        self._storage.replace(place + shape, content)
+        for other in SHAPES:
+            if other != shape:
+                self._storage.delete(place + other)
+        context.add_output_metadata({"path": self._storage.path(place + shape)})
 
     def load_input(self, context: dg.InputContext) -> Any:
         """Return the stored value, or a dict by partition key where the input spans several."""
@@ -47,45 +54,51 @@ class LakeIOManager(dg.ConfigurableIOManager):
 
     def read(self, key: dg.AssetKey, partition: str | None) -> Any:
         """Return one stored value; raise FileNotFoundError that names what to materialize."""
-        path = self._path(key, partition)
-        if (table := _with(path, ".parquet")).is_file():
-            return _read_table(table)
-        if (record := _with(path, ".json")).is_file():
-            return json.loads(record.read_bytes())
-        if path.is_dir():
-            return {file.name: file.read_bytes() for file in sorted(path.iterdir())}
+        place = _place(key, partition)
+        for shape in SHAPES:
+            content = self._storage.read(place + shape)
+            if content is not None:
+                return _decoded(shape, content)
         name = key.to_user_string()
         where = f"partition {partition}" if partition else "its one partition"
         raise FileNotFoundError(
-            f"{name}, {where}: found nothing at {path}.parquet, .json or as a folder; "
+            f"{name}, {where}: found nothing at {self._storage.path(place)} ({', '.join(SHAPES)}), "
             f"expected a stored value: materialize {name} for {partition or 'all'} first"
         )
 
-    def _path(self, key: dg.AssetKey, partition: str | None) -> Path:
-        folder = Path(self.root).joinpath(*key.path)
-        if partition is None:
-            return folder / "all"
-        symbol, day = dimensions(partition)
-        return folder / f"symbol={symbol}" / day
+    @property
+    def _storage(self) -> Storage:
+        return storage(self.root)
 
 
-def _write(path: Path, value: Any, key: dg.AssetKey) -> str:
-    """Write `value` in the shape of its type and return the suffix of that shape."""
+def _place(key: dg.AssetKey, partition: str | None) -> str:
+    folder = "/".join(key.path)
+    if partition is None:
+        return f"{folder}/all"
+    symbol, day = dimensions(partition)
+    return f"{folder}/symbol={symbol}/{day}"
+
+
+def _encoded(value: Any, key: dg.AssetKey) -> tuple[str, bytes]:
+    """Return the shape for the type of `value`, and its bytes."""
     import pandas as pd
 
     if isinstance(value, pd.DataFrame):
-        replace_file(_with(path, ".parquet"), parquet_bytes(_table(value, key)))
-        return ".parquet"
+        return ".parquet", parquet_bytes(_table(value, key))
     if isinstance(value, Mapping) and _is_folder(value, key):
-        _replace_folder(path, value)
-        return ""
+        return ".zip", _zipped(value)
     if isinstance(value, Mapping):
-        replace_file(_with(path, ".json"), _record(value, key))
-        return ".json"
+        return ".json", _record(value, key)
     raise TypeError(
         f"{key.to_user_string()}: found a {type(value).__name__}, expected a DataFrame, a dict of "
         "JSON values or a dict of file name to bytes: return one of these"
     )
+
+
+def _decoded(shape: str, content: bytes) -> Any:
+    if shape == ".parquet":
+        return _read_table(content)
+    return json.loads(content) if shape == ".json" else _unzipped(content)
 
 
 def _is_folder(value: Mapping[Any, Any], key: dg.AssetKey) -> bool:
@@ -127,31 +140,22 @@ def _record(value: Mapping[Any, Any], key: dg.AssetKey) -> bytes:
     return text.encode() + b"\n"
 
 
-def _read_table(path: Path) -> "pd.DataFrame":
+def _read_table(content: bytes) -> "pd.DataFrame":
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    return pq.ParquetFile(path).read().to_pandas()
+    return pq.ParquetFile(pa.BufferReader(content)).read().to_pandas()
 
 
-def _replace_folder(path: Path, files: Mapping[str, bytes]) -> None:
-    """Build the new folder beside the old one, then change places."""
-    fresh, old = (path.with_name(f".{path.name}.{os.getpid()}.{part}") for part in ("new", "old"))
-    _remove(fresh)
-    for name, content in files.items():
-        replace_file(fresh / name, content)
-    if path.exists():
-        path.replace(old)
-    fresh.replace(path)
-    sync_folder(path.parent)
-    _remove(old)
+def _zipped(files: Mapping[str, bytes]) -> bytes:
+    """Return the files in one, by name, without dates and uncompressed: equal bytes when equal."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name in sorted(files):
+            archive.writestr(zipfile.ZipInfo(name, _UNDATED), files[name])
+    return buffer.getvalue()
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _with(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)
+def _unzipped(content: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}

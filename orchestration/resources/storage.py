@@ -3,7 +3,6 @@
 import fcntl
 import functools
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,7 +54,7 @@ class Storage(Protocol):
         ...
 
     def delete(self, name: str) -> None:
-        """Remove an object or a whole folder; that nothing is there is fine."""
+        """Remove an object; that there is none is fine."""
         ...
 
 
@@ -107,12 +106,8 @@ class FolderStorage:
         return content is not None
 
     def delete(self, name: str) -> None:
-        """Remove a file or a folder."""
-        path = self._root / name
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+        """Remove a file."""
+        (self._root / name).unlink(missing_ok=True)
 
 
 def storage(root: str) -> Storage:
@@ -127,6 +122,10 @@ def _storage(root: str, process: int) -> Storage:  # noqa: ARG001  connections e
         return FolderStorage(root)
     if parts.scheme == "file":
         return FolderStorage(parts.path)
+    if parts.scheme == "s3" and parts.netloc:
+        from orchestration.resources.buckets import BucketStorage
+
+        return BucketStorage(root)
     raise StorageError(
         f"lake root: found {root!r}, expected a folder or s3://bucket/prefix; other object stores "
         "are reached by their S3 interface: set AWS_ENDPOINT_URL"
