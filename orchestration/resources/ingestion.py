@@ -1,10 +1,10 @@
-"""From the sources into the lake: read what is not there, ask twice for what is missing.
+"""From the sources into the lake: read what is not there, ask twice for what may be missing.
 
 What an answer lacks cannot be seen in it. So every missing point of a table with a grid is asked
-for once more at once, and of any other table every span without rows that is longer than its rows
-are usually apart. What is still missing, and a span of which two answers differ, is not claimed as
-read: the next run asks again. What cannot be detected: a row that is missing in both answers of a
-table without a grid where the rows beside it are nearer than its longest silence, and any trade.
+for once more at once, and any other table as a whole the first time. What is still missing, and a
+span of which two answers differ, is not claimed as read: the next run asks again. What cannot be
+detected: a row that both answers lack of a table without a grid and whose neighbours are no further
+apart than rows are elsewhere, and any trade.
 """
 
 import time
@@ -20,7 +20,7 @@ from orchestration.resources.lake import Lake
 from orchestration.resources.progress import Progress, Tell
 from orchestration.resources.reading import Place, Reading, quarantined_in, rows_in
 from orchestration.resources.sources.catalogue import Sources
-from orchestration.resources.sources.extras import Bounded, Listed
+from orchestration.resources.sources.extras import Bounded, Listed, Local
 from orchestration.resources.sources.protocol import Source, Wanted
 from orchestration.resources.spans import (
     Span,
@@ -39,8 +39,6 @@ from research.settings import UniverseSettings
 __all__ = ["Ingest", "ingest", "quarantined_in", "rows_in"]
 
 JOINED_STEPS = 500  # spans nearer than a page are one request
-DOUBTFUL_GAP = 1.5  # of the usual distance between two rows
-DOUBTFUL_EDGE = 0.99  # of it, from a row to the end of what was asked for: the next one was due
 _COUNTS = ("received", "added", "revised", "unchanged", "quarantined", "unfinished")
 
 
@@ -143,7 +141,7 @@ class _Run:
         whole = [place.span(self.now_ms)]
         never = minus(minus(whole, place.read_by(source)), read_ms)
         times = rows_in(place.lake, place.table.name, place.window)["event_time_ms"]
-        missing = _unseen(place, np.unique(times.to_numpy(np.int64)), whole)
+        missing = _missing(place, np.unique(times.to_numpy(np.int64)), whole)
         spans = union([*never, *missing])
         return spans if self.reread else minus(spans, place.read_by(fallback))
 
@@ -161,9 +159,12 @@ class _Run:
             return report
         reading = Reading(place, name, now_ms, yields=yields)
         self._ask(source, place, spans, reading)
-        first, doubtful = reading.times, _doubtful(place, reading.times, spans)
+        free = isinstance(source, Local) and source.asking_is_free
+        first = reading.times
+        doubtful = [] if free else _doubtful(place, first, spans, now_ms)
         self._ask(source, place, doubtful, reading)
-        missing = _unread(place, reading.times, spans)
+        missing = _missing(place, reading.times, spans)
+        missing = missing if free else _unread(place, missing, spans)
         if not place.table.dense and len(reading.times) > len(first):
             missing += doubtful  # the two answers differ: neither is believed to be whole
         place.mark_read(name, minus(spans, missing), now_ms)
@@ -219,40 +220,32 @@ def _holes(place: Place, times: Times, spans: Sequence[Span]) -> list[Span]:
     return runs(np.setdiff1d(grid(between, place.step_ms), times), place.step_ms)
 
 
-def _doubtful(place: Place, times: Times, spans: list[Span]) -> list[Span]:
-    """Return where the answers lack rows, or may do so: worth one more request."""
+def _missing(place: Place, times: Times, spans: Sequence[Span]) -> list[Span]:
+    """Return where rows are due in the spans and are not there; nothing is due of ticks."""
     table = place.table
-    if table.shape == "tick":
-        return []
     if table.dense:
-        missing = np.setdiff1d(grid(spans, place.step_ms), times)
-        return union(runs(missing, place.step_ms), _reach_ms(place))
-    if not len(times):
-        return spans
-    usual_ms = float(np.median(np.diff(times))) if len(times) > 2 else table.longest_silence_ms
-    whole = (spans[0][0], spans[-1][1])
-    longest_ms, edge_ms = int(DOUBTFUL_GAP * usual_ms), int(DOUBTFUL_EDGE * usual_ms)
-    quiet = silences(times, whole, longest_ms, edge_ms)
+        return runs(np.setdiff1d(grid(spans, place.step_ms), times), place.step_ms)
+    if table.shape == "tick" or not spans:
+        return []
+    whole = (place.window.start_ms, max(end for _, end in spans))
+    quiet = silences(times, whole, place.step_ms, table.longest_silence_ms)
     return common(spans, quiet)
 
 
-def _unseen(place: Place, times: Times, spans: Sequence[Span]) -> list[Span]:
-    """Return where rows are due and missing; nothing is due of ticks."""
-    if place.table.dense:
-        return runs(np.setdiff1d(grid(spans, place.step_ms), times), place.step_ms)
-    longest_ms = place.table.longest_silence_ms
-    if not longest_ms:
-        return []
-    return [silence for span in spans for silence in silences(times, span, longest_ms)]
+def _doubtful(place: Place, times: Times, spans: list[Span], now_ms: int) -> list[Span]:
+    """Return where the answers lack rows, or may do so unseen: worth one more request."""
+    missing = _missing(place, times, spans)
+    if place.table.dense or place.table.shape == "tick":
+        return union(missing, _reach_ms(place))
+    return union([*missing, *within(spans, 0, place.settled_ms(now_ms))])
 
 
-def _unread(place: Place, times: Times, spans: list[Span]) -> list[Span]:
+def _unread(place: Place, missing: list[Span], spans: list[Span]) -> list[Span]:
     """Return what may not count as read: rows are missing there, and the source may have them.
 
     Long before the first row of a symbol there is nothing: it was not listed yet. Just before it
     an answer may have lost its beginning.
     """
-    missing = _unseen(place, times, spans)
     if not missing:
         return []
     first_ms = place.first_ms()

@@ -144,7 +144,7 @@ class Reading:
         import pandas as pd
 
         place, table = self._place, self._place.table
-        rows = pd.concat(pages, ignore_index=True)
+        rows: Frame = pd.concat(pages, ignore_index=True)
         optional = [name for name, column in table.columns.items() if not column.required]
         for name in set(optional) - set(rows.columns):
             rows[name] = np.nan
@@ -153,7 +153,7 @@ class Reading:
         self.received += len(rows)
         self.unfinished += int((~over).sum())
         order = [name for name in ("event_time_ms", "known_at_ms") if name in rows.columns]
-        rows = rows[over].sort_values(by=order, kind="stable", ignore_index=True)
+        rows = rows[over].sort_values(order, kind="stable", ignore_index=True)
         again = copies(table, rows)
         self.unchanged += int(again.sum())
         return rows[~again].reset_index(drop=True)

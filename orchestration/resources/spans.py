@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 Span = tuple[int, int]
 """(start, end): start <= time < end."""
 Times = NDArray[np.int64]
+AROUND = 10  # distances before and after one, to which it is compared
+DUE_BETWEEN = 1.5
+DUE_BEFORE, DUE_AFTER = 0.99, 1.01  # stamps are some milliseconds off
 
 
 def union(spans: Iterable[Span], reach_ms: int = 0) -> list[Span]:
@@ -73,16 +76,27 @@ def runs(points: Times, step_ms: int) -> list[Span]:
     return list(zip(first.tolist(), (last + step_ms).tolist(), strict=True))
 
 
-def silences(times: Times, span: Span, longest_ms: int, edge_ms: int | None = None) -> list[Span]:
-    """Return the parts of the span that lie between two times further apart than `longest_ms`.
+def silences(times: Times, span: Span, step_ms: int, longest_ms: int) -> list[Span]:
+    """Return the parts of the span, each between two of its times, in which another one was due.
 
-    `times` ascend. From an end of the span to the next time at most `edge_ms` may pass, which is
-    not more, and by default as long.
+    One is due after the shortest of the distances around, `step_ms` at least, and half as long
+    again, or after `longest_ms` in any case; between an end of the span and the next time, after
+    that distance. The rhythm may change over the years, and one beat too few does not hide another.
     """
     start, end = span
-    pad = longest_ms - (longest_ms if edge_ms is None else edge_ms)
     among = times[(times >= start) & (times < end)]
-    edges = np.concatenate(([start - 1 - pad], among, [end + pad]))
-    long = np.flatnonzero(np.diff(edges) > longest_ms)
-    found = zip((edges[long] + 1).tolist(), edges[long + 1].tolist(), strict=True)
-    return within(found, start, end)
+    if not len(among):
+        return [span] if end - start > longest_ms else []
+    gaps = np.diff(among)
+    usual = np.array([longest_ms])
+    if len(gaps) > 1:
+        around = np.pad(gaps, AROUND, mode="edge")
+        usual = np.lib.stride_tricks.sliding_window_view(around, 2 * AROUND + 1).min(axis=1)
+        usual = np.clip(usual, step_ms, longest_ms)
+    long = np.flatnonzero(gaps > np.minimum(DUE_BETWEEN * usual, longest_ms))
+    found = list(zip((among[long] + 1).tolist(), among[long + 1].tolist(), strict=True))
+    if among[0] - start >= DUE_BEFORE * usual[0]:
+        found.append((start, int(among[0])))
+    if end - among[-1] > DUE_AFTER * usual[-1]:
+        found.append((int(among[-1]) + 1, end))
+    return union(found)

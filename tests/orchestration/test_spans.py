@@ -69,17 +69,34 @@ def test_inside_marks_what_a_span_holds(times: set[int], spans: list[Span]):
     assert ascending(times)[held].tolist() == sorted(times & members(spans))
 
 
-@given(TIMES, st.tuples(st.integers(0, 30), st.integers(30, 60)), st.integers(1, 15), TIME)
-def test_silences_lie_between_rows_that_are_too_far_apart(
-    times: set[int], span: Span, longest: int, edge: int
+@given(st.integers(0, 5), st.integers(2, 8), st.integers(3, 20), st.data())
+def test_every_missing_beat_of_a_rhythm_lies_in_a_silence(
+    start: int, beat: int, beats: int, data: st.DataObject
 ):
-    """A moment is in a silence exactly when its neighbours are further apart than allowed."""
-    start, end = span
-    edge = min(edge, longest)
-    edges = [start - 1, *sorted(at for at in times if start <= at < end), end]
-    expected: set[int] = set()
-    for before, after in pairwise(edges):
-        outer = (before == edges[0]) + (after == end)
-        if after - before > longest - outer * (longest - edge):
-            expected |= set(range(before + 1, after))
-    assert members(silences(ascending(times), span, longest, edge)) == expected
+    """Rows come at a beat; wherever some are taken away, in the middle or at an end, is found."""
+    whole = start + beat * 100 * np.arange(beats + 2)
+    span = (int(whole[0]), int(whole[-1]) + beat * 100)
+    gone = data.draw(st.sets(st.integers(0, beats + 1), max_size=beats // 3))
+    left = np.delete(whole, sorted(gone))
+    pairs_left = bool((np.diff(left) == beat * 100).any())
+    found = silences(left, span, 100, beat * 250)
+    assert inside(left, found).sum() == 0
+    if pairs_left and len(left) > 2:
+        assert inside(whole[sorted(gone)], found).all()
+        assert bool(found) == bool(gone)
+
+
+def test_rhythm_may_change():
+    """Settlements every eight hours, later every four: only around the change is there a doubt."""
+    times = np.concatenate((np.arange(0, 8_000, 80), np.arange(8_000, 12_000, 40)))
+    found = silences(times, (0, 12_000), 10, 100)
+    assert found
+    assert min(start for start, _ in found) >= 8_000 - 11 * 80
+    assert max(end for _, end in found) <= 8_000 + 11 * 40
+
+
+def test_span_without_rows_is_silent_if_it_is_long():
+    """Nothing is known of its rhythm: only the longest silence tells."""
+    none = np.empty(0, np.int64)
+    assert silences(none, (0, 100), 10, 50) == [(0, 100)]
+    assert silences(none, (0, 50), 10, 50) == []

@@ -1,6 +1,6 @@
 """What a source may be able to do beside `Source`; the ingest makes use of it where it is there."""
 
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 
 @runtime_checkable
@@ -19,3 +19,10 @@ class Listed(Protocol):
     def listed_as(self, symbol: str) -> str:
         """Return that name; dagster Failure where the symbol is not listed."""
         ...
+
+
+@runtime_checkable
+class Local(Protocol):
+    """A source of files, which says the same to everyone and may have more tomorrow."""
+
+    asking_is_free: ClassVar[bool]
