@@ -53,7 +53,7 @@ def merge(bars: Bars, starts: NDArray[np.int64]) -> Bars:
         np.maximum.reduceat(bars.high, starts),
         np.minimum.reduceat(bars.low, starts),
         bars.close[lasts],
-        np.add.reduceat(bars.volume, starts),
+        np.round(np.add.reduceat(bars.volume, starts), 8),  # a sum of decimals is one
     )
 
 

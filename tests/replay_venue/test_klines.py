@@ -15,7 +15,7 @@ from replay_venue import intervals, wire
 from replay_venue.intervals import INTERVALS
 from replay_venue.wire import decimal
 from tests.replay_venue.clockwork import DAY_MS, MINUTE_MS, Clockwork
-from tests.replay_venue.serving import Served, at, clockwork
+from tests.replay_venue.serving import RECORDED, Served, at, clockwork, serving
 
 KLINES = "/fapi/v1/klines"
 NOW = at("2025-04-10 07:07:30")
@@ -174,3 +174,36 @@ def test_a_page_is_the_json_of_its_rows(values: list[tuple[float, float, float, 
     ]
     assert all(row[8] == 0 and float(row[9]) == 0 for row in page if float(row[5]) == 0)
     assert all(float(row[9]) <= float(row[5]) + 5e-4 for row in page)
+
+
+@pytest.mark.skipif(
+    not RECORDED.is_dir(), reason="recorded data (../shared/data) is not on this machine"
+)
+@pytest.mark.parametrize(("interval", "unit"), [("1M", "month"), ("1w", "week"), ("1d", "day")])
+def test_recorded_coarse_candles_are_those_of_sql(interval: str, unit: str) -> None:
+    """Each complete recorded month, week and day is DuckDB's aggregate of the file's quarters."""
+    import duckdb
+
+    now = "2025-10-20"
+    rows = duckdb.execute(
+        f"""
+        select epoch_ms(date_trunc('{unit}', t)::timestamp), first(open order by t), max(high),
+               min(low), last(close order by t), sum(volume)
+        from (select *, timezone('UTC', timestamp) as t from read_parquet(?))
+        where t < timestamp '{now}'
+        group by 1
+        having 96 * date_diff('day', date_trunc('{unit}', min(t)),
+               date_trunc('{unit}', min(t)) + interval 1 {unit}) = count(*)
+        order by 1
+        """,
+        [str(RECORDED / "ohlcv_BTCUSDT_15m_okx-swap.parquet")],
+    ).fetchall()
+    words = ["--market", "recorded", "--data", str(RECORDED), "--venue", "okx-swap"]
+    with serving(*words, "--symbols", "BTCUSDT", "--start", now) as served:
+        served.control("clock", pause=True)
+        found = rows_of(served, interval=interval, limit=1_500)
+    assert len(rows) > 10
+    served_rows = {row[0]: [float(value) for value in row[1:6]] for row in found[:-1]}
+    assert len(served_rows) == len(rows[-1_499:])
+    for open_ms, *values in rows[-1_499:]:
+        assert served_rows[open_ms] == pytest.approx(values, rel=1e-12)
