@@ -46,7 +46,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if v == (3, 11) else f"Python: found {v[0]}.{v[1]}, expected 3.11; run make PYTHON=/path/to/python3.11")'
 	@echo "Installing about 250 pinned packages into .venv (2 to 5 minutes the first time)"
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[platform,deep,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[platform,s3,deep,dev]'
 	@touch $@
 
 $(MANIFEST): $(INSTALLED) $(DBT_SOURCES)
