@@ -34,7 +34,7 @@ sources:
 market:
   candles:           {{source: binance, publication_lag_ms: 0}}
   reference_candles: {{source: {reference}, publication_lag_ms: 0}}
-  minute_candles:    {{source: binance, publication_lag_ms: 0, history_start: "2025-04-05"}}
+  minute_candles:    {{source: binance, publication_lag_ms: 0, history_start: "2025-04-06"}}
   mark_candles:      {{source: binance, publication_lag_ms: 0}}
   index_candles:     {{source: binance, publication_lag_ms: 0}}
   funding:           {{source: {funding}, publication_lag_ms: 60000}}
@@ -165,12 +165,22 @@ def same(found: pd.DataFrame, expected: pd.DataFrame) -> bool:
     return True
 
 
-def filled(venue: World, folder: Path) -> dict[Feed, Lake]:
-    """Return, per feed, a lake that never met a fault."""
-    lakes = {feed: Lake(root=str(folder / str(feed))) for feed in FEEDS}
-    for feed, lake in lakes.items():
+@dataclass(frozen=True)
+class Sound:
+    """What a lake holds of a feed that never met a fault."""
+
+    rows: pd.DataFrame
+    digest: str
+
+
+def sound_lakes(venue: World, folder: Path) -> dict[Feed, Sound]:
+    """Return, per feed, what one run brings when nothing goes wrong."""
+    found: dict[Feed, Sound] = {}
+    for feed in FEEDS:
+        lake = Lake(root=str(folder / str(feed)))
         report = venue.run(feed, lake)
         assert not isinstance(report, dg.Failure), report
         assert report.quarantined == 0
-        assert len(stored(lake, feed)) > 5
-    return lakes
+        found[feed] = Sound(stored(lake, feed), digest(lake, feed))
+        assert len(found[feed].rows) > 5
+    return found

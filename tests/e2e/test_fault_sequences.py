@@ -12,7 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from orchestration.resources.lake import Lake
-from tests.e2e.feeds import FEEDS, Feed, World, aside, filled, same, stored, world
+from tests.e2e.feeds import FEEDS, Feed, Sound, World, aside, same, sound_lakes, stored, world
 
 KINDS = (
     "drop", "http5xx", "truncate", "http429", "http418",
@@ -33,8 +33,8 @@ def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 @pytest.fixture(scope="module")
-def sound(venue: World, tmp_path_factory: pytest.TempPathFactory) -> dict[Feed, Lake]:
-    return filled(venue, tmp_path_factory.mktemp("sound"))
+def sound(venue: World, tmp_path_factory: pytest.TempPathFactory) -> dict[Feed, Sound]:
+    return sound_lakes(venue, tmp_path_factory.mktemp("sound"))
 
 
 def repaired(venue: World, lake: Lake, feed: Feed, folder: Path) -> Lake:
@@ -55,14 +55,14 @@ def repaired(venue: World, lake: Lake, feed: Feed, folder: Path) -> Lake:
 )
 def test_any_sequence_of_bad_runs_is_repaired_by_the_next_sound_one(
     venue: World,
-    sound: dict[Feed, Lake],
+    sound: dict[Feed, Sound],
     tmp_path_factory: pytest.TempPathFactory,
     feed: Feed,
     runs: list[list[tuple[str, dict[str, Any], int]]],
 ) -> None:
     """After every bad run, successful or not, one sound run gives exactly the faultless rows."""
     folder = tmp_path_factory.mktemp("sequence")
-    lake, expected = Lake(root=str(folder / "lake")), stored(sound[feed], feed)
+    lake, expected = Lake(root=str(folder / "lake")), sound[feed].rows
     for number, faults in enumerate(runs):
         for kind, hits, rows in faults:
             venue.arm(kind, match=feed.path, retry_after_s=0, rows=rows, **hits)

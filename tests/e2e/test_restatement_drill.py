@@ -57,8 +57,8 @@ def test_restatement_drill(tmp_path: Path, lake: Lake, reread: bool) -> None:
         assert lake.digest(SYMBOL, after_ms) != old
         assert moved(lake, "funding", before_ms, after_ms) == [(print_ms, "funding_rate", 0.0123)]
         assert moved(lake, "candles", before_ms, after_ms) == [
-            (bar_ms, "close", close * 2),
             (bar_ms, "high", close * 2),
+            (bar_ms, "close", close * 2),
         ]
 
 
