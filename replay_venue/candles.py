@@ -47,13 +47,14 @@ def merge(bars: Bars, starts: NDArray[np.int64]) -> Bars:
     if len(starts) == 0:
         return bars.slice(0, 0)
     lasts = np.append(starts[1:], len(bars)) - 1
+    volume: NDArray[np.float64] = np.add.reduceat(bars.volume, starts)
     return Bars(
         bars.open_time_ms[starts],
         bars.open[starts],
         np.maximum.reduceat(bars.high, starts),
         np.minimum.reduceat(bars.low, starts),
         bars.close[lasts],
-        np.round(np.add.reduceat(bars.volume, starts), 8),  # a sum of decimals is one
+        np.round(volume, 8),  # a sum of decimals is one
     )
 
 
