@@ -2,12 +2,13 @@
 
 import copy
 import random
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replay_venue.faults import MAX_ARMED, ROW_KINDS, Fault, Faults, Sequencer
+from replay_venue.faults import KINDS, MAX_ARMED, ROW_KINDS, Fault, Faults, Sequencer
 from replay_venue.spoiled import possible, rows_of, spoil
 
 
@@ -181,3 +182,10 @@ def test_sequencer_reorders_without_losing(kinds: list[str]) -> None:
     assert set(flat) == {b"%d" % number for number in range(len(kinds) + 1)}
     assert len(flat) == len(kinds) + 1 + kinds.count("duplicate")
     assert passed(["reorder"], 3) == [[], [b"1", b"0"], [b"2"]]
+
+
+def test_every_fault_is_in_the_runbook() -> None:
+    """Whoever practises finds each kind in docs/runbooks/a-broken-feed.md."""
+    page = Path(__file__).parents[2] / "docs" / "runbooks" / "a-broken-feed.md"
+    text = page.read_text(encoding="utf-8")
+    assert [kind for kind in (*KINDS, "skew") if f"`{kind}`" not in text] == []
