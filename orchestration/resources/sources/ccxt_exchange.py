@@ -154,14 +154,15 @@ class CcxtExchange:
         return roads[table]
 
     def _ask(self, question: Callable[[Any], Answer], what: str) -> Answer:
-        client = self._client()
+        client = self.connected()
         return self.backoff.call(
             lambda: ask(client, question, what),
             f"{what} from {self._place}",
             random.Random(),  # noqa: S311  # jitter
         )
 
-    def _client(self) -> Any:
+    def connected(self) -> Any:
+        """Return ccxt's client, the same one for the life of this source."""
         if "client" not in self._held:
             at = self.at and self.at.rstrip("/") + self._prefix
             self._held["client"] = connect(
