@@ -4,6 +4,7 @@ import sys
 
 import uvicorn
 
+from replay_venue import sockets
 from replay_venue.app import application
 from replay_venue.settings import build, parse
 
@@ -26,6 +27,8 @@ def main(arguments: list[str]) -> int:
         timeout_graceful_shutdown=1,
         ws_max_size=65_536,
         ws_per_message_deflate=False,
+        ws_ping_interval=sockets.PING_S,
+        ws_ping_timeout=sockets.PONG_WITHIN_S,
     )
     return 0
 
