@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import ClassVar
 
 import dagster as dg
 import numpy as np
@@ -232,6 +233,30 @@ def test_settlement_that_one_answer_lacks_is_asked_for_again(lake: Lake, missing
     one.asked.clear()
     run(lake, one, table="funding")
     assert [wanted.start_ms for wanted in one.asked] == [SETTLED_MS]
+
+
+@pytest.mark.parametrize("missing", [1, 14])
+def test_settlement_that_both_answers_lack_is_not_claimed(lake: Lake, missing: int):
+    """Rows that are further apart than those around them are asked for by every run."""
+    times = np.arange(START_MS, END_MS + 1, EIGHT_HOURS_MS)
+    run(lake, source(frame("funding", np.delete(times, missing)), "funding"), table="funding")
+    run(lake, source(frame("funding", times), "funding"), table="funding")
+    assert stored(lake, "funding") == times.tolist()
+
+
+class Folder(GivenSource):
+    """A source of files."""
+
+    asking_is_free: ClassVar[bool] = True
+
+
+def test_files_that_come_later_are_found(lake: Lake):
+    """Of a folder nothing before the first row counts as read: January may follow February."""
+    later = Folder("one", {"candles": candles(BARS[6 * 96 :])}, END_MS + 9 * DAY_MS)
+    run(lake, later)
+    assert len(later.asked) == 1
+    run(lake, Folder("one", {"candles": candles()}, END_MS + 9 * DAY_MS))
+    assert stored(lake) == BARS.tolist()
 
 
 def test_symbol_listed_later_is_not_asked_for_its_past_forever(lake: Lake):
