@@ -8,12 +8,14 @@ one wrote. https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-wri
 Endpoint and credentials come from the usual AWS_* environment variables and files.
 """
 
-import io
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import IO, Any
+from typing import TYPE_CHECKING, Any
 
 from orchestration.resources.storage import Change, StorageError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 AT_ONCE = 16  # objects fetched together, and held in memory until the reader has passed them
 ATTEMPTS = 100
@@ -38,8 +40,10 @@ class BucketStorage:
         except FileNotFoundError:
             return None
 
-    def open(self, names: Sequence[str]) -> Iterator[IO[bytes]]:
+    def open(self, names: Sequence[str]) -> "Iterator[pa.NativeFile]":
         """Fetch whole objects, a few at once: a later PUT cannot change what is being read."""
+        import pyarrow as pa
+
         for start in range(0, len(names), AT_ONCE):
             paths = [
                 self._files._strip_protocol(self.path(name))
@@ -47,7 +51,7 @@ class BucketStorage:
             ]
             contents: dict[str, bytes] = self._files.cat(paths)
             for path in paths:
-                yield io.BytesIO(contents.pop(path))
+                yield pa.BufferReader(contents.pop(path))
 
     def names(self, folder: str) -> list[str]:
         """Return the objects and prefixes one level below a prefix."""

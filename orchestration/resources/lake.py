@@ -1,24 +1,22 @@
 """The raw half of the lake: append-only market tables in parquet, read only as of a moment."""
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from kernel.bars import Bars
+from kernel.bars import TIMEFRAME_MS, Bars
+from kernel.resampling import ever_known, joined, resample
 from orchestration.resources.frames import Frame
+from orchestration.resources.month_files import Appending, closed_bars, stacked, tables
 from orchestration.resources.parquet import parquet_bytes
+from orchestration.resources.read_ledger import ReadSpan, spans_in, with_span
 from orchestration.resources.revisions import (
     AppendReport,
     LakeError,
-    Merged,
     changes,
-    conformed,
     identity,
-    merged,
     month_of,
     offered,
     schema,
@@ -46,15 +44,6 @@ DERIVED_TABLES: Mapping[str, Mapping[str, str]] = {
 __all__ = ["DERIVED_TABLES", "FOREVER_MS", "AppendReport", "Lake", "LakeError", "ReadSpan"]
 
 
-@dataclass(frozen=True, slots=True)
-class ReadSpan:
-    """Events from `start_ms` up to before `end_ms`, which a source has been read for to the end."""
-
-    source: str
-    start_ms: int
-    end_ms: int
-
-
 class Lake(dg.ConfigurableResource):
     """Keep `market/<table>/symbol=<S>/<YYYY-MM>.parquet` under `root`, by the month of the event.
 
@@ -75,7 +64,7 @@ class Lake(dg.ConfigurableResource):
         folder = _folder(table, symbol)
         added = revised = files = 0
         for month, part in rows.groupby(month_of(rows["event_time_ms"])):
-            step = _Append(TABLES[table], part.reset_index(drop=True), now_ms)
+            step = Appending(TABLES[table], part.reset_index(drop=True), now_ms)
             files += self._storage.update(f"{folder}/{month}.parquet", step.change)
             added, revised = added + step.added, revised + step.revised
         return AppendReport(len(rows), added, revised, files)
@@ -84,29 +73,60 @@ class Lake(dg.ConfigurableResource):
         self, table: str, symbol: str, t_ms: int, start_ms: int = 0, end_ms: int = FOREVER_MS
     ) -> Frame:
         """Return every revision known at `t_ms` of the events in [start, end), in their order."""
-        return self._query(table, symbol, (t_ms, start_ms, end_ms), "")
+        stored = self._stored(table, symbol, t_ms, start_ms, end_ms)
+        times, known_at_ms = (stored[name].to_numpy() for name in _KEY)
+        chosen = (known_at_ms <= t_ms) & (times >= start_ms) & (times < end_ms)
+        return (stored if chosen.all() else stored.filter(chosen)).to_pandas()
 
     def as_of(
         self, table: str, symbol: str, t_ms: int, start_ms: int = 0, end_ms: int = FOREVER_MS
     ) -> Frame:
         """Return, per event in [start, end), the latest revision known at `t_ms`, in order."""
-        by = ", ".join(identity(_table(table)))
-        latest = f"QUALIFY row_number() OVER (PARTITION BY {by} ORDER BY revision DESC) = 1"
-        return self._query(table, symbol, (t_ms, start_ms, end_ms), latest)
+        import duckdb
+
+        stored = self._stored(table, symbol, t_ms, start_ms, end_ms)  # noqa: F841  SQL reads it
+        by = ", ".join(identity(TABLES[table]))
+        with duckdb.connect() as connection:
+            connection.execute("SET threads = 1")
+            connection.execute(
+                "CREATE TEMP TABLE known AS FROM stored "
+                "WHERE known_at_ms <= ? AND event_time_ms >= ? AND event_time_ms < ?",
+                (t_ms, start_ms, end_ms),
+            )
+            return connection.execute(
+                "FROM known QUALIFY row_number() OVER "
+                f"(PARTITION BY {by} ORDER BY revision DESC) = 1 ORDER BY {by}"
+            ).df()
 
     def bars(self, symbol: str, t_ms: int, table: str = "candles") -> Bars:
         """Return the bars of a candle table that had closed by `t_ms`; volume 0 where it has none.
 
         Raises LakeError for a table that holds no bars.
         """
-        if _table(table).shape != "candle":
-            bars = sorted(name for name, one in TABLES.items() if one.shape == "candle")
-            raise LakeError(f"bars of {table!r}: expected one of {bars}")
-        frame = self.as_of(table, symbol, t_ms)
-        if "volume" not in frame:
-            frame = frame.assign(volume=0.0)
-        columns = ("event_time_ms", "open", "high", "low", "close", "volume")
-        return Bars(*(frame[column].to_numpy(copy=True) for column in columns))
+        return joined(list(self._closed(table, symbol, t_ms)))
+
+    def resampled(
+        self,
+        symbol: str,
+        t_ms: int,
+        timeframe: str,
+        table: str = "minute_candles",
+        bar_ms: int | None = None,
+    ) -> Bars:
+        """Return coarser bars made of those known at `t_ms`; one that misses a part is absent.
+
+        `bar_ms` says how long the bars of a table are that follow the universe's timeframe. Month
+        by month: no bar reaches over midnight. Raises LakeError for other tables and timeframes.
+        """
+        step_ms = _bars_table(table).step_ms or bar_ms
+        if timeframe not in TIMEFRAME_MS or step_ms is None:
+            raise LakeError(
+                f"resampled: found timeframe {timeframe!r} of {table} with bar_ms {bar_ms}, "
+                f"expected one of {', '.join(TIMEFRAME_MS)}, and bar_ms for a table without its own"
+            )
+        coarse_ms = TIMEFRAME_MS[timeframe]
+        months = self._closed(table, symbol, t_ms)
+        return joined([resample(bars, step_ms, coarse_ms) for bars in months])
 
     def series(self, symbol: str, t_ms: int) -> "dict[str, Series]":
         """Return every series as published up to `t_ms`, ready for `kernel.observation.observe`.
@@ -116,13 +136,14 @@ class Lake(dg.ConfigurableResource):
         """
         from kernel.observation import SERIES_TABLE, Series
 
-        frames = {table: self.history(table, symbol, t_ms) for table in set(SERIES_TABLE.values())}
         result: dict[str, Series] = {}
         for name, table in SERIES_TABLE.items():
-            rows = frames[table]
-            rows = rows[rows[name].notna().groupby(rows["event_time_ms"]).cummax()]
-            columns = ("event_time_ms", "known_at_ms", name)
-            result[name] = Series(name, *(rows[column].to_numpy(copy=True) for column in columns))
+            columns = {**_KEY, name: "double"}
+            names = self._files(table, symbol, t_ms)
+            rows = stacked(self._storage.open(names), columns)
+            chosen = (rows["known_at_ms"] <= t_ms) & ever_known(rows["event_time_ms"], rows[name])
+            values = (rows[column][chosen] for column in columns)
+            result[name] = Series(name, *values)
         return result
 
     def digest(self, symbol: str, t_ms: int) -> str:
@@ -165,19 +186,15 @@ class Lake(dg.ConfigurableResource):
 
     def read_spans(self, table: str, symbol: str) -> list[ReadSpan]:
         """Return for which events each source has been read to the end, in order."""
-        return _spans(self._storage.read(f"{_folder(table, symbol)}/{_LEDGER}"))
+        return spans_in(self._storage.read(f"{_folder(table, symbol)}/{_LEDGER}"))
 
     def mark_read(self, table: str, symbol: str, span: ReadSpan) -> None:
         """Note that a source has been read for a span, once its rows are stored.
 
         Spans of one source are joined where they touch.
         """
-
-        def change(content: bytes | None) -> bytes | None:
-            fresh = _ledger(_joined([*_spans(content), span]))
-            return None if fresh == content else fresh
-
-        self._storage.update(f"{_folder(table, symbol)}/{_LEDGER}", change)
+        name = f"{_folder(table, symbol)}/{_LEDGER}"
+        self._storage.update(name, lambda content: with_span(content, span))
 
     def ensure_sources(self) -> None:
         """Write a zero-row file beside every table that SQL reads: a new lake can be queried."""
@@ -192,26 +209,18 @@ class Lake(dg.ConfigurableResource):
     def _storage(self) -> Storage:
         return storage(self.root)
 
-    def _query(self, table: str, symbol: str, window: tuple[int, int, int], qualify: str) -> Frame:
-        """Return the rows known at t with start <= event < end, by DuckDB, whatever the storage."""
-        import duckdb
+    def _stored(self, table: str, symbol: str, t_ms: int, start_ms: int, end_ms: int) -> "pa.Table":
+        """Return all rows, in their order, of the months that a window touches."""
         import pyarrow as pa
 
         columns = _table(table).kinds
-        names = self._files(table, symbol, *window)
+        names = self._files(table, symbol, t_ms, start_ms, end_ms)
         empty = schema(columns).empty_table()
-        stored = pa.concat_tables([empty, *self._tables(names, columns)])  # noqa: F841  SQL reads it
-        order = ", ".join((*identity(TABLES[table]), "revision"))
-        with duckdb.connect() as connection:
-            connection.execute("SET threads = 1")
-            connection.execute(
-                "CREATE TEMP TABLE known AS FROM stored "
-                "WHERE known_at_ms <= ? AND event_time_ms >= ? AND event_time_ms < ?",
-                window,
-            )
-            return connection.execute(f"FROM known {qualify} ORDER BY {order}").df()
+        return pa.concat_tables([empty, *tables(self._storage.open(names), columns)])
 
-    def _files(self, table: str, symbol: str, t_ms: int, start_ms: int, end_ms: int) -> list[str]:
+    def _files(
+        self, table: str, symbol: str, t_ms: int, start_ms: int = 0, end_ms: int = FOREVER_MS
+    ) -> list[str]:
         """Return the month files that may hold such events, in their order."""
         if table != "quarantine":  # whose rows may claim to be from the future
             end_ms = min(end_ms, t_ms + 1)
@@ -220,40 +229,12 @@ class Lake(dg.ConfigurableResource):
         months = self.months(table, symbol)
         return [f"{folder}/{month}.parquet" for month in months if first <= month <= last]
 
-    def _tables(self, names: list[str], columns: Mapping[str, str]) -> "Iterator[pa.Table]":
-        """Yield the columns of one file after the other."""
-        import pyarrow.parquet as pq
-
-        for file in self._storage.open(names):
-            stored = pq.ParquetFile(file)
-            there = [name for name in columns if name in stored.schema_arrow.names]
-            yield conformed(stored.read(columns=there, use_threads=False), columns)
+    def _closed(self, table: str, symbol: str, t_ms: int) -> Iterator[Bars]:
+        names = self._files(_bars_table(table).name, symbol, t_ms)
+        return closed_bars(self._storage.open(names), t_ms)
 
 
-class _Append:
-    """The change that an append makes to one month; the counts are those of its last call."""
-
-    def __init__(self, table: Table, rows: Frame, now_ms: int) -> None:
-        self._table, self._rows, self._now_ms = table, rows, now_ms
-        self.added = self.revised = 0
-
-    def change(self, content: bytes | None) -> bytes | None:
-        """Return the file with the rows in it, None where it has them all."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        columns = self._table.kinds
-        stored = schema(columns).empty_table()
-        if content is not None:
-            stored = conformed(pq.ParquetFile(pa.BufferReader(content)).read(), columns)
-        outcome: Merged = merged(self._table, stored.to_pandas(), self._rows, self._now_ms)
-        self.added, self.revised = outcome.added, outcome.revised
-        if not outcome.added + outcome.revised:
-            return None
-        rows = pa.Table.from_pandas(outcome.rows, schema=schema(columns), preserve_index=False)
-        return parquet_bytes(rows.replace_schema_metadata(None))
-
-
+_KEY = {"event_time_ms": "int64", "known_at_ms": "int64"}
 _LEDGER = "read.json"
 _LAST_MS = 253_402_300_799_999  # the end of the year 9999, after which months sort otherwise
 
@@ -264,6 +245,13 @@ def _table(name: str) -> Table:
     return TABLES[name]
 
 
+def _bars_table(name: str) -> Table:
+    if _table(name).shape != "candle":
+        bars = sorted(name for name, table in TABLES.items() if table.shape == "candle")
+        raise LakeError(f"bars: found table {name!r}, expected one of {bars}")
+    return TABLES[name]
+
+
 def _folder(table: str, symbol: str) -> str:
     """Return the folder of one symbol's files under the root; LakeError for unknown names."""
     if not (symbol.isascii() and symbol.isalnum() and symbol.isupper()):
@@ -271,29 +259,6 @@ def _folder(table: str, symbol: str) -> str:
             f"lake symbol: found {symbol!r}, expected capitals and digits such as BTCUSDT"
         )
     return f"market/{_table(table).name}/symbol={symbol}"
-
-
-def _spans(content: bytes | None) -> list[ReadSpan]:
-    return [ReadSpan(*span) for span in json.loads(content or b"[]")]
-
-
-def _ledger(spans: list[ReadSpan]) -> bytes:
-    rows = [json.dumps([span.source, span.start_ms, span.end_ms]) for span in spans]
-    return ("[\n" + ",\n".join(rows) + "\n]\n").encode()
-
-
-def _joined(spans: list[ReadSpan]) -> list[ReadSpan]:
-    """Return the spans by source and time, without those that hold nothing."""
-    joined: list[ReadSpan] = []
-    for span in sorted(spans, key=lambda one: (one.source, one.start_ms, one.end_ms)):
-        if span.start_ms >= span.end_ms:
-            continue
-        last = joined[-1] if joined and joined[-1].source == span.source else None
-        if last and span.start_ms <= last.end_ms:
-            joined[-1] = ReadSpan(span.source, last.start_ms, max(last.end_ms, span.end_ms))
-        else:
-            joined.append(span)
-    return joined
 
 
 def frame_digest(frame: Frame) -> str:

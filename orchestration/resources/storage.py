@@ -6,10 +6,13 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from orchestration.resources.parquet import LEFTOVER, replace_file
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Change = Callable[[bytes | None], bytes | None]
 """Takes the present content, None where there is none; returns the new one, None to leave it."""
@@ -33,7 +36,7 @@ class Storage(Protocol):
         """Return the content of an object, None where there is none."""
         ...
 
-    def open(self, names: Sequence[str]) -> Iterator[IO[bytes]]:
+    def open(self, names: Sequence[str]) -> "Iterator[pa.NativeFile]":
         """Yield each object ready to be read at any place, in the order of `names`."""
         ...
 
@@ -78,10 +81,12 @@ class FolderStorage:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    def open(self, names: Sequence[str]) -> Iterator[IO[bytes]]:
+    def open(self, names: Sequence[str]) -> "Iterator[pa.NativeFile]":
         """Open one file after the other."""
+        import pyarrow as pa
+
         for name in names:
-            with (self._root / name).open("rb") as file:
+            with pa.OSFile(self.path(name)) as file:
                 yield file
 
     def names(self, folder: str) -> list[str]:
