@@ -46,8 +46,17 @@ def manifest(path: Path) -> Path:
     pool=GROUP,
 )
 def models(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[Any]:
-    """Build staging, coverage, universe, gate history and live P&L, each with its tests."""
+    """Build typed staging of every raw table and what people ask of it, each with its tests."""
     yield from warehouse.build(context)
+
+
+@dg.asset(key=[GROUP, "documentation"], group_name=GROUP, deps=[models], pool=GROUP)
+def documentation(warehouse: Warehouse) -> dg.MaterializeResult:
+    """Describe every model and column on one page, with the graph of what is made of what."""
+    page = warehouse.document()
+    return dg.MaterializeResult(
+        metadata={"page": dg.MetadataValue.path(page), "bytes": page.stat().st_size}
+    )
 
 
 @dg.asset_check(asset=[GROUP, "stg_candles"], blocking=True)

@@ -1,60 +1,114 @@
--- Rows that are there against rows that should be, from each symbol's first row of a series to its last.
--- Settlement stamps are some milliseconds off: an event counts for the minute it is nearest to.
-{% set bar = var('bar_minutes') ~ ' minutes' %}
-{% set steps = {'candles': bar, 'open_interest': bar, 'funding': '8 hours', 'fear_greed': '1 day', 'onchain': '1 day'} %}
-
-with events as (
-    {% for name in steps %}
-    select distinct '{{ name }}' as series, symbol, make_timestamp((event_time_ms + 30000) // 60000 * 60000000) as event_at
+{%- set gridded = dict() -%}
+{%- for name, table in var('tables').items() if table.step_ms > 0 -%}
+{%- do gridded.update({name: table}) -%}
+{%- endfor -%}
+-- Rows that are there against rows that should be, from each series' first row to what could be known when the symbol's
+-- last candle closed. The grid is that of the table's description. Where not every point of it is due (funding, daily
+-- series), one row is expected each usual step: the 10 % shortest gap between neighbours, no longer than the silence
+-- after which the series counts as stale. An event counts for the point of the grid that it is nearest to.
+with points as (
+    {% for name, table in gridded.items() %}
+    select distinct
+        cast('{{ name }}' as text) as series,
+        symbol,
+        {{ whole('event_time_ms + ' ~ table.step_ms // 2, table.step_ms) }} * {{ table.step_ms }} as point_ms
     from {{ source('market', name) }}
     {% if not loop.last %}union all{% endif %}
     {% endfor %}
 ),
 
-steps as (
-    select * from (values
-        {% for name, step in steps.items() %}('{{ name }}', interval '{{ step }}'){{ ',' if not loop.last }}{% endfor %}
-    ) as pairs (series, step)
+described (series, dense, grid_ms, longest_step_ms, known_after_ms) as (
+    values
+    {% for name, table in gridded.items() %}
+    {% set longest = [table.silence_ms // table.step_ms, 1] | max * table.step_ms %}
+    ('{{ name }}', {{ table.dense | lower }}, cast({{ table.step_ms }} as bigint), cast({{ longest }} as bigint), cast({{ [table.lag_ms, table.period_ms] | max }} as bigint)){{ ',' if not loop.last }}
+    {% endfor %}
+),
+
+closes as (
+    select symbol, max(point_ms) + {{ raw_table('candles').period_ms }} as last_close_ms
+    from points
+    where series = 'candles'
+    group by symbol
+),
+
+gaps as (
+    select
+        points.series,
+        points.symbol,
+        point_ms - lag(point_ms) over (partition by points.series, points.symbol order by point_ms) as gap_ms
+    from points
+    inner join described on described.series = points.series
+    where not dense
+),
+
+usual as (
+    select series, symbol, percentile_disc(0.1) within group (order by gap_ms) as gap_ms
+    from gaps
+    group by series, symbol
 ),
 
 spans as (
-    select series, symbol, min(event_at) as first_event_at, max(event_at) as last_event_at
-    from events
-    group by all
+    select series, symbol, min(point_ms) as first_ms, max(point_ms) as last_ms
+    from points
+    group by series, symbol
 ),
 
-months as (
-    select series, symbol, date_trunc('month', event_at) as month, count(*) as rows_found
-    from events
-    group by all
+grids as (
+    select
+        spans.series,
+        spans.symbol,
+        first_ms,
+        case when dense then grid_ms else least(coalesce(gap_ms, longest_step_ms), longest_step_ms) end as step_ms,
+        greatest(last_ms + 1, coalesce(last_close_ms, 0) - known_after_ms + 1) as until_ms
+    from spans
+    inner join described on described.series = spans.series
+    left join usual on usual.series = spans.series and usual.symbol = spans.symbol
+    left join closes on closes.symbol = spans.symbol
 ),
 
 calendar as (
     select
-        series,
-        symbol,
-        first_event_at,
-        last_event_at,
-        unnest(generate_series(date_trunc('month', first_event_at), last_event_at, interval '1 month')) as month
-    from spans
+        *,
+        {{ months(moment('first_ms'), moment('until_ms - 1')) }} as month
+    from grids
 ),
 
-expected as (
+bounded as (
     select
         *,
-        greatest(month, first_event_at) as from_at,
-        least(month + interval '1 month', last_event_at + step) as until_at
+        greatest({{ ms('month') }}, first_ms) as from_ms,
+        least({{ ms("(month + interval '1 month')") }}, until_ms) as to_ms
     from calendar
-    inner join steps using (series)
+),
+
+found as (
+    select series, symbol, date_trunc('month', {{ moment('point_ms') }}) as month, count(*) as rows_found
+    from points
+    group by series, symbol, date_trunc('month', {{ moment('point_ms') }})
+),
+
+counted as (
+    select
+        bounded.series,
+        bounded.symbol,
+        cast(bounded.month as date) as month,
+        coalesce(rows_found, 0) as rows_found,
+        {{ whole_up('to_ms - first_ms', 'step_ms') }} - {{ whole_up('from_ms - first_ms', 'step_ms') }} as rows_expected,
+        {{ whole('step_ms', 60000) }} as step_minutes
+    from bounded
+    left join found
+        on found.series = bounded.series and found.symbol = bounded.symbol and found.month = bounded.month
 )
 
 select
     series,
     symbol,
-    cast(month as date) as month,
-    coalesce(rows_found, 0) as rows_found,
-    cast(greatest(1, round(epoch(until_at - from_at) / epoch(step))) as bigint) as rows_expected,
-    coalesce(rows_found, 0) / greatest(1, round(epoch(until_at - from_at) / epoch(step))) as coverage
-from expected
-left join months using (series, symbol, month)
+    month,
+    rows_found,
+    rows_expected,
+    step_minutes,
+    cast(rows_found as double precision) / greatest(rows_expected, 1) as coverage
+from counted
+where rows_found > 0 or rows_expected > 0
 order by series, symbol, month

@@ -3,9 +3,9 @@ select
     symbol,
     cast(week as date) as week,
     gate,
-    cast(fold as varchar) as fold,
-    cast(value as double) as value,
-    cast(threshold as double) as threshold,
+    cast(fold as text) as fold,
+    {{ number('value') }},
+    {{ number('threshold') }},
     passed,
     reason,
     bool_and(passed) over (partition by symbol, week) as candidate_accepted

@@ -1,20 +1,25 @@
 -- What the runner has earned on paper, by symbol and day of exit, after fees and funding.
-with days as (
+with trades as (
+    select *, cast({{ moment('exit_time_ms') }} as date) as day
+    from {{ source('monitoring', 'live_trades') }}
+),
+
+days as (
     select
         symbol,
-        cast(make_timestamp(exit_time_ms * 1000) as date) as day,
+        day,
         count(*) as trades,
         count(*) filter (where pnl > 0) as wins,
         sum(fees) as fees,
         sum(funding) as funding,
         sum(pnl) as pnl
-    from {{ source('monitoring', 'live_trades') }}
-    group by all
+    from trades
+    group by symbol, day
 )
 
 select
     *,
-    wins / trades as win_rate,
+    cast(wins as double precision) / trades as win_rate,
     sum(pnl) over (partition by symbol order by day) as pnl_to_date
 from days
 order by symbol, day

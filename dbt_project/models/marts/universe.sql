@@ -1,43 +1,93 @@
-{% set bar_minutes = var('bar_minutes') %}
--- What each symbol looks like to someone who decides whether to trade it.
-with bars as (
+{%- set bar_ms = raw_table('candles').period_ms -%}
+{%- set wanted = var('tradable') -%}
+-- What each symbol looks like to someone who decides whether to trade it, the most liquid first.
+with candles as (
     select
         *,
-        ln(close / lag(close) over (partition by symbol order by opened_at)) as log_return,
-        opened_at - lag(opened_at) over (partition by symbol order by opened_at) as since_last
+        {{ ms('opened_at') }} as opened_ms,
+        lag(close) over (partition by symbol order by opened_at) as close_before,
+        lag(opened_at) over (partition by symbol order by opened_at) as opened_before,
+        max(opened_at) over (partition by symbol) as last_of_all
     from {{ ref('stg_candles') }}
 ),
 
-days as (
-    select symbol, date_trunc('day', opened_at) as day, sum(turnover) as turnover
-    from bars
-    group by all
+bars as (
+    select
+        *,
+        {{ whole('opened_ms - ' ~ ms('opened_before'), bar_ms) }} as bars_on
+    from candles
 ),
 
-turnover as (
-    select symbol, median(turnover) as median_daily_turnover_usdt
+spans as (
+    select
+        symbol,
+        min(opened_at) as first_opened_at,
+        max(opened_at) as last_opened_at,
+        count(*) as bars,
+        cast((max(opened_ms) - min(opened_ms)) / {{ bar_ms }} + 1 - count(*) as bigint) as missing_bars,
+        max(case when opened_at = last_of_all then close end) as last_close,
+        stddev_samp(case when bars_on = 1 then ln(close / close_before) end)
+            * sqrt(365.0 * 86400000 / {{ bar_ms }}) as volatility_per_year
+    from bars
+    group by symbol
+),
+
+days as (
+    select symbol, cast(opened_at as date) as day, sum(turnover) as turnover
+    from candles
+    where opened_at > last_of_all - interval '{{ wanted.liquidity_days }} days'
+    group by symbol, cast(opened_at as date)
+),
+
+liquidity as (
+    select symbol, {{ percentile('turnover', 0.5) }} as median_daily_turnover_usdt
     from days
-    group by all
+    group by symbol
+),
+
+settlements as (
+    select
+        symbol,
+        funding_rate,
+        {{ ms('settled_hour') }} - lag({{ ms('settled_hour') }}) over (partition by symbol order by settled_hour) as gap_ms
+    from {{ ref('stg_funding') }}
 ),
 
 funding as (
-    select symbol, avg(funding_rate) * 3 * 365 as funding_rate_per_year
-    from {{ ref('stg_funding') }}
-    group by all
+    select
+        symbol,
+        avg(funding_rate) * 365.0 * 86400000 / {{ percentile('gap_ms', 0.5) }} as funding_rate_per_year
+    from settlements
+    group by symbol
+),
+
+described as (
+    select
+        spans.*,
+        cast({{ ms('last_opened_at') }} - {{ ms('first_opened_at') }} + {{ bar_ms }} as double precision) / 86400000 as days,
+        cast(missing_bars as double precision) / (bars + missing_bars) as missing_share,
+        median_daily_turnover_usdt,
+        funding_rate_per_year
+    from spans
+    left join liquidity on liquidity.symbol = spans.symbol
+    left join funding on funding.symbol = spans.symbol
+),
+
+judged as (
+    select
+        *,
+        nullif(concat_ws(
+            '; ',
+            case when median_daily_turnover_usdt < {{ wanted.min_median_daily_turnover_usdt }} then 'less than {{ wanted.min_median_daily_turnover_usdt }} USDT traded on a median day' end,
+            case when days < {{ wanted.min_days }} then 'less than {{ wanted.min_days }} days of history' end,
+            case when missing_share > {{ wanted.max_missing_share }} then 'more than {{ wanted.max_missing_share * 100 }} % of its bars missing' end
+        ), '') as not_tradable_because
+    from described
 )
 
 select
-    symbol,
-    min(opened_at) as first_opened_at,
-    max(opened_at) as last_opened_at,
-    count(*) as bars,
-    cast(sum(coalesce(epoch(since_last) / (60 * {{ bar_minutes }}) - 1, 0)) as bigint) as missing_bars,
-    arg_max(close, opened_at) as last_close,
-    stddev_samp(log_return) filter (where since_last = interval '{{ bar_minutes }} minutes') * sqrt(365 * 24 * 60 / {{ bar_minutes }}) as volatility_per_year,
-    any_value(median_daily_turnover_usdt) as median_daily_turnover_usdt,
-    any_value(funding_rate_per_year) as funding_rate_per_year
-from bars
-left join turnover using (symbol)
-left join funding using (symbol)
-group by symbol
-order by symbol
+    row_number() over (order by median_daily_turnover_usdt desc, symbol) as liquidity_rank,
+    *,
+    not_tradable_because is null as tradable
+from judged
+order by liquidity_rank

@@ -1,0 +1,1 @@
+{{ candles('index_candles', traded=false) }}

@@ -1,0 +1,1 @@
+{{ candles('mark_candles', traded=false) }}

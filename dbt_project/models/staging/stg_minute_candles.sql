@@ -1,0 +1,1 @@
+{{ candles('minute_candles') }}

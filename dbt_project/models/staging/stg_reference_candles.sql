@@ -1,0 +1,1 @@
+{{ candles('reference_candles') }}
