@@ -10,6 +10,7 @@ from orchestration.resources.lake import FOREVER_MS, Lake
 from orchestration.resources.spans import Span, grid, runs
 from orchestration.resources.tables import DAY_MS, Table
 
+LATE_BARS = 2
 Times = NDArray[np.int64]
 
 
@@ -43,12 +44,12 @@ def coverage(
 ) -> Coverage:
     """Return what is missing in the window.
 
-    Of a dense table every grid point is due, the last bar that closed before the clock excepted,
-    for it may still be under way. Of a table with a longest silence, longer ones are missing spans;
-    the newest row may be as old as that and `earliest_ms`, after which it can be
-    known. A window before the symbol's first
-    row, or of a table that has none at all, misses nothing here. Without a clock nothing is due
-    after the last row.
+    Of a dense table every grid point is due, the last two that closed before the clock excepted:
+    one may still be under way, and the newest is not stored before a later one shows it is over.
+    Of a table with a longest silence, longer ones are missing spans; the newest row may be as old
+    as that and `earliest_ms`, after which it can be known. A window before the symbol's first row,
+    or of a table that has none at all, misses nothing here. Without a clock nothing is due after
+    the last row.
     """
     back_ms = table.longest_silence_ms
     start_ms = window.start_ms - back_ms
@@ -78,17 +79,22 @@ def first_event_ms(lake: Lake, table: str, symbol: str) -> int | None:
     months = lake.months(table, symbol)
     if not months:
         return None
-    begin_ms = int(np.datetime64(months[0], "ms").astype(np.int64))
+    begin_ms = month_start_ms(months[0])
     frame = lake.as_of(table, symbol, FOREVER_MS, begin_ms, begin_ms + 31 * DAY_MS)
     return int(frame["event_time_ms"].iloc[0])
 
 
+def month_start_ms(month: str) -> int:
+    """Return the first millisecond of a month such as 2025-11."""
+    return int(np.datetime64(month, "ms").astype(np.int64))
+
+
 def _last_due_ms(times: Times, clock_ms: int | None, step: int) -> int:
-    """Return the end of what must be there: one closed bar may still be on its way."""
+    """Return the end of what must be there, or is."""
     after_last = int(times[-1]) + step if len(times) else 0
     if clock_ms is None:
         return after_last
-    return max(after_last, clock_ms // step * step - step)
+    return max(after_last, clock_ms // step * step - LATE_BARS * step)
 
 
 def _silences(times: Times, first_ms: int, due: Span, longest_ms: int) -> list[Span]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from orchestration.partitions import Window
+from orchestration.resources.coverage import month_start_ms
 from orchestration.resources.frames import Frame
 from orchestration.resources.lake import FOREVER_MS, Lake
 from orchestration.resources.tables import ABOVE_0, DAY_MS, Column, Table
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from great_expectations.core import ExpectationSuiteValidationResult
 
 MOST_ROWS = 1_000_000  # validated at once: a second and some hundred megabytes
+MOST_DAYS = 4  # of ticks, read at once while there are few of them
 MOST_EXAMPLES = 20
 PRICES = ("open", "high", "low", "close")
 _TYPES = {"double": "float64", "int64": "int64", "int32": "int32", "string": "str"}
@@ -146,13 +148,17 @@ def _bounds(column: Column) -> dict[str, Any]:
 
 
 def pieces(lake: Lake, table: Table, window: Window) -> Iterator[Frame]:
-    """Yield the latest rows of a window: at once, or of ticks day by day."""
-    step = DAY_MS if table.shape == "tick" else window.end_ms - window.start_ms
-    for start_ms in range(window.start_ms, window.end_ms, max(step, 1)):
-        end_ms = min(start_ms + step, window.end_ms)
-        frame = lake.as_of(table.name, window.symbol, FOREVER_MS, start_ms, end_ms)
+    """Yield the latest rows of a window: at once, or of ticks some days at a time."""
+    months = lake.months(table.name, window.symbol)
+    at_ms = max(window.start_ms, month_start_ms(months[0])) if months else window.end_ms
+    step = DAY_MS if table.shape == "tick" else window.end_ms
+    while at_ms < window.end_ms:
+        end_ms = min(at_ms + step, window.end_ms)
+        frame = lake.as_of(table.name, window.symbol, FOREVER_MS, at_ms, end_ms)
         if len(frame):
             yield frame
+        at_ms = end_ms
+        step = min(2 * step, MOST_DAYS * DAY_MS) if len(frame) < MOST_ROWS // 4 else DAY_MS
 
 
 def _batches(lake: Lake, table: Table, windows: Iterable[Window], bar_ms: int) -> Iterator[Frame]:

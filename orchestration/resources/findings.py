@@ -42,19 +42,20 @@ def described(
     glances = [glance(lake, TABLES[name], report.window) for report in reports]
     holdings = [_holding(one, report, lake) for one, report in zip(glances, reports, strict=True)]
     shown = [one for one in glances if one.rows]
+    aside = _set_aside(lake, reports)
     metadata = {
         "dagster/row_count": sum(one.rows for one in glances),
         "received_rows": sum(report.received for report in reports),
         "new_rows": sum(report.added for report in reports),
         "revised_rows": sum(report.revised for report in reports),
-        "quarantined": sum(report.quarantined for report in reports),
+        "in_quarantine": sum(row["events"] for row in aside),
         "span": "; ".join(f"{one['symbol']} {one['span']}" for one in holdings),
         "digest": "; ".join(f"{one['symbol']} {one['digest']}" for one in holdings),
         CLOCK: dg.MetadataValue.timestamp(max(one.until_ms for one in reports) / 1000),
         "windows": table(holdings),
         "read": table(map(_reading, reports)),
         "moved": table(_moved(lake, reports)),
-        "quarantine": table(_set_aside(lake, reports)),
+        "quarantine": table(aside),
         "coverage": table(_covered(lake, universe, reports)),
     }
     if shown:
@@ -74,13 +75,21 @@ def _holding(found: Glance, report: Ingest, lake: Lake) -> dict[str, Any]:
         "symbol": report.window.symbol,
         "span": span(found.first_ms, found.last_ms) if found.rows else "no rows",
         "rows": found.rows,
-        "digest": lake.table_digest(report.table, report.window.symbol, FOREVER_MS)[:16],
+        "digest": _digest(found, report, lake)[:16],
     }
 
 
+def _digest(found: Glance, report: Ingest, lake: Lake) -> str:
+    """Return the digest of the symbol's whole table; of ticks, which are many, of the window."""
+    if TABLES[report.table].shape == "tick":
+        return found.digest
+    return lake.table_digest(report.table, report.window.symbol, FOREVER_MS)
+
+
 def _reading(report: Ingest) -> dict[str, Any]:
-    """Return what was asked of which source, and that every row received is accounted for."""
-    rest = report.received - report.added - report.revised - report.quarantined
+    """Return what was asked of which source; every row received is in one of the counts after it,
+    one that was asked for twice in two.
+    """
     spans = [span(*one) for one in report.read_ms]
     return {
         "symbol": report.window.symbol,
@@ -90,8 +99,9 @@ def _reading(report: Ingest) -> dict[str, Any]:
         "received": report.received,
         "= new": report.added,
         "+ revised": report.revised,
-        "+ already there or not over": rest,
+        "+ already there": report.unchanged,
         "+ quarantined": report.quarantined,
+        "+ not over": report.unfinished,
         "seconds": round(report.seconds, 1),
     }
 
@@ -118,7 +128,7 @@ def _moved(lake: Lake, reports: Sequence[Ingest]) -> list[dict[str, Any]]:
 def _corrections(lake: Lake, report: Ingest) -> Any:
     """Return the cells of the window that a reader sees differently since the ingest's clock."""
     name, symbol = report.table, report.window.symbol
-    moved = lake.diff(name, symbol, report.until_ms - 1, report.until_ms)
+    moved = lake.diff(name, symbol, report.until_ms - 1, FOREVER_MS)
     inside = moved["event_time_ms"].between(report.window.start_ms, report.window.end_ms - 1)
     corrected = moved[inside & (moved["revision"] > 0)]
     return corrected.sort_values("event_time_ms", ascending=False)
