@@ -26,12 +26,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replay_venue.daily import tilt
-from replay_venue.weather import BLOCK_BARS, DAY_BARS, decay
+from replay_venue.weather import BLOCK_BARS, DAY_BARS, RETURN_SPREAD, decay
 
 FAMILIES = ("open_interest", "funding", "momentum", "onchain", "sentiment", "book")
 LARGEST_IC = 0.5  # of all families together, root of the sum of squares
 MOMENTUM_BARS = 16
-RETURN_SPREAD = 1.027  # standard deviation of a bar's shock with its jumps
 PREMIUM_DECAY = decay(64)
 FUNDING_BARS = 32
 FUNDING_NEUTRAL = 0.0001

@@ -5,7 +5,6 @@ import math
 import numpy as np
 
 from replay_venue.book import STEP_MS, Moment, order_book
-from replay_venue.edges import RETURN_SPREAD
 from replay_venue.generator import History
 from replay_venue.prints import Prints, minute_prints
 from replay_venue.recent import Recent
@@ -16,6 +15,7 @@ from replay_venue.weather import (
     BLOCK_BARS,
     GENESIS_MS,
     MINUTE_MS,
+    RETURN_SPREAD,
 )
 
 _KEPT_MINUTES = 64

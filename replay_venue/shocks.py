@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from replay_venue.weather import BAR_MINUTES, BLOCK_BARS, Weather
+from replay_venue.weather import BAR_MINUTES, BLOCK_BARS, RETURN_SPREAD, Weather
 
 LEADER = "BTCUSDT"
 LEADER_LOADING = 0.97  # on the market factor
@@ -51,9 +51,18 @@ def led_shocks(
 
 
 def _own_noise(rng: np.random.Generator, correlation: float, count: int) -> NDArray[np.float64]:
-    """Return noise whose autocovariances cancel those of the leader's part, to second order."""
-    memory = correlation**2 * np.correlate(LEAD, LEAD, "full")[len(LEAD) - 1 :]
+    """Return noise whose autocovariances cancel those that the leader's moves and jumps bring."""
+    memory = correlation**2 * _products(LEAD)
     variance = 1.0 - memory[0]
-    weights = np.concatenate([[1.0], -memory[1:] / variance])
+    wanted = -(RETURN_SPREAD**2) * memory[1:] / variance
+    weights = np.array([1.0, *wanted])
+    for _ in range(20):  # towards the moving average that has these autocorrelations
+        found = _products(weights)
+        weights[1:] += wanted * found[0] - found[1:]
     draws = rng.standard_normal(count + len(LEAD) - 1)
-    return math.sqrt(variance / (weights**2).sum()) * np.convolve(draws, weights, "valid")
+    return math.sqrt(variance / _products(weights)[0]) * np.convolve(draws, weights, "valid")
+
+
+def _products(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the sums of products of weights 0, 1, 2 … apart."""
+    return np.correlate(weights, weights, "full")[len(weights) - 1 :]

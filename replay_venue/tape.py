@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,14 +88,10 @@ def next_block(
 ) -> tuple[TapeState, Block]:
     """Return block `number` and the state after it.
 
-    Bar i moves by sigma_i * (eps_i + edge * z_i + the edges of `planted`) less the slow return of
-    drift already given; z_i shows at the open of bar i, in open interest. Neither z nor open
-    interest depends on any edge.
+    Bar i moves by sigma_i * (eps_i + edge * z_i + what `planted` adds) less the slow return of
+    drift already given; z_i shows in open interest at its open. Neither depends on any edge.
     """
-
-    def draw(name: str) -> np.random.Generator:
-        return stream(climate.seed, number, f"{what.symbol} {name}")
-
+    draw = partial(_stream, climate.seed, number, what.symbol)
     weather = climate.weather(number)
     noise = _noise(climate, draw("price"), what, number)
     signal = _signal(draw("signal"), state.signal)
@@ -110,9 +107,7 @@ def next_block(
     drift = np.diff(given, prepend=state.drift)[:, None] / BAR_MINUTES
     path = state.log_price + np.cumsum((bars.sigma[:, None] * noise + drift).ravel())
     liquidation = 0.01 * np.maximum(np.abs(bars.noise) - 4.0, 0.0)
-    fed = _OI_RATE * (signal + _OI_NOISE * draw("oi").standard_normal(BLOCK_BARS))
-    fed -= _before(state.liquidation, liquidation)
-    held = ar1(state.log_oi, decay(_OI_HALF_LIFE_BARS), fed)
+    held = _held(draw("oi"), signal, _before(state.liquidation, liquidation), state.log_oi)
     minutes = _minutes(draw("candle"), what, weather, state.log_price, path)
     counts = trade_counts(draw("trade counts"), what, minutes)
     returns = np.diff(path[BAR_MINUTES - 1 :: BAR_MINUTES], prepend=state.log_price)
@@ -137,6 +132,21 @@ def next_block(
         memory=memory,
     )
     return after, block
+
+
+def _stream(seed: int, number: int, symbol: str, name: str) -> np.random.Generator:
+    return stream(seed, number, f"{symbol} {name}")
+
+
+def _held(
+    rng: np.random.Generator,
+    signal: NDArray[np.float64],
+    liquidated: NDArray[np.float64],
+    start: float,
+) -> NDArray[np.float64]:
+    """Return log open interest against the usual, at the open of each bar."""
+    fed = _OI_RATE * (signal + _OI_NOISE * rng.standard_normal(BLOCK_BARS)) - liquidated
+    return ar1(start, decay(_OI_HALF_LIFE_BARS), fed)
 
 
 def _lasts(*columns: NDArray[np.float64]) -> list[float]:

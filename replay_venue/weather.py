@@ -33,6 +33,7 @@ _VOLATILITY_SPREAD = 0.3  # standard deviation of log volatility inside a regime
 _SCALE = 0.96  # brings the product of the three factors back to unit mean square
 _JUMP_CHANCE = np.array([0.0008, 0.0015, 0.006])
 _JUMP_SIZE = 6.0  # standard deviations of a bar
+RETURN_SPREAD = 1.027  # standard deviation of a bar's shock with its jumps
 
 
 def stream(seed: int, block: int, name: str) -> np.random.Generator:

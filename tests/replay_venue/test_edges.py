@@ -160,3 +160,10 @@ def test_edges_refuse_what_cannot_be_planted(
     with pytest.raises(SystemExit):
         parse(["--edges", text])
     assert message in capsys.readouterr().err
+
+
+def test_venue_is_for_recorded_markets(capsys: pytest.CaptureFixture[str]) -> None:
+    """A venue's name means nothing to a generated market."""
+    with pytest.raises(SystemExit):
+        parse(["--venue", "binance-perp"])
+    assert "--venue needs --market recorded" in capsys.readouterr().err
