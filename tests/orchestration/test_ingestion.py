@@ -239,8 +239,8 @@ def test_settlement_that_one_answer_lacks_is_asked_for_again(lake: Lake, missing
 def test_settlement_that_both_answers_lack_is_not_claimed(lake: Lake, missing: int):
     """Rows that are further apart than those around them are asked for by every run."""
     times = np.arange(START_MS, END_MS + 1, EIGHT_HOURS_MS)
-    run(lake, source(frame("funding", np.delete(times, missing)), "funding"), table="funding")
-    run(lake, source(frame("funding", times), "funding"), table="funding")
+    run(lake, source(frame("funding", np.delete(times, missing), 1e-4), "funding"), table="funding")
+    run(lake, source(frame("funding", times, 1e-4), "funding"), table="funding")
     assert stored(lake, "funding") == times.tolist()
 
 
