@@ -1,6 +1,5 @@
 """What dbt is told: where the lake lies, and what is known of every raw table."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from orchestration.resources.tables import TABLES, Table
@@ -14,7 +13,7 @@ def raw_tables(universe: UniverseSettings) -> dict[str, dict[str, Any]]:
     return {name: _described(table, universe) for name, table in TABLES.items()}
 
 
-def _described(table: Table, universe: UniverseSettings) -> Mapping[str, Any]:
+def _described(table: Table, universe: UniverseSettings) -> dict[str, Any]:
     settings = universe.market.get(table.name)
     sources = (settings.source, settings.fallback) if settings else ()
     return {

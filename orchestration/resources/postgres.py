@@ -1,7 +1,7 @@
 """PostgreSQL as the warehouse's engine: one builder at a time, and the lake's rows in tables."""
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,7 @@ _TYPES = {
 }
 LOCK = 0x71DE6A7E  # the key of the advisory lock that builders take
 _MARKET = {f"market/{name}": {"symbol": "string", **t.kinds} for name, t in TABLES.items()}
+Stamp = Callable[[str], str]
 RAW: Mapping[str, Mapping[str, str]] = {**_MARKET, **DERIVED_TABLES}
 """Folder in the lake → column → type; the table in the schema `lake` has the folder's last name."""
 
@@ -113,15 +114,16 @@ def copy_lake(lake: Storage, url: str) -> int:
             "id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, folder text NOT NULL, "
             "name text NOT NULL UNIQUE, stamp text NOT NULL)"
         )
-        return sum(_copy_folder(cursor, lake, folder) for folder in RAW)
+        stamp = _stamps(lake)
+        return sum(_copy_folder(cursor, lake, folder, stamp) for folder in RAW)
 
 
-def _copy_folder(cursor: Any, lake: Storage, folder: str) -> int:
+def _copy_folder(cursor: Any, lake: Storage, folder: str, stamp_of: Stamp) -> int:
     """Make one table hold what its folder holds."""
     _ensure_table(cursor, folder)
     cursor.execute("SELECT name, stamp, id FROM lake.copied_files WHERE folder = %s", [folder])
     copied = {name: (stamp, number) for name, stamp, number in cursor.fetchall()}
-    present = {name: _stamp(lake, name) for name in _parquet_files(lake, folder)}
+    present = {name: stamp_of(name) for name in _parquet_files(lake, folder)}
     for name, (stamp, number) in copied.items():
         if present.get(name) != stamp:
             delete = f"DELETE FROM {_table(folder)} WHERE lake_file = %s"  # noqa: S608  # ours
@@ -202,12 +204,15 @@ def _parquet_files(lake: Storage, folder: str) -> Sequence[str]:
     ]
 
 
-def _stamp(lake: Storage, name: str) -> str:
-    """Return what changes whenever a file does: its times and size, or a bucket's ETag."""
+def _stamps(lake: Storage) -> Stamp:
+    """Return what tells a file's content by its name without reading it: times and size, or a
+    bucket's ETag.
+    """
     import fsspec
 
-    files, path = fsspec.core.url_to_fs(lake.path(name))
-    return str(files.checksum(path))
+    uncached = {"skip_instance_cache": True, "use_listings_cache": False}
+    files, _ = fsspec.core.url_to_fs(lake.path(""), **uncached)
+    return lambda name: str(files.checksum(lake.path(name)))
 
 
 def _table(folder: str) -> str:

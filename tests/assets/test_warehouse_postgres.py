@@ -25,6 +25,7 @@ from tests.assets.small_lake import (
     warehouse_on,
 )
 from tests.assets.test_warehouse import MARTS
+from tests.orchestration.object_store import ObjectStore
 
 SECRET = "n0t-in-any-file"
 
@@ -40,6 +41,7 @@ def url() -> Iterator[str]:
             with connection.cursor() as cursor:
                 cursor.execute(f"CREATE ROLE analyst LOGIN SUPERUSER PASSWORD '{SECRET}'")
                 cursor.execute("CREATE DATABASE tidegate")
+                cursor.execute("CREATE DATABASE other")
             connection.close()
             _, _, place = server.get_uri(database="tidegate").rpartition("@")
             yield f"postgresql://analyst:{SECRET}@{place}"
@@ -134,6 +136,24 @@ def test_a_copy_that_fails_leaves_what_was_there(built: Any, url: str, tmp_path:
         postgres.copy_lake(storage(lake.root), url)
     assert shared.query("SELECT count(*) FROM lake.candles") == before
     broken.unlink()
+
+
+def test_a_bucket_is_copied_like_a_folder(url: str, monkeypatch: pytest.MonkeyPatch):
+    """Each object once, and again when its ETag is another; the rows are those of the lake."""
+    elsewhere = url.replace("/tidegate?", "/other?")
+    with ObjectStore.serving() as store:
+        for name, value in store.variables.items():
+            monkeypatch.setenv(name, value)
+        store.make("tidegate")
+        lake = Lake(root="s3://tidegate/lake")
+        lake.append("candles", "BTCUSDT", candles("BTCUSDT"), FOREVER_MS)
+        copied = [postgres.copy_lake(storage(lake.root), elsewhere) for _ in range(2)]
+        lake.append("candles", "BTCUSDT", candles("BTCUSDT").tail(1).assign(volume=1.0), LATER_MS)
+        copied.append(postgres.copy_lake(storage(lake.root), elsewhere))
+    assert copied == [1, 0, 1]
+    with postgres.connected(elsewhere) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT symbol, count(*), sum(revision) FROM lake.candles GROUP BY symbol")
+        assert cursor.fetchall() == [("BTCUSDT", 391, 1)]
 
 
 def test_the_password_is_in_no_file_and_no_argument(built: Any):
