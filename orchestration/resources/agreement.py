@@ -8,7 +8,7 @@ import numpy as np
 from orchestration.partitions import Window
 from orchestration.resources.frames import Frame
 from orchestration.resources.lake import FOREVER_MS, Lake
-from orchestration.resources.presentation import moment
+from orchestration.resources.presentation import exact, moment
 
 MOST_APART = 0.005
 _COLUMNS = ["event_time_ms", "low", "high", "close"]
@@ -71,9 +71,9 @@ def bars_apart(found: Agreement) -> list[dict[str, Any]]:
         {
             "symbol": found.window.symbol,
             "bar": moment(bar.event_time_ms),
-            "close": bar.close,
-            "reference": bar.close_reference,
-            "reference traded": f"{bar.low_reference:g} … {bar.high_reference:g}",
+            "close": exact(bar.close),
+            "reference": exact(bar.close_reference),
+            "reference traded": f"{exact(bar.low_reference)} … {exact(bar.high_reference)}",
             "apart": f"{bar.apart:+.2%}",
             "outside": f"{bar.outside:.2%}",
         }

@@ -13,7 +13,7 @@ from orchestration.resources.ingestion import Ingest, quarantined_in
 from orchestration.resources.lags import earliest_ms
 from orchestration.resources.lake import FOREVER_MS, Lake
 from orchestration.resources.pictures import history_png
-from orchestration.resources.presentation import moment, picture, span, table
+from orchestration.resources.presentation import exact, moment, picture, span, table
 from orchestration.resources.tables import TABLES
 from research.settings import UniverseSettings
 
@@ -113,8 +113,8 @@ def _moved(lake: Lake, reports: Sequence[Ingest]) -> list[dict[str, Any]]:
             "symbol": report.window.symbol,
             "event": moment(row.event_time_ms),
             "column": row.column,
-            "before": row.before,
-            "after": row.after,
+            "before": exact(row.before),
+            "after": exact(row.after),
             "source": row.source,
             "revision": row.revision,
         }

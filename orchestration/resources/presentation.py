@@ -36,5 +36,10 @@ def moment(time_ms: int) -> str:
     return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d %H:%M}"
 
 
+def exact(value: Any) -> str:
+    """Return a value with as many digits as a price has, where the four of a table are too few."""
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
+
+
 def _cell(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value).replace("|", "\\|")

@@ -42,7 +42,10 @@ def downstream() -> dg.MaterializeResult:
 
 @dataclass
 class Stage:
-    """A market, a lake, settings and an instance that remembers what was made."""
+    """A market, a lake, settings and an instance that remembers what was made.
+
+    `roads` are further sources by name, `origins` the tables that come from them.
+    """
 
     folder: Path
     market: SmallMarket
@@ -50,6 +53,9 @@ class Stage:
     lags_ms: dict[str, int] = field(default_factory=dict)
     tables: tuple[str, ...] = INGESTED
     starts: dict[str, str] = field(default_factory=dict)
+    timeframe: str = "15m"
+    roads: dict[str, dict[str, Any]] = field(default_factory=dict)
+    origins: dict[str, str] = field(default_factory=dict)
 
     @property
     def lake(self) -> Lake:
@@ -67,10 +73,12 @@ class Stage:
         shutil.copytree(CONFIGS, configs, dirs_exist_ok=True)
         universe = yaml.safe_load((CONFIGS / "universe.yaml").read_text())
         adapter = {"adapter": "tests.assets.small_source:SmallSource", "path": str(self.folder)}
-        universe["sources"] = {VENUE: adapter, REFERENCE: adapter}
+        universe["sources"] = {VENUE: adapter, REFERENCE: adapter} | self.roads
+        universe["timeframe"] = self.timeframe
         market = {name: universe["market"][name] for name in self.tables}
         for name, table in market.items():
-            table["source"] = REFERENCE if name == "reference_candles" else VENUE
+            usual = REFERENCE if name == "reference_candles" else VENUE
+            table["source"] = self.origins.get(name, usual)
             table["publication_lag_ms"] = self.lags_ms.get(name, table["publication_lag_ms"])
             table["history_start"] = self.starts.get(name, "")
         universe["market"] = market

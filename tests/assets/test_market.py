@@ -228,7 +228,7 @@ def test_correction_becomes_a_revision_that_is_shown_cell_by_cell(stage: Stage):
     shown = metadata_of(stage.run("candles"), "candles")
     assert shown["revised_rows"] == 1
     assert (
-        f"| BTCUSDT | 2025-12-01 05:00 | volume | {held:.4g} | 777 | {VENUE} | 1 |"
+        f"| BTCUSDT | 2025-12-01 05:00 | volume | {held:.12g} | 777 | {VENUE} | 1 |"
         in shown["moved"]
     )
     assert stage.lake.bars("BTCUSDT", NOW_MS + 1_000).volume[120] == 777.0
