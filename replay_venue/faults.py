@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 RowKind = Literal["duplicate_rows", "reorder_rows", "skip_rows", "garbage_rows"]
 AnswerKind = Literal["drop", "http418", "http429", "http5xx", "truncate", "slow", "drip"]
@@ -117,7 +117,7 @@ class Faults:
         """Return whether a fault of `kinds` could hit a REST answer called `name`."""
         return any(fault.kind in kinds and fault.fits("rest", name) for fault in self._armed)
 
-    def report(self) -> dict[str, object]:
+    def report(self) -> dict[str, Any]:
         """Return what is armed, how many events each kind has hit, and the bans in seconds left."""
         left = {name: self._ban_left_s(f"/{name}/") for name in self._banned_until}
         return {

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replay_venue.faults import KINDS, MAX_ARMED, ROW_KINDS, Fault, Faults, Sequencer
+from replay_venue.faults import KINDS, MAX_ARMED, ROW_KINDS, Fault, Faults, Kind, RowKind, Sequencer
 from replay_venue.spoiled import possible, rows_of, spoil
 
 
@@ -131,7 +131,7 @@ PAGES = {
     rows=st.integers(1, 20),
     seed=st.integers(0, 1_000),
 )
-def test_spoiled_rows_are_what_was_ordered(page: str, kind: str, rows: int, seed: int) -> None:
+def test_spoiled_rows_are_what_was_ordered(page: str, kind: RowKind, rows: int, seed: int) -> None:
     """Rows are doubled, moved, gone or ruined, as many as asked, and nothing else is touched."""
     body = copy.deepcopy(PAGES[page])
     before, after = rows_of(copy.deepcopy(body)), rows_of(body)
@@ -155,7 +155,7 @@ def test_spoiled_finds_no_rows_where_there_are_none(body: object) -> None:
     assert possible(rows_of(body)) == ()
 
 
-def passed(kinds: list[str], messages: int) -> list[list[bytes] | None]:
+def passed(kinds: list[Kind], messages: int) -> list[list[bytes] | None]:
     faults = Faults(1)
     for kind in kinds:
         faults.arm(Fault(kind, count=1))
@@ -175,7 +175,7 @@ def test_sequencer_duplicates_skips_and_breaks() -> None:
 
 
 @given(st.lists(st.sampled_from(["reorder", "duplicate"]), max_size=6))
-def test_sequencer_reorders_without_losing(kinds: list[str]) -> None:
+def test_sequencer_reorders_without_losing(kinds: list[Kind]) -> None:
     """Reordered and duplicated messages all arrive, a reordered one after its follower."""
     sent = passed(kinds, len(kinds) + 1)
     flat = [message for each in sent if each is not None for message in each]
