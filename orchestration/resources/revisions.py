@@ -64,7 +64,7 @@ def _refuse_twice(table: Table, rows: Frame) -> None:
     twice = rows[rows.duplicated(identity(table))]
     if len(twice):
         row = twice.iloc[0]
-        rest = "".join(f", {name} {row[name]!r}," for name in table.identity)
+        rest = "".join(f", {name} {row[name]}," for name in table.identity)
         raise LakeError(
             f"{table.name}: event time {row.event_time_ms}{rest} comes twice, expected once: "
             "quarantine one of them"

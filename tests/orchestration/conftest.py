@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 
+from orchestration.resources.lake import Lake
 from tests.orchestration.object_store import ObjectStore
 
 
@@ -32,3 +33,15 @@ def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "bucket":
         return request.getfixturevalue("bucket")
     return str(tmp_path / "lake")
+
+
+@pytest.fixture
+def lake(root: str) -> Lake:
+    """Return an empty lake, in a folder and in a bucket."""
+    return Lake(root=root)
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Lake:
+    """Return an empty lake in a folder, where a behaviour has nothing to do with the storage."""
+    return Lake(root=str(tmp_path))

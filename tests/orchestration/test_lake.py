@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -16,51 +18,10 @@ from orchestration.resources.lake import (
     AppendReport,
     Lake,
     LakeError,
-    ReadSpan,
 )
 from orchestration.resources.tables import TABLES
-
-HOUR_MS = 3_600_000
-START_MS = 1_767_052_800_000  # 2025-12-30T00:00Z, two days before a month ends
-
-
-def funding(rates: dict[int, float], lag_ms: int = 60_000) -> pd.DataFrame:
-    """Return funding rows at hours after the start."""
-    times = np.array(list(rates), dtype=np.int64) * HOUR_MS + START_MS
-    return pd.DataFrame(
-        {
-            "event_time_ms": times,
-            "known_at_ms": times + lag_ms,
-            "source": "a-venue",
-            "funding_rate": np.array(list(rates.values()), dtype=np.float64),
-        }
-    )
-
-
-def candles(hours: int, price: float = 100.0) -> pd.DataFrame:
-    """Return flat hourly candles from the start."""
-    times = START_MS + np.arange(hours, dtype=np.int64) * HOUR_MS
-    values = dict.fromkeys(("open", "high", "low", "close"), price)
-    return pd.DataFrame(
-        {
-            "event_time_ms": times,
-            "known_at_ms": times + HOUR_MS,
-            "source": "a-venue",
-            **values,
-            "volume": 1.0,
-        }
-    )
-
-
-def files_of(root: Path) -> dict[str, bytes]:
-    """Return every parquet file under a folder."""
-    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*.parquet")}
-
-
-@pytest.fixture
-def lake(tmp_path: Path) -> Lake:
-    """Return an empty lake."""
-    return Lake(root=str(tmp_path))
+from tests.orchestration.lake_rows import HOUR_MS, START_MS, candles, funding, onchain, trades
+from tests.orchestration.object_store import contents
 
 
 def test_append_files_rows_by_the_month_of_the_event(lake: Lake):
@@ -71,13 +32,14 @@ def test_append_files_rows_by_the_month_of_the_event(lake: Lake):
     assert lake.symbols("candles") == ("BTCUSDT",)
 
 
-def test_append_of_known_rows_changes_no_byte(lake: Lake, tmp_path: Path):
+def test_append_of_known_rows_changes_no_byte(lake: Lake):
     """Ingesting the same data again, even read later, leaves every file as it was."""
     lake.append("candles", "BTCUSDT", candles(72), START_MS + 100 * HOUR_MS)
-    before = files_of(tmp_path)
+    before, digest = contents(lake.root), lake.digest("BTCUSDT", FOREVER_MS)
     report = lake.append("candles", "BTCUSDT", candles(72), START_MS + 200 * HOUR_MS)
     assert (report.added, report.revised, report.files) == (0, 0, 0)
-    assert files_of(tmp_path) == before
+    assert contents(lake.root) == before
+    assert lake.digest("BTCUSDT", FOREVER_MS) == digest
 
 
 def test_correction_is_known_from_the_moment_it_was_learned(lake: Lake):
@@ -94,11 +56,11 @@ def test_correction_is_known_from_the_moment_it_was_learned(lake: Lake):
     assert now["known_at_ms"].tolist() == [START_MS + 60_000, learned_ms]
 
 
-def test_correction_can_be_corrected_back(lake: Lake):
+def test_correction_can_be_corrected_back(local: Lake):
     """Revisions count on, also when a value returns to what it once was."""
     for number, rate in enumerate([0.1, 0.2, 0.1]):
-        lake.append("funding", "BTCUSDT", funding({0: rate}), START_MS + (number + 1) * HOUR_MS)
-    history = lake.history("funding", "BTCUSDT", FOREVER_MS)
+        local.append("funding", "BTCUSDT", funding({0: rate}), START_MS + (number + 1) * HOUR_MS)
+    history = local.history("funding", "BTCUSDT", FOREVER_MS)
     assert history["revision"].tolist() == [0, 1, 2]
     assert history["funding_rate"].tolist() == [0.1, 0.2, 0.1]
 
@@ -123,20 +85,17 @@ def test_series_of_an_empty_lake_are_empty(lake: Lake):
 
 def test_series_leave_out_what_is_missing_and_keep_revisions(lake: Lake):
     """A missing metric is no row of its series, and a correction stands beside the first value."""
-    rest = dict.fromkeys(("active_addresses", "transactions", "hash_rate", "fees"), np.nan)
-    rows = funding({0: 0.1, 8: np.nan}).rename(columns={"funding_rate": "mvrv"}).assign(**rest)
-    lake.append("onchain", "BTCUSDT", rows.assign(exchange_net_flow=5.0), START_MS + HOUR_MS)
-    lake.append(
-        "onchain", "BTCUSDT", rows.assign(exchange_net_flow=[5.0, 6.0]), START_MS + 99 * HOUR_MS
-    )
+    lake.append("onchain", "BTCUSDT", onchain({0: 0.1, 8: np.nan}), START_MS + HOUR_MS)
+    changed = onchain({8: np.nan}, flow=6.0)
+    lake.append("onchain", "BTCUSDT", changed, START_MS + 99 * HOUR_MS)
     series = lake.series("BTCUSDT", FOREVER_MS)
     assert series["mvrv"].value.tolist() == [0.1]
     assert series["exchange_net_flow"].value.tolist() == [5.0, 5.0, 6.0]
 
 
-def test_digest_follows_content_and_not_the_path_to_it(lake: Lake, tmp_path: Path):
+def test_digest_follows_content_and_not_the_path_to_it(lake: Lake):
     """Ingesting at once or in pieces gives one digest; a correction changes later ones only."""
-    other = Lake(root=str(tmp_path / "other"))
+    other = Lake(root=f"{lake.root}-other")
     rows = candles(60)
     lake.append("candles", "BTCUSDT", rows, FOREVER_MS)
     for start in range(0, 60, 7):
@@ -144,7 +103,7 @@ def test_digest_follows_content_and_not_the_path_to_it(lake: Lake, tmp_path: Pat
     cutoff_ms = START_MS + 48 * HOUR_MS
     before = lake.digest("BTCUSDT", cutoff_ms)
     assert other.digest("BTCUSDT", cutoff_ms) == before
-    assert files_of(tmp_path / "market") == files_of(tmp_path / "other" / "market")
+    assert contents(lake.root) == contents(other.root)
     lake.append("candles", "BTCUSDT", candles(1, price=101.0), cutoff_ms + 1)
     assert lake.digest("BTCUSDT", cutoff_ms) == before
     assert lake.digest("BTCUSDT", cutoff_ms + 1) != before
@@ -170,46 +129,103 @@ def test_writers_at_the_same_time_lose_nothing(lake: Lake):
     assert len(lake.as_of("funding", "BTCUSDT", FOREVER_MS)) == 12
 
 
-def test_what_a_killed_writer_left_is_never_read(lake: Lake):
-    """Half a file from a writer that died in the middle changes no answer and stops no append."""
-    lake.append("funding", "BTCUSDT", funding({0: 0.1}), FOREVER_MS)
-    folder = Path(lake.root) / "market" / "funding" / "symbol=BTCUSDT"
-    whole = (folder / "2025-12.parquet").read_bytes()
-    (folder / ".2025-12.parquet.4711.tmp").write_bytes(whole[: len(whole) // 2])
-    assert lake.as_of("funding", "BTCUSDT", FOREVER_MS)["funding_rate"].tolist() == [0.1]
-    assert lake.append("funding", "BTCUSDT", funding({8: 0.2}), FOREVER_MS).added == 1
-
-
-def test_append_refuses_an_event_that_comes_twice(lake: Lake):
+def test_append_refuses_an_event_that_comes_twice(local: Lake):
     """Which of two rows is true is not for the lake to guess."""
     twice = pd.concat([funding({0: 0.1}), funding({0: 0.2})])
     with pytest.raises(LakeError, match=f"funding: event time {START_MS} comes twice"):
-        lake.append("funding", "BTCUSDT", twice, FOREVER_MS)
+        local.append("funding", "BTCUSDT", twice, FOREVER_MS)
 
 
-def test_append_refuses_columns_it_does_not_know(lake: Lake):
+def test_append_refuses_columns_it_does_not_know(local: Lake):
     """A frame with a missing or an unknown column is refused whole."""
     with pytest.raises(LakeError, match=r"found columns \[.*'rate'.*\], expected"):
-        lake.append(
+        local.append(
             "funding", "BTCUSDT", funding({0: 1.0}).rename(columns={"funding_rate": "rate"}), 0
         )
 
 
 @pytest.mark.parametrize(("table", "symbol"), [("candle", "BTCUSDT"), ("candles", "../ETH")])
-def test_unknown_table_or_symbol_is_refused(lake: Lake, table: str, symbol: str):
+def test_unknown_table_or_symbol_is_refused(local: Lake, table: str, symbol: str):
     """A misspelt name is an error, never an empty answer."""
     with pytest.raises(LakeError, match="expected"):
-        lake.as_of(table, symbol, FOREVER_MS)
+        local.as_of(table, symbol, FOREVER_MS)
 
 
-def test_new_lake_has_a_zero_row_file_for_every_table(lake: Lake, tmp_path: Path):
+def test_rows_of_one_moment_are_told_apart_by_what_the_table_names(local: Lake):
+    """Trades share a millisecond; a changed one is corrected and ids keep all their digits."""
+    ids = [2**60 + 1, 2**60 + 3, 7]
+    assert local.append("trades", "BTCUSDT", trades(ids), START_MS + 9).added == 3
+    local.append("trades", "BTCUSDT", trades(ids[:1], price=101.0), START_MS + HOUR_MS)
+    now = local.as_of("trades", "BTCUSDT", FOREVER_MS)
+    assert now["trade_id"].tolist() == sorted(ids)
+    assert now["price"].tolist() == [100.0, 101.0, 100.0]
+    with pytest.raises(LakeError, match="trade_id 7, comes twice"):
+        local.append("trades", "BTCUSDT", trades([7, 7]), START_MS + 9)
+
+
+def test_correction_before_a_row_is_public_is_known_after_it(local: Lake):
+    """Revisions become known one after the other, also when both wait for their publication."""
+    for rate in (0.1, 0.2, 0.3):
+        local.append("funding", "BTCUSDT", funding({0: rate}), START_MS)
+    known = local.history("funding", "BTCUSDT", FOREVER_MS)["known_at_ms"]
+    assert known.tolist() == [START_MS + 60_000 + step for step in range(3)]
+
+
+def test_row_known_before_its_event_is_refused(local: Lake):
+    """The future cannot be stored; a quarantined row may claim what it likes."""
+    with pytest.raises(LakeError, match=f"event {START_MS} is known at {START_MS - 1}"):
+        local.append("funding", "BTCUSDT", funding({0: 0.1}, lag_ms=-1), FOREVER_MS)
+    absurd = pd.DataFrame(
+        {
+            "event_time_ms": [10**15],
+            "known_at_ms": [START_MS],
+            **dict.fromkeys(("source", "series", "rule", "found", "expected"), "x"),
+        }
+    )
+    local.append("quarantine", "BTCUSDT", absurd, START_MS)
+    assert len(local.as_of("quarantine", "BTCUSDT", START_MS)) == 1
+
+
+def test_window_opens_only_the_months_that_it_touches(local: Lake):
+    """Rows of a window come without a look at other months, also of months yet to come."""
+    local.append("candles", "BTCUSDT", candles(24 * 40), FOREVER_MS)
+    folder = Path(local.root) / "market" / "candles" / "symbol=BTCUSDT"
+    for month in ("2025-12", "2026-02"):
+        (folder / f"{month}.parquet").write_bytes(b"not to be opened")
+    start_ms, end_ms = START_MS + 48 * HOUR_MS, START_MS + 72 * HOUR_MS
+    for read in (local.as_of, local.history):
+        rows = read("candles", "BTCUSDT", FOREVER_MS, start_ms, end_ms)
+        assert rows["event_time_ms"].tolist() == list(range(start_ms, end_ms, HOUR_MS))
+    assert len(local.as_of("candles", "BTCUSDT", start_ms, start_ms)) == 0
+    with pytest.raises(pa.ArrowInvalid):
+        local.as_of("candles", "BTCUSDT", FOREVER_MS, end_ms)
+
+
+def test_column_that_a_table_got_later_is_missing_in_older_files(local: Lake):
+    """A file of an earlier version is read, and added to, as if it had the column."""
+    folder = Path(local.root) / "market" / "onchain" / "symbol=BTCUSDT"
+    rows = onchain({0: 0.1}).assign(revision=0).astype({"revision": "int32"})
+    older = pa.Table.from_pandas(rows.drop(columns="fees"), preserve_index=False)
+    folder.mkdir(parents=True)
+    pq.write_table(older, folder / "2025-12.parquet")
+    assert local.as_of("onchain", "BTCUSDT", FOREVER_MS)["fees"].isna().all()
+    learned_ms = START_MS + 99 * HOUR_MS
+    local.append("onchain", "BTCUSDT", onchain({0: 0.1}).assign(fees=7.0), learned_ms)
+    fees = local.history("onchain", "BTCUSDT", FOREVER_MS)["fees"]
+    assert fees.fillna(-1.0).tolist() == [-1.0, 7.0]
+
+
+def test_new_lake_has_a_zero_row_file_for_every_table(lake: Lake):
     """SQL can read every source of a lake in which nothing was ingested; twice is once."""
     lake.ensure_sources()
-    first = files_of(tmp_path)
+    first = contents(lake.root)
     lake.ensure_sources()
     assert len(first) == len(TABLES) + len(DERIVED_TABLES)
-    assert all(len(pd.read_parquet(tmp_path / name, partitioning=None)) == 0 for name in first)
-    assert files_of(tmp_path) == first
+    assert all(
+        pq.ParquetFile(pa.BufferReader(file)).read().num_rows == 0 for file in first.values()
+    )
+    assert contents(lake.root) == first
+    assert all(lake.symbols(table) == () for table in TABLES)
 
 
 updates = st.lists(
