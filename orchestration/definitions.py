@@ -70,16 +70,15 @@ def resources(environment: Environment) -> dict[str, Any]:
     lake = Lake(root=environment.lake_root)
     stored = LakeIOManager(root=environment.lake_root)
     bundles = BundleStore(home=str(home))
-    roads = {
-        "folder": configs,
-        "venue_url": environment.venue_url,
-        "recordings": str(environment.recordings_dir.resolve()),
-    }
+    recordings = str(environment.recordings_dir.resolve())
+    sources = Sources(folder=configs, venue_url=environment.venue_url, recordings=recordings)
     return {
         "io_manager": stored,
         "lake": lake,
-        "sources": Sources(**roads),
-        "market_clock": Sources(**roads, attempts=1),  # the schedule has no time to wait
+        "sources": sources,
+        "market_clock": Sources(  # the schedule has no time to wait
+            folder=configs, venue_url=environment.venue_url, attempts=1
+        ),
         "data_docs": DataDocs(folder=str(home / "data_docs")),
         "settings": ResearchSettings(folder=configs),
         "bundles": bundles,

@@ -109,17 +109,18 @@ class _Run:
     def of(self, place: Place, window: Window, names: Sequence[str]) -> Ingest:
         """Read one place from its source, and what is then missing from the fallback."""
         began_s = time.perf_counter()
-        report = Ingest(place.table.name, window, (), (), self.now_ms)
+        report, lacking = Ingest(place.table.name, window, (), (), self.now_ms), False
         for rank, name in enumerate(names):
             if rank == 0:
                 spans = self._wanted(place, name)
             else:
                 spans = self._lacking(place, names[0], name, report.read_ms)
+            lacking = bool(spans)
             if spans:
                 report = self._read(place, name, spans, report, yields=rank > 0)
         report = replace(report, seconds=time.perf_counter() - began_s)
         if self.tell:
-            self.tell(_summary(place, report))
+            self.tell(_summary(place, report, lacking=lacking))
         return report
 
     def _wanted(self, place: Place, source: str) -> list[Span]:
@@ -259,8 +260,10 @@ def _listed(source: Source, symbol: str) -> tuple[str, ...]:
     return (source.listed_as(symbol),) if isinstance(source, Listed) else ()
 
 
-def _summary(place: Place, report: Ingest) -> str:
+def _summary(place: Place, report: Ingest, *, lacking: bool) -> str:
     what = f"{report.table} of {report.window.symbol}"
+    if not report.read_ms and lacking:
+        return f"{what}: nothing asked for, since no source keeps what is missing"
     if not report.read_ms:
         until = datetime.fromtimestamp(place.span(report.until_ms)[1] / 1000, UTC)
         return f"{what}: nothing to read, complete until {until:%Y-%m-%d %H:%M} UTC"

@@ -13,16 +13,22 @@ Tell = Callable[[str], None]
 class Progress:
     """Tell rows a second and the time left of reading some spans, by the events that came in."""
 
-    def __init__(self, what: str, spans: Sequence[Span], tell: Tell | None) -> None:
-        self._what, self._tell = what, tell
+    def __init__(
+        self,
+        what: str,
+        spans: Sequence[Span],
+        tell: Tell | None,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._what, self._tell, self._clock_s = what, tell, clock_s
         self._whole_ms = sum(end - start for start, end in spans)
         self._done_ms = self._rows = 0
-        self._began_s = self._told_s = time.monotonic()
+        self._began_s = self._told_s = clock_s()
 
     def saw(self, span: Span, page: Frame) -> None:
         """Count a page of a span, and tell if it is time."""
         self._rows += len(page)
-        now_s = time.monotonic()
+        now_s = self._clock_s()
         if self._tell and now_s - self._told_s >= TELL_EVERY_S:
             self._told_s = now_s
             reached = int(page["event_time_ms"].max()) - span[0]

@@ -400,6 +400,13 @@ def test_fallback_is_asked_once(lake: Lake):
 
 def test_source_without_its_past_fails_nothing(lake: Lake):
     """Without a fallback the older days stay visible as missing: not read, and no error."""
+    old = replace(WINDOW, end_ms=RECENT_MS)
+    told: list[str] = []
+    known = universe("open_interest")
+    ingest("open_interest", given(bounded()), lake, [old], known, tell=told.append)
+    assert told == [
+        "open_interest of BTCUSDT: nothing asked for, since no source keeps what is missing"
+    ]
     report = run(lake, bounded(), table="open_interest")
     assert report.read_ms == ((RECENT_MS, END_MS + 1),)
     assert stored(lake, "open_interest")[0] == RECENT_MS
