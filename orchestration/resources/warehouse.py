@@ -3,9 +3,7 @@
 import fcntl
 import hashlib
 import json
-import os
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +12,7 @@ from urllib.parse import urlsplit
 import dagster as dg
 
 from orchestration.resources import postgres
-from orchestration.resources.dbt_variables import raw_tables
+from orchestration.resources.dbt_project import command, environment, raw_tables
 from orchestration.resources.lake import Lake
 from orchestration.resources.presentation import table
 from orchestration.resources.storage import storage
@@ -139,17 +137,10 @@ class Warehouse(dg.ConfigurableResource):
         self, arguments: list[str], context: dg.AssetExecutionContext | None = None
     ) -> "DbtCliInvocation":
         """Start dbt on the project, with the variables of this installation."""
-        from dagster_dbt import DbtCliResource
-
-        dbt = DbtCliResource(
-            project_dir=self.project_dir,
-            profiles_dir=self.project_dir,
-            target="postgres" if self.url else "local",
-            dbt_executable=_executable(),
-        )
+        dbt = command(self.project_dir, "postgres" if self.url else "local")
         secrets = postgres.variables(self.url) if self.url else {}
         # Of some models only, the tests that need no table beside them and what they are made of.
-        with _environment({"DBT_INDIRECT_SELECTION": "buildable", **secrets}):
+        with environment({"DBT_INDIRECT_SELECTION": "buildable", **secrets}):
             return dbt.cli(
                 [*arguments, "--vars", json.dumps(self._variables())],
                 context=context,
@@ -198,24 +189,3 @@ class Warehouse(dg.ConfigurableResource):
 def _legible(value: Any) -> Any:
     """Return a number with the digits by which two prices can differ."""
     return f"{value:.12g}" if isinstance(value, float) else value
-
-
-@contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables for what is started meanwhile, and put back what was there."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-def _executable() -> str:
-    """Return the dbt beside the running interpreter; PATH may hold another or none."""
-    beside = Path(sys.executable).with_name("dbt")
-    return str(beside) if beside.exists() else "dbt"

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from assets.warehouse import MANIFEST, PROJECT
-from orchestration.resources.dbt_variables import raw_tables
+from orchestration.resources.dbt_project import raw_tables
 from orchestration.resources.lake import DERIVED_TABLES
 from orchestration.resources.tables import TABLES
 from research.settings import load_universe
