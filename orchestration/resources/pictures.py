@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from orchestration.resources.glance import Glance
-from orchestration.resources.tables import Table
+from orchestration.resources.tables import DAY_MS, Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,9 +64,9 @@ def _values(axis: "Axes", found: Glance, names: Sequence[str], table: Table) -> 
 
 
 def _rows(axis: "Axes", found: Glance) -> None:
-    days = np.arange(min(found.per_day), max(found.per_day) + 1)
+    days = np.arange(min(found.per_day), max(found.per_day) + 2)
     counts = [found.per_day.get(day, 0) for day in days.tolist()]
-    axis.fill_between(_dates(days * 86_400_000), counts, step="mid", lw=0)
+    axis.fill_between(_dates(days * DAY_MS), counts, step="post", lw=0)
     axis.set_ylabel("rows a day", fontsize=6)
     axis.set_ylim(bottom=0)
     axis.tick_params(labelsize=6)
