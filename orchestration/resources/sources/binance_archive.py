@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,6 +122,8 @@ class BinanceArchive:
 
     Only files whose span meets the window are opened. A month or day that is not there has no rows.
     """
+
+    asking_is_free: ClassVar[bool] = True
 
     name: str
     settings: SourceSettings

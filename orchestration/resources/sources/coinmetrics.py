@@ -111,13 +111,19 @@ class CoinMetrics:
         try:
             times = np.array([_ms(row["time"]) for row in rows], dtype=np.int64)
             metrics = {
-                name: np.array([row.get(name) for row in rows], dtype=np.float64)
+                name: np.array([_number(row.get(name)) for row in rows], dtype=np.float64)
                 for name in METRICS
             }
         except (KeyError, TypeError, ValueError) as error:
             found = f"a row that is none ({type(error).__name__}: {error})"
             raise refused(self.at, found, "rows with a time and numbers") from error
         return page("onchain", times, in_our_columns(metrics, len(rows)), wanted)
+
+
+def _number(cell: Any) -> float:
+    """Return a metric's value: NaN where there is none, infinite for a text that is no number."""
+    value = np.nan if cell is None else float(cell)
+    return np.inf if cell is not None and np.isnan(value) else value
 
 
 def _rows(answer: Any, url: str) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from orchestration.resources.backoff import refused
 from orchestration.resources.frames import Frame
@@ -21,6 +22,8 @@ from research.settings import SourceSettings
 @dataclass(frozen=True, slots=True)
 class CoinMetricsCsv:
     """Read `<asset>.csv`, as downloaded or gzipped, in the folder `at` or in its `csv/`."""
+
+    asking_is_free: ClassVar[bool] = True
 
     name: str
     settings: SourceSettings

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,8 @@ class Files:
     A template may hold {symbol}, {base}, {quote}, {asset} (the base in small letters), {table} and
     {timeframe}, and the wildcards * and ?. No file that fits means no rows.
     """
+
+    asking_is_free: ClassVar[bool] = True
 
     name: str
     settings: SourceSettings

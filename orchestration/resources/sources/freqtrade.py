@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from kernel.bars import TIMEFRAME_MS
 from orchestration.resources.backoff import refused
@@ -51,6 +51,8 @@ _SPOT = frozenset({"candles", "reference_candles", "minute_candles", "trades"})
 @dataclass(frozen=True, slots=True)
 class Freqtrade:
     """Read what freqtrade downloaded into the folder `at`, of one of its markets."""
+
+    asking_is_free: ClassVar[bool] = True
 
     name: str
     settings: SourceSettings
