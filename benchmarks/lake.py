@@ -1,8 +1,8 @@
 """4.5 million minutes from the lake: read as of a moment, resampled, joined with funding.
 
-Each way runs in a process of its own, after its imports and one warm-up, on the same files. All
-give the same 15-minute bars, complete ones only, each with the latest funding rate known at its
-close; rows known later than the moment and older revisions are left out by every one of them.
+Each way runs in a process of its own, in turns, after its imports and one warm-up, on the same
+files. All give the same 15-minute bars, complete ones only, each with the latest funding rate known
+at its close; rows known later than the moment and older revisions are left out by every one.
 """
 
 import json
@@ -17,6 +17,7 @@ from typing import Any
 
 MINUTES = 4_500_000
 ROUNDS = 5
+PASSES = 3
 MINUTE_MS = 60_000
 BAR_MS = 15 * MINUTE_MS
 START_MS = 1_514_764_800_000  # 2018-01-01T00:00Z
@@ -182,7 +183,6 @@ def fill(root: str) -> None:
 def measure(way: str, root: str) -> None:
     """Print seconds of each round, peak MiB, and a digest of what came out."""
     import hashlib
-    import resource
     import time
 
     import numpy as np
@@ -195,7 +195,7 @@ def measure(way: str, root: str) -> None:
     exact = np.ascontiguousarray(np.delete(rows, 5, axis=1), dtype=np.float64)  # sums may round
     result = {
         "seconds": median(seconds[1:]),
-        "mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "mib": _peak_mib(),
         "rows": len(rows),
         "digest": hashlib.sha256(exact.tobytes()).hexdigest(),
         "volume": float(rows[:, 5].sum()),
@@ -203,21 +203,30 @@ def measure(way: str, root: str) -> None:
     print(json.dumps(result))
 
 
+def _peak_mib() -> float:
+    """Return the largest resident size of this process; rusage would count its parent's too."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as root:
         fill(root)
-        results = {way: _in_a_process(way, root) for way in WAYS}
-    alike = len({result["digest"] for result in results.values()}) == 1
+        runs = [{way: _in_a_process(way, root) for way in WAYS} for _ in range(PASSES)]
+    answers = {run[way]["digest"] for run in runs for way in WAYS}
     print(
-        f"   {MINUTES:,} minutes → {results['ours']['rows']:,} bars of 15m with funding; "
-        f"median of {ROUNDS}; {'equal' if alike else 'DIFFERENT'} answers"
+        f"   {MINUTES:,} minutes → {runs[0]['ours']['rows']:,} bars of 15m with funding; median of "
+        f"{PASSES} × {ROUNDS}; {'equal' if len(answers) == 1 else 'DIFFERENT'} answers"
     )
-    first = results["ours"]
-    for way, result in results.items():
+    for way in WAYS:
+        seconds, mib = (median(run[way][figure] for run in runs) for figure in ("seconds", "mib"))
+        slower, larger = (
+            median(run[way][figure] / run["ours"][figure] for run in runs)
+            for figure in ("seconds", "mib")
+        )
         print(
-            f"   {way:8} {result['seconds']:6.3f} s  {result['mib']:6.0f} MiB peak   "
-            f"× ours: {result['seconds'] / first['seconds']:.1f} time, "
-            f"{result['mib'] / first['mib']:.1f} memory"
+            f"   {way:8} {seconds:6.3f} s {mib:6.0f} MiB peak   "
+            f"of ours: × {slower:.2f} time, × {larger:.2f} memory"
         )
 
 

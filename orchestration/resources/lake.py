@@ -9,7 +9,7 @@ import dagster as dg
 from kernel.bars import TIMEFRAME_MS, Bars
 from kernel.resampling import ever_known, joined, resample
 from orchestration.resources.frames import Frame
-from orchestration.resources.month_files import Appending, closed_bars, stacked, tables
+from orchestration.resources.month_files import Appending, ahead, closed_bars, stacked, tables
 from orchestration.resources.parquet import parquet_bytes
 from orchestration.resources.read_ledger import ReadSpan, spans_in, with_span
 from orchestration.resources.revisions import (
@@ -125,7 +125,7 @@ class Lake(dg.ConfigurableResource):
                 f"expected one of {', '.join(TIMEFRAME_MS)}, and bar_ms for a table without its own"
             )
         coarse_ms = TIMEFRAME_MS[timeframe]
-        months = self._closed(table, symbol, t_ms)
+        months = ahead(self._closed(table, symbol, t_ms))
         return joined([resample(bars, step_ms, coarse_ms) for bars in months])
 
     def series(self, symbol: str, t_ms: int) -> "dict[str, Series]":

@@ -1,6 +1,7 @@
 """The month files of the lake: read the columns that a question needs, and add rows."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from kernel.bars import Bars
@@ -60,6 +61,16 @@ def closed_bars(files: "Iterable[pa.NativeFile]", t_ms: int) -> Iterator[Bars]:
         volume = rows.setdefault("volume", np.zeros(len(rows["event_time_ms"])))
         opened, high, low, close = (rows[name] for name in ("open", "high", "low", "close"))
         yield Bars(rows["event_time_ms"], opened, high, low, close, volume)
+
+
+def ahead(parts: Iterable[Bars]) -> Iterator[Bars]:
+    """Yield parts while a second thread is already reading the next one."""
+    coming = iter(parts)
+    with ThreadPoolExecutor(1) as reader:
+        following = reader.submit(next, coming, None)
+        while (part := following.result()) is not None:
+            following = reader.submit(next, coming, None)
+            yield part
 
 
 def _read(stored: "pq.ParquetFile", names: Sequence[str]) -> "pa.Table":
