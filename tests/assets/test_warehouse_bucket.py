@@ -21,8 +21,8 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Warehouse, 
     with ObjectStore.serving() as store, pytest.MonkeyPatch.context() as patch:
         for name, value in store.variables.items():
             patch.setenv(name, value)
-        store.make("tidegate")
-        roots = {"folder": str(home / "lake"), "bucket": "s3://tidegate/lake"}
+        store.make("warehouse-lake")
+        roots = {"folder": str(home / "lake"), "bucket": "s3://warehouse-lake/lake"}
         warehouses = {}
         for place, root in roots.items():
             lake = Lake(root=root)

@@ -144,8 +144,8 @@ def test_a_bucket_is_copied_like_a_folder(url: str, monkeypatch: pytest.MonkeyPa
     with ObjectStore.serving() as store:
         for name, value in store.variables.items():
             monkeypatch.setenv(name, value)
-        store.make("tidegate")
-        lake = Lake(root="s3://tidegate/lake")
+        store.make("copied-lake")
+        lake = Lake(root="s3://copied-lake/lake")
         lake.append("candles", "BTCUSDT", candles("BTCUSDT"), FOREVER_MS)
         copied = [postgres.copy_lake(storage(lake.root), elsewhere) for _ in range(2)]
         lake.append("candles", "BTCUSDT", candles("BTCUSDT").tail(1).assign(volume=1.0), LATER_MS)
