@@ -1,6 +1,7 @@
 """Market: the raw tables, each as its source published it, with when each row became known."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import dagster as dg
 
@@ -42,21 +43,11 @@ def raw_table(table: Table) -> dg.AssetsDefinition:
         settings: ResearchSettings,
         data_docs: DataDocs,
     ) -> dg.MaterializeResult:
+        """Bring the months into the lake, and show what became of every row."""
         universe = settings.load().universe
         windows = findings.opened(universe, table.name, month_windows(context))
-        reports = (
-            ingest(
-                table.name,
-                sources,
-                lake,
-                windows,
-                universe,
-                reread=config.reread,
-                tell=context.log.info,
-            )
-            if windows
-            else []
-        )
+        read = partial(ingest, reread=config.reread, tell=context.log.info)
+        reports = read(table.name, sources, lake, windows, universe) if windows else []
         described = findings.described(table.name, reports, lake, universe)
         index = dg.MetadataValue.path(str(data_docs.index()))
         return dg.MaterializeResult(metadata={**described, "data_docs": index})

@@ -19,9 +19,10 @@ class LakeTranslator(DagsterDbtTranslator):
     """Call a model `warehouse/<name>`, and a source by the asset that fills it."""
 
     def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
-        """Return [stage, name]."""
+        """Return [stage, name]; what is set aside comes in with what is not."""
         if dbt_resource_props["resource_type"] == "source":
-            return dg.AssetKey([dbt_resource_props["source_name"], dbt_resource_props["name"]])
+            stage, name = dbt_resource_props["source_name"], dbt_resource_props["name"]
+            return dg.AssetKey([stage, "candles" if name == "quarantine" else name])
         return dg.AssetKey([GROUP, dbt_resource_props["name"]])
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str:  # noqa: ARG002
@@ -41,7 +42,10 @@ def manifest(path: Path) -> Path:
 @dbt_assets(
     manifest=manifest(MANIFEST),
     dagster_dbt_translator=LakeTranslator(
-        DagsterDbtTranslatorSettings(enable_source_tests_as_checks=False)
+        DagsterDbtTranslatorSettings(
+            enable_source_tests_as_checks=False,
+            enable_duplicate_source_asset_keys=True,  # candles, and the quarantine that they fill
+        )
     ),
     pool=GROUP,
 )

@@ -125,7 +125,12 @@ def adopt_lags(console: Console) -> None:
         configured = universe.market[lag.table].publication_lag_ms
         wanted = TABLES[lag.table].period(universe.bar_ms) + _whole_seconds(lag)
         text = _replaced(text, lag.table, configured, wanted)
-        console.print(f"{lag.table}: publication_lag_ms {configured:,} → {wanted:,}")
+        console.print(
+            f"{lag.table}: publication_lag_ms {configured:,} → {wanted:,}; rows in the lake keep "
+            f"the shorter lag, and the table's check names them: move {lake.root}/market/{lag.table} "
+            "aside and ingest again",
+            soft_wrap=True,
+        )
     if text == path.read_text(encoding="utf-8"):
         console.print("nothing to adopt: every measured lag is within its setting")
         return
