@@ -127,8 +127,8 @@ def adopt_lags(console: Console) -> None:
         text = _replaced(text, lag.table, configured, wanted)
         console.print(
             f"{lag.table}: publication_lag_ms {configured:,} → {wanted:,}; rows in the lake keep "
-            f"the shorter lag, and the table's check names them: move {lake.root}/market/{lag.table} "
-            "aside and ingest again",
+            "the shorter lag and its check names them: move "
+            f"{lake.root}/market/{lag.table} aside and ingest again",
             soft_wrap=True,
         )
     if text == path.read_text(encoding="utf-8"):
