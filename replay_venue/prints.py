@@ -94,9 +94,7 @@ def _path(
     return np.clip(np.rint(path[held]), low, high).astype(np.int64)
 
 
-def _sides(
-    rng: np.random.Generator, moved: NDArray[np.int64], lean: float
-) -> NDArray[np.int64]:
+def _sides(rng: np.random.Generator, moved: NDArray[np.int64], lean: float) -> NDArray[np.int64]:
     """Return the takers' sides: with the last move; at the minute's first price a drawn one.
 
     A price that stays is the same quote, and only one side takes it.
