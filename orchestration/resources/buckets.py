@@ -45,10 +45,7 @@ class BucketStorage:
         import pyarrow as pa
 
         for start in range(0, len(names), AT_ONCE):
-            paths = [
-                self._files._strip_protocol(self.path(name))
-                for name in names[start : start + AT_ONCE]
-            ]
+            paths = [self._key(name) for name in names[start : start + AT_ONCE]]
             contents: dict[str, bytes] = self._files.cat(paths)
             for path in paths:
                 yield pa.BufferReader(contents.pop(path))
@@ -84,6 +81,10 @@ class BucketStorage:
     def delete(self, name: str) -> None:
         """Remove an object."""
         self._files.rm_file(self.path(name))
+
+    def _key(self, name: str) -> str:
+        """Return bucket and key, by which fsspec names what it has fetched."""
+        return self.path(name).removeprefix("s3://")
 
     def _present(self, name: str) -> tuple[dict[str, str], bytes | None]:
         """Return the condition that the object is unchanged, and its content or a newer one."""
