@@ -36,8 +36,9 @@ def universe() -> UniverseSettings:
 
 def source_of(universe: UniverseSettings, table: str, folder: Path) -> Files:
     """Return the example's source of a table, reading below `folder`."""
-    table = "funding" if table in {"mark_candles", "trades"} else table  # Binance's as well
-    name = universe.market[table].source
+    elsewhere = dict.fromkeys(("mark_candles", "minute_candles", "trades"), "binance")
+    elsewhere["depth"] = "binance-spot"  # too short for the months that the example brings in
+    name = elsewhere.get(table) or universe.market[table].source
     return Files(name, replace(universe.sources[name], path=str(folder)), str(folder))
 
 
