@@ -74,7 +74,7 @@ class Table:
 
 
 _PRICE = Column("quote a base", ABOVE_0, 1e12)
-_PRICES = dict.fromkeys(("open", "high", "low", "close"), _PRICE)
+_PRICES: Mapping[str, Column] = dict.fromkeys(("open", "high", "low", "close"), _PRICE)
 _OHLCV = {**_PRICES, "volume": Column("base", 0.0, 1e15)}
 _SIZE = Column("base", 0.0, 1e15, required=False)
 _COUNT = Column("a day", 0.0, 1e12, required=False)
