@@ -6,9 +6,9 @@ from typing import Any
 import dagster as dg
 
 from orchestration.partitions import cutoff_ms, symbol, symbol_by_week
-from orchestration.resources.lags import earliest_by_series
 from orchestration.resources.lake import Lake
 from orchestration.resources.presentation import moment, span, table
+from orchestration.resources.quality.lags import earliest_by_series
 from orchestration.resources.research_settings import ResearchSettings
 
 GROUP = "features"

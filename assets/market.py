@@ -7,10 +7,10 @@ import dagster as dg
 
 from kernel.observation import SERIES_TABLE
 from orchestration.partitions import month_windows, symbol_by_month
-from orchestration.resources import findings, verdicts
-from orchestration.resources.data_docs import DataDocs
-from orchestration.resources.ingestion import ingest
+from orchestration.resources.ingest.ingestion import ingest
 from orchestration.resources.lake import Lake
+from orchestration.resources.quality import findings, verdicts
+from orchestration.resources.quality.data_docs import DataDocs
 from orchestration.resources.research_settings import ResearchSettings
 from orchestration.resources.sources.catalogue import Sources
 from orchestration.resources.tables import INGESTED, TABLES, Table

@@ -23,7 +23,7 @@ import httpx
 import psutil
 
 from orchestration.partitions import Window
-from orchestration.resources.ingestion import Ingest, ingest
+from orchestration.resources.ingest.ingestion import Ingest, ingest
 from orchestration.resources.lake import Lake
 from orchestration.resources.sources.catalogue import Sources
 from orchestration.resources.sources.ccxt_exchange import CcxtExchange

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 
 from orchestration.partitions import SYMBOLS, month_key
-from orchestration.resources.reading import CORRECTED_MS
+from orchestration.resources.ingest.reading import CORRECTED_MS
 from orchestration.resources.sources.catalogue import Sources
 
 ingest_job = dg.define_asset_job(

@@ -18,12 +18,12 @@ from jobs.retrain import retrain_job, weekly_retrain_schedule
 from orchestration.environments import Environment
 from orchestration.io_managers import LakeIOManager
 from orchestration.resources.bundle_store import BundleStore
-from orchestration.resources.data_docs import DataDocs
 from orchestration.resources.evidence import EvidenceReader
 from orchestration.resources.journal import Journal
 from orchestration.resources.lake import Lake
 from orchestration.resources.notifier import Notifier
 from orchestration.resources.promotion_store import APPROVAL_VALID_HOURS, PromotionStore
+from orchestration.resources.quality.data_docs import DataDocs
 from orchestration.resources.research_settings import ResearchSettings
 from orchestration.resources.runner_client import RunnerClient
 from orchestration.resources.sources.catalogue import Sources

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from orchestration.partitions import dimensions
-from orchestration.resources.parquet import parquet_bytes
-from orchestration.resources.storage import Storage, storage
+from orchestration.resources.files.parquet import parquet_bytes
+from orchestration.resources.files.storage import Storage, storage
 
 if TYPE_CHECKING:
     import pandas as pd

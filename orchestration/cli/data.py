@@ -12,8 +12,8 @@ from orchestration.environments import Environment
 from research.settings import SettingsError, load_universe
 
 if TYPE_CHECKING:
-    from orchestration.resources.inventory import Holding, Lag
     from orchestration.resources.lake import Lake
+    from orchestration.resources.quality.inventory import Holding, Lag
     from research.settings import UniverseSettings
 
 KEY = ("event_time_ms", "known_at_ms", "source", "revision", "table")
@@ -22,7 +22,7 @@ MOST_SHOWN = 40
 
 def print_holdings(symbols: tuple[str, ...], console: Console) -> None:
     """Print rows, span, coverage, holes, corrections and digest per symbol and table."""
-    from orchestration.resources.inventory import holdings
+    from orchestration.resources.quality.inventory import holdings
 
     lake, universe = _opened()
     table = Table(title=f"{lake.root}", title_justify="left")
@@ -45,7 +45,7 @@ def print_holdings(symbols: tuple[str, ...], console: Console) -> None:
 
 def print_known(symbol: str, moment: str, console: Console) -> None:
     """Print, per table, the latest row that was known at `moment`."""
-    from orchestration.resources.inventory import known
+    from orchestration.resources.quality.inventory import known
 
     lake, universe = _opened()
     _chosen((symbol,), universe)
@@ -91,7 +91,7 @@ def print_diff(symbol: str, before: str, after: str, console: Console) -> None:
 
 def print_lags(console: Console) -> None:
     """Print measured publication lags beside those that known_at rests on."""
-    from orchestration.resources.inventory import lags
+    from orchestration.resources.quality.inventory import lags
 
     lake, universe = _opened()
     measured = lags(lake, universe)
@@ -115,7 +115,7 @@ def adopt_lags(console: Console) -> None:
 
     Rows stored from then on, and a runner started from then on, count as known that much later.
     """
-    from orchestration.resources.inventory import lags
+    from orchestration.resources.quality.inventory import lags
     from orchestration.resources.tables import TABLES
 
     lake, universe = _opened()

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestration.resources.files.parquet import replace_file
 from orchestration.resources.keys import Signer
-from orchestration.resources.parquet import replace_file
 from research.promotion.audit import AuditBrokenError, Entry, Head, following, read, seal
 
 LOG = "audit.jsonl"

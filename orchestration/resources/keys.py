@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestration.resources.parquet import replace_file
+from orchestration.resources.files.parquet import replace_file
 
 SIGNING_KEY = "signing.key"
 PUBLIC_FOLDER = "public"

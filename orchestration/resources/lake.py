@@ -8,11 +8,10 @@ import dagster as dg
 
 from kernel.bars import TIMEFRAME_MS, Bars
 from kernel.resampling import ever_known, joined, resample
-from orchestration.resources.frames import Frame
-from orchestration.resources.month_files import Appending, ahead, closed_bars, stacked, tables
-from orchestration.resources.parquet import parquet_bytes
-from orchestration.resources.read_ledger import ReadSpan, spans_in, with_span
-from orchestration.resources.revisions import (
+from orchestration.resources.files.month_files import Appending, ahead, closed_bars, stacked, tables
+from orchestration.resources.files.parquet import parquet_bytes
+from orchestration.resources.files.read_ledger import ReadSpan, spans_in, with_span
+from orchestration.resources.files.revisions import (
     AppendReport,
     LakeError,
     changes,
@@ -21,7 +20,8 @@ from orchestration.resources.revisions import (
     offered,
     schema,
 )
-from orchestration.resources.storage import Storage, storage
+from orchestration.resources.files.storage import Storage, storage
+from orchestration.resources.frames import Frame
 from orchestration.resources.tables import TABLES, Table
 
 if TYPE_CHECKING:

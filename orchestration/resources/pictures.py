@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from orchestration.resources.glance import Glance
+from orchestration.resources.quality.glance import Glance
 from orchestration.resources.tables import DAY_MS, Table
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from orchestration.resources.files.revisions import conformed
+from orchestration.resources.files.storage import Storage
 from orchestration.resources.lake import DERIVED_TABLES, LakeError
-from orchestration.resources.revisions import conformed
-from orchestration.resources.storage import Storage
 from orchestration.resources.tables import TABLES
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import dagster as dg
 from kernel.digest import canonical_json
 from orchestration.resources.audit_log import AuditLog, AuditSession
 from orchestration.resources.bundle_store import BundleStore
+from orchestration.resources.files.parquet import replace_file
 from orchestration.resources.keys import Signer, admin_token, signer
-from orchestration.resources.parquet import replace_file
 from research.promotion.audit import Entry
 from research.promotion.publication import publication
 from research.promotion.records import Approval, Decision, DecisionRefusedError, PromotionRequest

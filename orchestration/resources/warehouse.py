@@ -13,9 +13,9 @@ import dagster as dg
 
 from orchestration.resources import postgres
 from orchestration.resources.dbt_project import command, environment, raw_tables
+from orchestration.resources.files.storage import storage
 from orchestration.resources.lake import Lake
 from orchestration.resources.presentation import table
-from orchestration.resources.storage import storage
 from research.settings import load_universe
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ import yaml
 import assets.market as market_assets
 from kernel.bars import Bars
 from orchestration.partitions import month_key
-from orchestration.resources.data_docs import DataDocs
 from orchestration.resources.lake import Lake
+from orchestration.resources.quality.data_docs import DataDocs
 from orchestration.resources.research_settings import ResearchSettings
 from orchestration.resources.sources.catalogue import Sources
 from orchestration.resources.tables import INGESTED

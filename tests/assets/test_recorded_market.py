@@ -15,8 +15,8 @@ import pytest
 
 from kernel.bars import Bars
 from orchestration.partitions import month_key
-from orchestration.resources.agreement import MOST_APART
 from orchestration.resources.lake import FOREVER_MS
+from orchestration.resources.quality.agreement import MOST_APART
 from tests.assets.market_stage import (
     BAR_MS,
     BARS,

@@ -12,8 +12,8 @@ import psycopg2
 import pytest
 
 from orchestration.resources import postgres
+from orchestration.resources.files.storage import storage
 from orchestration.resources.lake import FOREVER_MS, Lake, LakeError
-from orchestration.resources.storage import storage
 from orchestration.resources.tables import TABLES
 from orchestration.resources.warehouse import Warehouse
 from tests.assets.small_lake import (

@@ -11,7 +11,7 @@ import pandas as pd
 from pandas.testing import assert_frame_equal
 
 from orchestration.partitions import Window
-from orchestration.resources.ingestion import Ingest, ingest, quarantined_in, rows_in
+from orchestration.resources.ingest.ingestion import Ingest, ingest, quarantined_in, rows_in
 from orchestration.resources.lake import FOREVER_MS, Lake
 from orchestration.resources.sources.catalogue import Sources
 from orchestration.resources.tables import TABLES

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from orchestration.partitions import Window
-from orchestration.resources.ingestion import Ingest, ingest, quarantined_in, rows_in
+from orchestration.resources.ingest.ingestion import Ingest, ingest, quarantined_in, rows_in
 from orchestration.resources.lake import FOREVER_MS, Lake
 from orchestration.resources.sources.catalogue import Sources
 from research.settings import load_universe

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestration.resources.backoff import (
+from orchestration.resources.sources.backoff import (
     Backoff,
     SourceUnavailableError,
     retry_after_s,

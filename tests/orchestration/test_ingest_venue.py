@@ -13,7 +13,7 @@ import dagster as dg
 import pytest
 
 from orchestration.partitions import Window
-from orchestration.resources.ingestion import Ingest, ingest, rows_in
+from orchestration.resources.ingest.ingestion import Ingest, ingest, rows_in
 from orchestration.resources.lake import FOREVER_MS, Lake
 from orchestration.resources.sources.catalogue import Sources
 from orchestration.resources.sources.ccxt_exchange import CcxtExchange
@@ -203,7 +203,7 @@ KILLED = """
 import sys
 from pathlib import Path
 from orchestration.partitions import Window
-from orchestration.resources.ingestion import ingest
+from orchestration.resources.ingest.ingestion import ingest
 from orchestration.resources.lake import Lake
 from orchestration.resources.sources.catalogue import Sources
 from research.settings import load_universe

@@ -16,9 +16,9 @@ from hypothesis import given as drawn
 from hypothesis import strategies as st
 
 from orchestration.partitions import Window
-from orchestration.resources.backoff import unavailable
-from orchestration.resources.ingestion import Ingest, ingest, quarantined_in, rows_in
+from orchestration.resources.ingest.ingestion import Ingest, ingest, quarantined_in, rows_in
 from orchestration.resources.lake import FOREVER_MS, Lake
+from orchestration.resources.sources.backoff import unavailable
 from orchestration.resources.tables import DAY_MS, HOUR_MS
 from tests.orchestration.given_source import (
     BAR_MS,

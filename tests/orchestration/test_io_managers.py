@@ -14,7 +14,7 @@ import pytest
 
 from orchestration.io_managers import LakeIOManager
 from orchestration.partitions import symbol_by_week, week_key
-from orchestration.resources.storage import storage
+from orchestration.resources.files.storage import storage
 
 WEEK = "2025-12-14"
 KEY = week_key("BTCUSDT", WEEK)

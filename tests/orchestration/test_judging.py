@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestration.resources.judging import copies, judge
+from orchestration.resources.quality.judging import copies, judge
 from orchestration.resources.tables import INGESTED, TABLES, Table
 
 BAR_MS = 900_000

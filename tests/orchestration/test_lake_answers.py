@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestration.resources.files.read_ledger import spans_in, with_span
 from orchestration.resources.lake import FOREVER_MS, Lake, LakeError, ReadSpan
-from orchestration.resources.read_ledger import spans_in, with_span
 from orchestration.resources.tables import TABLES
 from tests.orchestration.lake_rows import (
     HOUR_MS,

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from orchestration.resources.progress import Progress
+from orchestration.resources.ingest.progress import Progress
 
 HOUR_MS = 3_600_000
 SPANS = [(0, 60 * HOUR_MS), (100 * HOUR_MS, 140 * HOUR_MS)]

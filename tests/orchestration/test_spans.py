@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestration.resources.spans import (
+from orchestration.resources.ingest.spans import (
     Span,
     common,
     grid,

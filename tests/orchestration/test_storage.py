@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.resources.storage import Storage, StorageError, storage
+from orchestration.resources.files.storage import Storage, StorageError, storage
 from tests.orchestration.object_store import ObjectStore
 
 

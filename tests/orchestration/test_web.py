@@ -10,8 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import dagster as dg
 import pytest
 
-from orchestration.resources.backoff import Backoff
-from orchestration.resources.web import AnswerRefusedError, Limits, get_json
+from orchestration.resources.sources.backoff import Backoff
+from orchestration.resources.sources.web import AnswerRefusedError, Limits, get_json
 
 IMPATIENT = Backoff(attempts=3, first_delay_s=0.001, longest_delay_s=0.01)
 SMALL = Limits(silence_s=2.0, whole_s=0.4, largest_bytes=10_000)

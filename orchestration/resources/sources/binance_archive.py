@@ -16,9 +16,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestration.resources.backoff import refused
 from orchestration.resources.frames import Frame
 from orchestration.resources.sources import safe_zip
+from orchestration.resources.sources.backoff import refused
 from orchestration.resources.sources.checksums import verified
 from orchestration.resources.sources.columns import (
     WrongColumnError,

@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 from pydantic import PrivateAttr
 
-from orchestration.resources.backoff import PATIENT, Backoff, refused
+from orchestration.resources.sources.backoff import PATIENT, Backoff, refused
 from orchestration.resources.sources.protocol import Source
 from research.settings import SourceSettings, UniverseSettings, load_universe
 

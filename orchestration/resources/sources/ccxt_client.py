@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from orchestration.resources.backoff import SourceUnavailableError, refused, retry_after_s
+from orchestration.resources.sources.backoff import SourceUnavailableError, refused, retry_after_s
 
 Answer = TypeVar("Answer")
 

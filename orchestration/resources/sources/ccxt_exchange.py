@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from kernel.bars import TIMEFRAME_MS
-from orchestration.resources.backoff import PATIENT, Backoff, refused
 from orchestration.resources.frames import Frame
+from orchestration.resources.sources.backoff import PATIENT, Backoff, refused
 from orchestration.resources.sources.ccxt_client import ask, connect, raw_rows
 from orchestration.resources.sources.exchanges import EXCHANGES, Exchange, Road, base_and_quote
 from orchestration.resources.sources.protocol import Wanted

@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 from typing import BinaryIO
 
-from orchestration.resources.backoff import refused
 from orchestration.resources.sources import safe_zip
+from orchestration.resources.sources.backoff import refused
 
 _CHUNK = 1 << 20
 _LINE = re.compile(r"([0-9a-fA-F]{64})(?:[ \t]+\*?(\S+))?\s*")

@@ -12,13 +12,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from orchestration.resources.backoff import PATIENT, Backoff, refused
 from orchestration.resources.frames import Frame
+from orchestration.resources.sources.backoff import PATIENT, Backoff, refused
 from orchestration.resources.sources.columns import page
 from orchestration.resources.sources.onchain_metrics import METRICS, in_our_columns
 from orchestration.resources.sources.protocol import Wanted
 from orchestration.resources.sources.spelling import parts
-from orchestration.resources.web import AnswerRefusedError, get_json
+from orchestration.resources.sources.web import AnswerRefusedError, get_json
 from research.settings import SourceSettings
 
 PAGE_ROWS = 1_000

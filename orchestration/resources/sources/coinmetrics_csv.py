@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from orchestration.resources.backoff import refused
 from orchestration.resources.frames import Frame
+from orchestration.resources.sources.backoff import refused
 from orchestration.resources.sources.columns import WrongColumnError, numbers, page, times_ms
 from orchestration.resources.sources.onchain_metrics import METRICS, in_our_columns
 from orchestration.resources.sources.protocol import Wanted

@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from orchestration.resources.backoff import PATIENT, Backoff, refused
 from orchestration.resources.frames import Frame
+from orchestration.resources.sources.backoff import PATIENT, Backoff, refused
 from orchestration.resources.sources.columns import page
 from orchestration.resources.sources.protocol import Wanted
-from orchestration.resources.web import get_json
+from orchestration.resources.sources.web import get_json
 from research.settings import SourceSettings
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from kernel.bars import TIMEFRAME_MS
-from orchestration.resources.backoff import refused
 from orchestration.resources.frames import Frame
+from orchestration.resources.sources.backoff import refused
 from orchestration.resources.sources.columns import (
     WrongColumnError,
     numbers,

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from orchestration.resources.backoff import refused
 from orchestration.resources.frames import Frame
+from orchestration.resources.sources.backoff import refused
 from orchestration.resources.sources.protocol import Wanted
 from orchestration.resources.tables import TABLES
 from research.settings import SourceSettings

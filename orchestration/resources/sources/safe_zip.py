@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from orchestration.resources.backoff import refused
+from orchestration.resources.sources.backoff import refused
 
 MAX_ARCHIVE_BYTES = 16 << 30  # the largest real month, of best bids and asks, has some 6 GiB
 MAX_MEMBER_BYTES = 128 << 30  # ... and unpacks to some 40 GiB

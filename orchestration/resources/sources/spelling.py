@@ -1,7 +1,7 @@
 """How files and web APIs spell a symbol of ours and the length of a bar."""
 
 from kernel.bars import TIMEFRAME_MS
-from orchestration.resources.backoff import refused
+from orchestration.resources.sources.backoff import refused
 from orchestration.resources.sources.exchanges import QUOTES, base_and_quote
 
 _INTERVALS = {step_ms: name for name, step_ms in TIMEFRAME_MS.items()}

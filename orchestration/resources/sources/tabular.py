@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestration.resources.backoff import refused
+from orchestration.resources.sources.backoff import refused
 from orchestration.resources.sources.columns import WrongColumnError
 
 CHUNK_BYTES = 4 << 20

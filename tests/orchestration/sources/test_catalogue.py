@@ -8,8 +8,8 @@ import dagster as dg
 import pytest
 import yaml
 
-from orchestration.resources.backoff import PATIENT, Backoff
 from orchestration.resources.frames import Frame
+from orchestration.resources.sources.backoff import PATIENT, Backoff
 from orchestration.resources.sources.catalogue import ADAPTERS, Sources, _adapter
 from orchestration.resources.sources.protocol import Source, Wanted
 from orchestration.resources.sources.recordings import Recordings

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from kernel.bars import Bars
-from orchestration.resources.backoff import Backoff
+from orchestration.resources.sources.backoff import Backoff
 from orchestration.resources.sources.ccxt_exchange import CcxtExchange
 from orchestration.resources.sources.exchanges import EXCHANGES, base_and_quote
 from orchestration.resources.sources.extras import Bounded, Listed

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from orchestration.partitions import Window
-from orchestration.resources.ingestion import Ingest, ingest
+from orchestration.resources.ingest.ingestion import Ingest, ingest
 from orchestration.resources.lake import FOREVER_MS, Lake
 from orchestration.resources.sources.catalogue import Sources
 from research.settings import load_universe

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from orchestration.resources.backoff import Backoff
+from orchestration.resources.sources.backoff import Backoff
 from orchestration.resources.sources.coinmetrics import PAGE_ROWS, CoinMetrics
 from orchestration.resources.sources.coinmetrics_csv import CoinMetricsCsv
 from orchestration.resources.sources.fear_greed import FearGreed

@@ -9,9 +9,9 @@ import numpy as np
 
 from orchestration.partitions import Window
 from orchestration.resources.frames import Frame
-from orchestration.resources.judging import copies, judge
+from orchestration.resources.ingest.spans import Span, Times, inside, runs, within
 from orchestration.resources.lake import FOREVER_MS, Lake, ReadSpan
-from orchestration.resources.spans import Span, Times, inside, runs, within
+from orchestration.resources.quality.judging import copies, judge
 from orchestration.resources.tables import DAY_MS, HOUR_MS, MINUTE_MS, Table
 
 STORE_ROWS = 20_000  # a file of a month is written anew by every store

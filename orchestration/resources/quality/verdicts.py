@@ -7,16 +7,16 @@ from typing import Any
 import dagster as dg
 
 from orchestration.partitions import RunContext, Window, month_windows
-from orchestration.resources import inventory
-from orchestration.resources.agreement import MOST_APART, agreement, bars_apart
-from orchestration.resources.coverage import coverage
-from orchestration.resources.data_docs import DataDocs
-from orchestration.resources.expectations import validate
-from orchestration.resources.findings import CLOCK, MOST_SHOWN, opened
-from orchestration.resources.ingestion import quarantined_in
-from orchestration.resources.lags import earliest_ms
+from orchestration.resources.ingest.ingestion import quarantined_in
 from orchestration.resources.lake import Lake
 from orchestration.resources.presentation import moment, span, table
+from orchestration.resources.quality import inventory
+from orchestration.resources.quality.agreement import MOST_APART, agreement, bars_apart
+from orchestration.resources.quality.coverage import coverage
+from orchestration.resources.quality.data_docs import DataDocs
+from orchestration.resources.quality.expectations import validate
+from orchestration.resources.quality.findings import CLOCK, MOST_SHOWN, opened
+from orchestration.resources.quality.lags import earliest_ms
 from orchestration.resources.tables import TABLES, Table
 from research.settings import UniverseSettings
 

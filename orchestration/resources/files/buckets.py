@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from orchestration.resources.storage import Change, StorageError
+from orchestration.resources.files.storage import Change, StorageError
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
-from orchestration.resources.parquet import LEFTOVER, replace_file
+from orchestration.resources.files.parquet import LEFTOVER, replace_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -128,7 +128,7 @@ def _storage(root: str, process: int) -> Storage:  # noqa: ARG001  connections e
     if parts.scheme == "file":
         return FolderStorage(parts.path)
     if parts.scheme == "s3" and parts.netloc:
-        from orchestration.resources.buckets import BucketStorage
+        from orchestration.resources.files.buckets import BucketStorage
 
         return BucketStorage(root)
     raise StorageError(

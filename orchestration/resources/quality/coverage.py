@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestration.partitions import Window
+from orchestration.resources.ingest.spans import Span, grid, runs
 from orchestration.resources.lake import FOREVER_MS, Lake
-from orchestration.resources.spans import Span, grid, runs
 from orchestration.resources.tables import DAY_MS, Table
 
 LATE_BARS = 2

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from orchestration.partitions import Window
-from orchestration.resources.expectations import pieces
 from orchestration.resources.frames import Frame
 from orchestration.resources.lake import Lake, frame_digest
+from orchestration.resources.quality.expectations import pieces
 from orchestration.resources.tables import DAY_MS, Table
 
 MOST_POINTS = 600

@@ -7,13 +7,13 @@ from typing import Any
 import dagster as dg
 
 from orchestration.partitions import Window
-from orchestration.resources.coverage import coverage
-from orchestration.resources.glance import Glance, glance
-from orchestration.resources.ingestion import Ingest, quarantined_in
-from orchestration.resources.lags import earliest_ms
+from orchestration.resources.ingest.ingestion import Ingest, quarantined_in
 from orchestration.resources.lake import FOREVER_MS, Lake
 from orchestration.resources.pictures import history_png
 from orchestration.resources.presentation import exact, moment, picture, span, table
+from orchestration.resources.quality.coverage import coverage
+from orchestration.resources.quality.glance import Glance, glance
+from orchestration.resources.quality.lags import earliest_ms
 from orchestration.resources.tables import TABLES
 from research.settings import UniverseSettings
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from orchestration.resources.backoff import (
+from orchestration.resources.sources.backoff import (
     Backoff,
     SourceUnavailableError,
     refused,

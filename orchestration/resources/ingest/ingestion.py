@@ -15,14 +15,9 @@ from datetime import UTC, datetime
 import numpy as np
 
 from orchestration.partitions import Window
-from orchestration.resources.backoff import refused
-from orchestration.resources.lake import Lake
-from orchestration.resources.progress import Progress, Tell
-from orchestration.resources.reading import Place, Reading, quarantined_in, rows_in
-from orchestration.resources.sources.catalogue import Sources
-from orchestration.resources.sources.extras import Bounded, Listed, Local
-from orchestration.resources.sources.protocol import Source, Wanted
-from orchestration.resources.spans import (
+from orchestration.resources.ingest.progress import Progress, Tell
+from orchestration.resources.ingest.reading import Place, Reading, quarantined_in, rows_in
+from orchestration.resources.ingest.spans import (
     Span,
     Times,
     common,
@@ -33,6 +28,11 @@ from orchestration.resources.spans import (
     union,
     within,
 )
+from orchestration.resources.lake import Lake
+from orchestration.resources.sources.backoff import refused
+from orchestration.resources.sources.catalogue import Sources
+from orchestration.resources.sources.extras import Bounded, Listed, Local
+from orchestration.resources.sources.protocol import Source, Wanted
 from orchestration.resources.tables import TABLES
 from research.settings import UniverseSettings
 

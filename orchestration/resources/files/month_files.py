@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from kernel.bars import Bars
 from kernel.resampling import latest_known
+from orchestration.resources.files.parquet import parquet_bytes
+from orchestration.resources.files.revisions import conformed, merged, schema
 from orchestration.resources.frames import Frame
-from orchestration.resources.parquet import parquet_bytes
-from orchestration.resources.revisions import conformed, merged, schema
 from orchestration.resources.tables import Table
 
 if TYPE_CHECKING:

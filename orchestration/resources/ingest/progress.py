@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from orchestration.resources.frames import Frame
-from orchestration.resources.spans import Span
+from orchestration.resources.ingest.spans import Span
 
 TELL_EVERY_S = 5.0
 Tell = Callable[[str], None]

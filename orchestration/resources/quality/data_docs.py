@@ -13,8 +13,8 @@ from typing import Any
 import dagster as dg
 
 from orchestration.partitions import Window
-from orchestration.resources.data_docs_style import STYLE
-from orchestration.resources.expectations import Validation
+from orchestration.resources.quality.data_docs_style import STYLE
+from orchestration.resources.quality.expectations import Validation
 
 _FROM_THE_NETWORK = re.compile(
     r"<script.*?</script>|<link[^>]*>|<img[^>]*>|<footer.*?</footer>|<nav class=\"navbar.*?</nav>"
