@@ -1,6 +1,7 @@
 """The `tidegate` command."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +20,8 @@ app = typer.Typer(
 )
 data = typer.Typer(invoke_without_command=True, help="Show what the lake holds; see --help.")
 app.add_typer(data, name="data")
-console = Console(highlight=False)
+PIPED_WIDTH = 200  # a file or a pipe has no width of its own
+console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 
 Recorded = Annotated[
     Path | None,

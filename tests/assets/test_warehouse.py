@@ -69,9 +69,10 @@ def test_models_are_assets_of_the_warehouse_and_hang_on_the_lake():
         key.path[1]: {parent.to_user_string() for parent in graph.get(key).parent_keys}
         for key in graph.materializable_asset_keys
     }
-    assert {table: parents[f"stg_{table}"] for table in TABLES} == {
-        table: {f"market/{table}"} for table in TABLES
+    filled_by = {table: {f"market/{table}"} for table in TABLES} | {
+        "quarantine": {"market/candles"}
     }
+    assert {table: parents[f"stg_{table}"] for table in TABLES} == filled_by
     assert parents["gate_history"] == {"gates/outcomes"}
     assert parents["live_pnl"] == {"monitoring/live_trades"}
     assert parents["universe"] == {"warehouse/stg_candles", "warehouse/stg_funding"}

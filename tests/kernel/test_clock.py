@@ -61,5 +61,5 @@ def test_a_week_has_672_quarter_hours() -> None:
 
 def test_an_unknown_timeframe_is_refused() -> None:
     """The error names the timeframe found and those that exist."""
-    with pytest.raises(ValueError, match="timeframe: found '7m', expected one of 1m, 5m, 15m"):
+    with pytest.raises(ValueError, match="timeframe: found '7m', expected one of 1m, 3m, 5m, 15m"):
         bar_ms("7m")

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from orchestration.cli.main import app
+from orchestration.cli.main import app, console
 from orchestration.resources.lake import Lake
 from tests.installation import CUTOFF_MS, ROOT, SYMBOL, fill_lake
 
@@ -26,11 +26,11 @@ class Shell:
         self.environ = {
             "TIDEGATE_HOME": str(home),
             "TIDEGATE_CONFIGS": str(self.configs),
-            "COLUMNS": "300",
         }
         self.lake = Lake(root=str(home / "lake"))
 
     def __call__(self, *words: str) -> str:
+        console.width = 300
         result = CliRunner().invoke(app, ("data", *words), env=self.environ)
         assert "Traceback" not in result.stdout
         self.exit_code = result.exit_code
