@@ -136,8 +136,10 @@ def _empty(home: Path) -> None:
 
 
 def _demo_environment(home: Path | None) -> Environment:
+    """Return an installation of its own: a demo never touches a lake or warehouse elsewhere."""
     base = Environment.from_environ()
-    return replace(base, home=(home or base.home / "demo").resolve())
+    home = (home or base.home / "demo").resolve()
+    return replace(base, home=home, lake_url="", warehouse_url="")
 
 
 def _demo_market(recorded: Path | None, seed: int, edge: float, symbols: tuple[str, ...]) -> Market:

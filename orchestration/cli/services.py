@@ -55,6 +55,9 @@ def child_environment(environment: Environment, ports: Ports) -> dict[str, str]:
     return {
         **os.environ,
         "TIDEGATE_HOME": str(home),
+        "TIDEGATE_CONFIGS": str(environment.config_dir.resolve()),
+        "TIDEGATE_LAKE_URL": environment.lake_url,
+        "TIDEGATE_WAREHOUSE_URL": environment.warehouse_url,
         "TIDEGATE_VENUE_URL": f"http://127.0.0.1:{ports.venue}",
         "TIDEGATE_RUNNER_URL": f"http://127.0.0.1:{ports.runner}",
         "TIDEGATE_MLFLOW_URL": f"http://127.0.0.1:{ports.mlflow}",
