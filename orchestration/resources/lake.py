@@ -1,7 +1,7 @@
 """The raw half of the lake: append-only market tables in parquet, read only as of a moment."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -10,19 +10,20 @@ from kernel.bars import TIMEFRAME_MS, Bars
 from kernel.resampling import ever_known, joined, resample
 from orchestration.resources.files.month_files import Appending, ahead, closed_bars, stacked, tables
 from orchestration.resources.files.parquet import parquet_bytes
-from orchestration.resources.files.read_ledger import ReadSpan, spans_in, with_span
+from orchestration.resources.files.read_ledger import ReadSpan, spans_in, with_spans
 from orchestration.resources.files.revisions import (
     AppendReport,
     LakeError,
     changes,
     identity,
     month_of,
+    month_start_ms,
     offered,
     schema,
 )
 from orchestration.resources.files.storage import Storage, storage
 from orchestration.resources.frames import Frame
-from orchestration.resources.tables import TABLES, Table
+from orchestration.resources.tables import DAY_MS, TABLES, Table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -184,17 +185,26 @@ class Lake(dg.ConfigurableResource):
         names = self._storage.names(_folder(table, symbol))
         return tuple(name.removesuffix(".parquet") for name in names if name.endswith(".parquet"))
 
+    def first_event_ms(self, table: str, symbol: str) -> int | None:
+        """Return the event time of the symbol's first row, None where it has none."""
+        months = self.months(table, symbol)
+        if not months:
+            return None
+        start_ms = month_start_ms(months[0])
+        rows = self.as_of(table, symbol, FOREVER_MS, start_ms, start_ms + _LONGEST_MONTH_MS)
+        return int(rows["event_time_ms"].iloc[0])
+
     def read_spans(self, table: str, symbol: str) -> list[ReadSpan]:
         """Return for which events each source has been read to the end, in order."""
         return spans_in(self._storage.read(f"{_folder(table, symbol)}/{_LEDGER}"))
 
-    def mark_read(self, table: str, symbol: str, span: ReadSpan) -> None:
-        """Note that a source has been read for a span, once its rows are stored.
+    def mark_read(self, table: str, symbol: str, spans: Sequence[ReadSpan]) -> None:
+        """Note that sources have been read for spans, once their rows are stored.
 
-        Spans of one source are joined where they touch.
+        All are written at once. Spans of one source are joined where they touch.
         """
         name = f"{_folder(table, symbol)}/{_LEDGER}"
-        self._storage.update(name, lambda content: with_span(content, span))
+        self._storage.update(name, lambda content: with_spans(content, spans))
 
     def ensure_sources(self) -> None:
         """Write a zero-row file beside every table that SQL reads: a new lake can be queried."""
@@ -236,6 +246,7 @@ class Lake(dg.ConfigurableResource):
 
 _KEY = {"event_time_ms": "int64", "known_at_ms": "int64"}
 _LEDGER = "read.json"
+_LONGEST_MONTH_MS = 31 * DAY_MS
 _LAST_MS = 253_402_300_799_999  # the end of the year 9999, after which months sort otherwise
 
 

@@ -178,3 +178,10 @@ def month_of(event_time_ms: Any) -> Any:
 
     times = np.asarray(event_time_ms, dtype=np.int64).astype("datetime64[ms]")
     return times.astype("datetime64[M]").astype(str)
+
+
+def month_start_ms(month: str) -> int:
+    """Return the first millisecond of a month such as `2026-01`."""
+    import numpy as np
+
+    return int(np.datetime64(month, "ms").astype(np.int64))

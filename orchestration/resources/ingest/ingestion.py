@@ -10,7 +10,6 @@ apart than rows are elsewhere, and any trade.
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 import numpy as np
 
@@ -29,6 +28,8 @@ from orchestration.resources.ingest.spans import (
     within,
 )
 from orchestration.resources.lake import Lake
+from orchestration.resources.presentation import moment
+from orchestration.resources.quality.lags import earliest_ms
 from orchestration.resources.sources.backoff import refused
 from orchestration.resources.sources.catalogue import Sources
 from orchestration.resources.sources.extras import Bounded, Listed, Local
@@ -91,8 +92,8 @@ def ingest(
     for window in windows:
         start_ms = max(window.start_ms, universe.table_start_ms(table))
         wanted = replace(window, start_ms=min(start_ms, window.end_ms))
-        lag_ms = settings.publication_lag_ms
-        place = Place(lake, TABLES[table], wanted, universe.bar_ms, lag_ms)
+        known_ms = earliest_ms(universe, table)
+        place = Place(lake, TABLES[table], wanted, universe.bar_ms, known_ms)
         names = [name for name in (settings.source, settings.fallback) if name]
         reports.append(run.of(place, window, names))
     return reports
@@ -265,8 +266,8 @@ def _summary(place: Place, report: Ingest, *, lacking: bool) -> str:
     if not report.read_ms and lacking:
         return f"{what}: nothing asked for, since no source keeps what is missing"
     if not report.read_ms:
-        until = datetime.fromtimestamp(place.span(report.until_ms)[1] / 1000, UTC)
-        return f"{what}: nothing to read, complete until {until:%Y-%m-%d %H:%M} UTC"
+        until = moment(place.span(report.until_ms)[1])
+        return f"{what}: nothing to read, complete until {until} UTC"
     rate = report.received / max(report.seconds, 1e-9)
     origin = ", ".join((*report.sources, *report.markets))
     return (

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,19 +18,23 @@ STORE_ROWS = 20_000  # a file of a month is written anew by every store
 STORE_EVERY_S = 5.0  # what a kill can cost
 CORRECTED_MS = 3 * DAY_MS  # a source is looked at again for this long
 LATE_TICK_MS = HOUR_MS  # a trade is never corrected, only late
+PROMPT = frozenset({"trades", "depth"})  # an arrival is noted under its event, days before it
 NEXT_BAR_MS = MINUTE_MS  # an exchange shows the next bar by then
 _TEXTS = ("rule", "found", "expected")
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One table and window of a symbol in the lake; `lag_ms` is the publication lag."""
+    """One table and window of a symbol in the lake.
+
+    A row counts as known `earliest_ms` after its event, unless it says so itself.
+    """
 
     lake: Lake
     table: Table
     window: Window
     bar_ms: int
-    lag_ms: int
+    earliest_ms: int
 
     @property
     def step_ms(self) -> int:
@@ -51,7 +55,7 @@ class Place:
 
     def settled_ms(self, now_ms: int) -> int:
         """Return the event time up to which a source is not asked a second time."""
-        return now_ms - (LATE_TICK_MS if self.table.shape == "tick" else CORRECTED_MS)
+        return now_ms - (LATE_TICK_MS if self.table.name in PROMPT else CORRECTED_MS)
 
     def read_by(self, source: str) -> list[Span]:
         """Return what a source has been read of, to the end."""
@@ -60,18 +64,14 @@ class Place:
 
     def mark_read(self, source: str, spans: Sequence[Span], now_ms: int) -> None:
         """Remember that a source was read of the spans, as far as they are settled."""
-        for start_ms, end_ms in within(spans, 0, self.settled_ms(now_ms)):
-            span = ReadSpan(source, start_ms, end_ms)
-            self.lake.mark_read(self.table.name, self.window.symbol, span)
+        settled = within(spans, 0, self.settled_ms(now_ms))
+        read = [ReadSpan(source, *span) for span in settled]
+        if read:
+            self.lake.mark_read(self.table.name, self.window.symbol, read)
 
     def first_ms(self) -> int | None:
         """Return the event time of the symbol's first row in the lake, None without rows."""
-        months = self.lake.months(self.table.name, self.window.symbol)
-        if not months:
-            return None
-        month_ms = int(np.datetime64(months[0], "ms").astype(np.int64))
-        month = replace(self.window, start_ms=month_ms, end_ms=month_ms + 31 * DAY_MS)
-        return int(rows_in(self.lake, self.table.name, month)["event_time_ms"].iloc[0])
+        return self.lake.first_event_ms(self.table.name, self.window.symbol)
 
 
 def rows_in(lake: Lake, table: str, window: Window) -> Frame:
@@ -182,7 +182,7 @@ class Reading:
             mine = (found["in"] == "left_only").to_numpy()
             self.unchanged += int((~mine).sum())
             rows = rows[mine]
-        known_at_ms = rows["event_time_ms"] + max(place.period_ms, place.lag_ms)
+        known_at_ms = rows["event_time_ms"] + place.earliest_ms
         if "known_at_ms" in rows.columns:
             over_ms = rows["event_time_ms"] + place.period_ms
             known_at_ms = rows["known_at_ms"].clip(lower=over_ms)

@@ -3,15 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from orchestration.partitions import Window
-from orchestration.resources.ingest.spans import Span, grid, runs
+from orchestration.resources.ingest.spans import Span, Times, grid, runs
 from orchestration.resources.lake import FOREVER_MS, Lake
-from orchestration.resources.tables import DAY_MS, Table
+from orchestration.resources.tables import Table
 
 LATE_BARS = 2
-Times = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +54,7 @@ def coverage(
     frame = lake.as_of(table.name, window.symbol, FOREVER_MS, start_ms, window.end_ms)
     times = np.unique(frame["event_time_ms"].to_numpy(np.int64))
     inside = int((frame["event_time_ms"] >= window.start_ms).sum())
-    first_ms = first_event_ms(lake, table.name, window.symbol)
+    first_ms = lake.first_event_ms(table.name, window.symbol)
     if first_ms is None or first_ms >= window.end_ms:
         return Coverage(window, inside, (window.start_ms, window.start_ms), 0, ())
     if table.dense:
@@ -72,21 +70,6 @@ def coverage(
     due = (max(first_ms, window.start_ms), settled_ms)
     missing = _silences(times, first_ms, due, back_ms) if back_ms else []
     return Coverage(window, inside, due, 0, tuple(missing))
-
-
-def first_event_ms(lake: Lake, table: str, symbol: str) -> int | None:
-    """Return the event time of the symbol's first row in the lake, None where it has none."""
-    months = lake.months(table, symbol)
-    if not months:
-        return None
-    begin_ms = month_start_ms(months[0])
-    frame = lake.as_of(table, symbol, FOREVER_MS, begin_ms, begin_ms + 31 * DAY_MS)
-    return int(frame["event_time_ms"].iloc[0])
-
-
-def month_start_ms(month: str) -> int:
-    """Return the first millisecond of a month such as 2025-11."""
-    return int(np.datetime64(month, "ms").astype(np.int64))
 
 
 def _last_due_ms(times: Times, clock_ms: int | None, step: int) -> int:

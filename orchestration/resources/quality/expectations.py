@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from orchestration.partitions import Window
+from orchestration.resources.files.revisions import month_start_ms
 from orchestration.resources.frames import Frame
 from orchestration.resources.lake import FOREVER_MS, Lake
-from orchestration.resources.quality.coverage import month_start_ms
 from orchestration.resources.tables import ABOVE_0, DAY_MS, Column, Table
 
 if TYPE_CHECKING:

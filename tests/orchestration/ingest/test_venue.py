@@ -86,12 +86,6 @@ def slice_rows() -> list[int]:
     return list(range(LISTED, BARS))
 
 
-@pytest.fixture
-def lake(tmp_path: Path) -> Lake:
-    """Return an empty lake."""
-    return Lake(root=str(tmp_path / "lake"))
-
-
 def sources(venue: Served, configs: Path, attempts: int = 4) -> Sources:
     """Return the universe's sources at the venue, with short pauses."""
     return Sources(
