@@ -1,6 +1,7 @@
 """Candles of every interval from a market that knows the fine ones only."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ def complete(read: Read, interval: str, start_ms: int, end_ms: int) -> Bars:
     days = read("1d", first, max(stop, first))
     number = intervals.numbers(interval, days.open_time_ms)
     starts = np.flatnonzero(np.diff(number, prepend=-1))
-    merged = merge(days, starts)
+    merged = _decimal(merge(days, starts))
     found = np.diff(np.append(starts, len(days)))
     number = number[starts]
     opens = intervals.opens(interval, number)
@@ -47,20 +48,19 @@ def merge(bars: Bars, starts: NDArray[np.int64]) -> Bars:
     if len(starts) == 0:
         return bars.slice(0, 0)
     lasts = np.append(starts[1:], len(bars)) - 1
-    volume: NDArray[np.float64] = np.add.reduceat(bars.volume, starts)
     return Bars(
         bars.open_time_ms[starts],
         bars.open[starts],
         np.maximum.reduceat(bars.high, starts),
         np.minimum.reduceat(bars.low, starts),
         bars.close[lasts],
-        np.round(volume, 8),  # a sum of decimals is one
+        np.add.reduceat(bars.volume, starts),
     )
 
 
 def whole(bars: Bars, open_ms: int) -> Bars:
     """Return all rows as the one candle that opened at `open_ms`: 0 or 1 rows."""
-    one = merge(bars, np.zeros(min(len(bars), 1), np.int64))
+    one = _decimal(merge(bars, np.zeros(min(len(bars), 1), np.int64)))
     return Bars(np.full(len(one), open_ms, np.int64), *columns(one)[1:])
 
 
@@ -85,12 +85,6 @@ def traded(bars: Bars, since: Trades) -> Bars:
     )
 
 
-def joined(bars: Bars, more: Bars) -> Bars:
-    """Return the rows of `bars` followed by those of `more`."""
-    pairs = zip(columns(bars), columns(more), strict=True)
-    return Bars(*(np.concatenate(pair) for pair in pairs))
-
-
 def select(bars: Bars, rows: NDArray[np.bool_]) -> Bars:
     """Return the rows that `rows` marks."""
     return Bars(*(column[rows] for column in columns(bars)))
@@ -99,3 +93,8 @@ def select(bars: Bars, rows: NDArray[np.bool_]) -> Bars:
 def columns(bars: Bars) -> list[NDArray]:
     """Return the columns in their order."""
     return [getattr(bars, name) for name in Bars.__slots__]
+
+
+def _decimal(bars: Bars) -> Bars:
+    """Return the bars with volumes of eight decimals: a sum of decimals is one."""
+    return replace(bars, volume=np.round(bars.volume, 8))

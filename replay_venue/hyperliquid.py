@@ -14,12 +14,12 @@ from fastapi import APIRouter, Request
 from kernel.bars import TIMEFRAME_MS
 from replay_venue import wire
 from replay_venue.instruments import Instrument
+from replay_venue.intervals import DAY_MS
 from replay_venue.venue import Venue
 from replay_venue.wire import JsonObject, decimal
 
 MAX_CANDLES = 5_000
 MAX_FUNDING = 500
-DAY_MS = 86_400_000
 USDC: JsonObject = {
     "name": "USDC",
     "szDecimals": 8,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from kernel.bars import TIMEFRAME_MS, Bars
 from replay_venue import recorded_files as files
+from replay_venue.candles import merge, select
 from replay_venue.instruments import Instrument, instrument
 from replay_venue.recorded_files import Quotes
 from replay_venue.series import METRICS, Book, OnChain, Points, Trades
@@ -71,7 +72,7 @@ class RecordedSource:
             ends = parts.open_time_ms + TIMEFRAME_MS[fine]
             known = int(np.searchsorted(ends, now_ms, side="right"))
             if known:
-                return _merge(parts.slice(0, known), np.zeros(1, np.int64))
+                return merge(parts.slice(0, known), np.zeros(1, np.int64))
             if len(parts) and parts.open_time_ms[0] == open_ms:
                 opened, price = parts.open_time_ms[:1], parts.open[:1]
                 return Bars(opened, price, price, price, price, np.zeros(1))
@@ -131,9 +132,9 @@ def aggregate(bars: Bars, fine_ms: int, coarse_ms: int) -> Bars:
     if len(starts) == 0:
         return bars
     counts = np.diff(np.append(starts, len(opens)))
-    merged = _merge(replace(bars, open_time_ms=opens), starts)
+    merged = merge(replace(bars, open_time_ms=opens), starts)
     whole = counts == coarse_ms // fine_ms
-    return Bars(*(getattr(merged, name)[whole] for name in Bars.__slots__))
+    return select(merged, whole)
 
 
 def _read(folder: Path, symbol: str, venue: str | None) -> _Recorded:
@@ -203,19 +204,6 @@ def _parts(candles: Mapping[str, Bars], timeframe: str) -> list[str]:
     step = TIMEFRAME_MS[timeframe]
     return sorted(
         (name for name in candles if step % TIMEFRAME_MS[name] == 0), key=TIMEFRAME_MS.__getitem__
-    )
-
-
-def _merge(bars: Bars, starts: NDArray[np.int64]) -> Bars:
-    """Return one candle per run of rows that begins at each of `starts`."""
-    lasts = np.append(starts[1:], len(bars)) - 1
-    return Bars(
-        bars.open_time_ms[starts],
-        bars.open[starts],
-        np.maximum.reduceat(bars.high, starts),
-        np.minimum.reduceat(bars.low, starts),
-        bars.close[lasts],
-        np.add.reduceat(bars.volume, starts),
     )
 
 

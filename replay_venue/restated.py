@@ -13,6 +13,7 @@ import numpy as np
 
 from kernel.bars import TIMEFRAME_MS, Bars
 from replay_venue.instruments import Instrument
+from replay_venue.intervals import DAY_MS, MINUTE_MS
 from replay_venue.series import METRICS, Book, MarketSource, OnChain, Points, Trades
 from replay_venue.venue import Venue
 
@@ -22,8 +23,6 @@ CANDLE_TABLES: tuple[CandleTable, ...] = get_args(CandleTable)
 TABLES: tuple[Table, ...] = (
     *CANDLE_TABLES, "funding", "open_interest", "fear_greed", "onchain",
 )  # fmt: skip
-MINUTE_MS = TIMEFRAME_MS["1m"]
-DAY_MS = TIMEFRAME_MS["1d"]
 MAX_RESTATEMENTS = 1_000
 
 

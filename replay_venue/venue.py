@@ -7,6 +7,7 @@ from functools import partial
 from typing import Literal
 
 from kernel.bars import TIMEFRAME_MS, Bars
+from kernel.resampling import joined
 from replay_venue import candles, intervals
 from replay_venue.clock import Clock
 from replay_venue.faults import Faults
@@ -49,7 +50,7 @@ class Venue:
         read = self._reader(symbol, price)
         bars = candles.first(read, interval, first_ms, min(last_ms + 1, running_ms), limit)
         if len(bars) < limit and first_ms <= running_ms <= last_ms:
-            bars = candles.joined(bars, self.running_bar(symbol, interval, price))
+            bars = joined([bars, self.running_bar(symbol, interval, price)])
         return bars
 
     def closed_bar(self, symbol: str, interval: str, open_ms: int) -> Bars:
@@ -69,7 +70,7 @@ class Venue:
                 known = self.market.running_bar(symbol, interval, open_ms, now_ms)
                 return candles.traded(known, self.trades(symbol, _minute(now_ms), now_ms))
             days = read("1d", open_ms, intervals.open_of("1d", now_ms))
-            return candles.whole(candles.joined(days, self.running_bar(symbol, "1d")), open_ms)
+            return candles.whole(joined([days, self.running_bar(symbol, "1d")]), open_ms)
         minutes = read("1m", open_ms, _minute(now_ms))
         known = candles.whole(minutes, open_ms)
         return known if len(known) else candles.flat(open_ms, self._quoted(read))
