@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestration.resources.files.read_ledger import spans_in, with_span
+from orchestration.resources.files.read_ledger import spans_in, with_spans
 from orchestration.resources.lake import FOREVER_MS, Lake, LakeError, ReadSpan
 from orchestration.resources.tables import TABLES
 from tests.orchestration.lake_rows import (
@@ -142,7 +142,7 @@ def test_read_spans_are_joined_where_they_touch(lake: Lake):
     for source, start_ms, end_ms in [
         ("b", 0, 10), ("b", 20, 30), ("b", 10, 20), ("a", 5, 9), ("a", 7, 8), ("a", 40, 40),
     ]:  # fmt: skip
-        lake.mark_read("funding", "BTCUSDT", ReadSpan(source, start_ms, end_ms))
+        lake.mark_read("funding", "BTCUSDT", [ReadSpan(source, start_ms, end_ms)])
     assert lake.read_spans("funding", "BTCUSDT") == [ReadSpan("a", 5, 9), ReadSpan("b", 0, 30)]
     assert lake.read_spans("funding", "ETHUSDT") == []
     assert lake.symbols("funding") == ()
@@ -153,6 +153,6 @@ def test_ledger_covers_exactly_what_was_read(spans: list[tuple[int, int]]):
     """In any order, every millisecond read is covered once and no other is."""
     content: bytes | None = None
     for start_ms, end_ms in spans:
-        content = with_span(content, ReadSpan("a", start_ms, end_ms)) or content
+        content = with_spans(content, [ReadSpan("a", start_ms, end_ms)]) or content
     found = [time for span in spans_in(content) for time in range(span.start_ms, span.end_ms)]
     assert found == sorted({time for start, end in spans for time in range(start, end)})

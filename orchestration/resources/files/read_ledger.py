@@ -1,6 +1,7 @@
 """Which events each source has been read for to the end: kept beside the rows of a symbol."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -36,7 +37,7 @@ def _joined(spans: list[ReadSpan]) -> list[ReadSpan]:
     return joined
 
 
-def with_span(content: bytes | None, span: ReadSpan) -> bytes | None:
-    """Return the ledger with one more span, None where it covers it already."""
-    fresh = _written(_joined([*spans_in(content), span]))
+def with_spans(content: bytes | None, spans: Iterable[ReadSpan]) -> bytes | None:
+    """Return the ledger with more spans, None where it covers them already."""
+    fresh = _written(_joined([*spans_in(content), *spans]))
     return None if fresh == (content or _written([])) else fresh
