@@ -25,7 +25,6 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 BAR_MS = 900_000
 HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
-NOVEMBER_MS = 1_761_955_200_000
 DECEMBER_MS = 1_764_547_200_000
 BARS = 200
 FIRST_MS = DECEMBER_MS - 100 * BAR_MS  # half of the bars before the month's turn

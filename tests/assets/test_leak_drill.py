@@ -11,6 +11,7 @@ import yaml
 
 from orchestration.definitions import code_location
 from orchestration.resources.lake import Lake
+from tests.assets.market_stage import check_of, materialized
 from tests.installation import CUTOFF_MS, SYMBOL, Installation, fill_lake, install, partition
 
 DAY_MS = 86_400_000
@@ -51,17 +52,6 @@ def prepared(installation: Installation, instance: dg.DagsterInstance) -> dg.Exe
     return run(installation, instance, dg.AssetSelection.assets(*MADE))
 
 
-def check_of(result: dg.ExecuteInProcessResult, name: str) -> dg.AssetCheckEvaluation:
-    """Return what a check found."""
-    found = result.get_asset_check_evaluations()
-    return next(one for one in found if one.check_name == name)
-
-
-def made(result: dg.ExecuteInProcessResult) -> set[str]:
-    """Return the assets that the run made."""
-    return {event.asset_key.to_user_string() for event in result.get_asset_materialization_events()}
-
-
 @pytest.fixture
 def instance() -> Any:
     """Return an instance that is forgotten."""
@@ -99,7 +89,7 @@ def test_a_row_known_a_day_too_early_stops_the_retrain(
     assert not found.passed
     leaks = found.metadata["leaks"].value
     assert f"known {2 * HOUR_MS - 1} ms after its event | at least {26 * HOUR_MS} ms" in leaks
-    assert "datasets/training_set" not in made(result)
+    assert "datasets/training_set" not in materialized(result)
 
 
 def test_a_series_of_five_days_stays_out_and_is_shown(tmp_path: Path, instance: dg.DagsterInstance):
