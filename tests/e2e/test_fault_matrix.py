@@ -5,7 +5,6 @@ rows of a lake that never met a fault. A hole that a run claimed to have read wo
 is also that no hole is ever silent.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +21,7 @@ from tests.e2e.feeds import (
     aside,
     digest,
     same,
-    sound_lakes,
     stored,
-    world,
 )
 
 ALL_ROWS = 100_000
@@ -89,17 +86,6 @@ FEW = {
 CASES = [
     (feed, day) for feed in FEEDS for day in DAYS if feed.table not in ALIKE or day.name in FEW
 ]
-
-
-@pytest.fixture(scope="module")
-def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with world(tmp_path_factory.mktemp("configs")) as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
-def sound(venue: World, tmp_path_factory: pytest.TempPathFactory) -> dict[Feed, Sound]:
-    return sound_lakes(venue, tmp_path_factory.mktemp("sound"))
 
 
 @pytest.mark.parametrize(("feed", "day"), CASES, ids=str)

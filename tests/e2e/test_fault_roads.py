@@ -1,6 +1,5 @@
 """What leads to the rows may fail too: clocks, lists of markets, the venue, the right time."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -16,9 +15,7 @@ from tests.e2e.feeds import (
     by_name,
     digest,
     same,
-    sound_lakes,
     stored,
-    world,
 )
 
 ROADS = {
@@ -40,17 +37,6 @@ CLOCKS = [
         "coinmetrics-onchain",
     )
 ]
-
-
-@pytest.fixture(scope="module")
-def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with world(tmp_path_factory.mktemp("configs")) as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
-def sound(venue: World, tmp_path_factory: pytest.TempPathFactory) -> dict[Feed, Sound]:
-    return sound_lakes(venue, tmp_path_factory.mktemp("sound"))
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Bad days in any order: whatever happens, a sound run in the end leaves a lake without a trace."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from orchestration.resources.lake import Lake
-from tests.e2e.feeds import FEEDS, Feed, Sound, World, aside, same, sound_lakes, stored, world
+from tests.e2e.feeds import FEEDS, Feed, Sound, World, aside, same, stored
 
 KINDS = (
     "drop", "http5xx", "truncate", "http429", "http418",
@@ -24,17 +23,6 @@ HITS = st.one_of(
 )
 FAULT = st.tuples(st.sampled_from(KINDS), HITS, st.sampled_from([1, 3, 40, 100_000]))
 BAD_RUN = st.lists(FAULT, min_size=1, max_size=3)
-
-
-@pytest.fixture(scope="module")
-def venue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with world(tmp_path_factory.mktemp("configs")) as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
-def sound(venue: World, tmp_path_factory: pytest.TempPathFactory) -> dict[Feed, Sound]:
-    return sound_lakes(venue, tmp_path_factory.mktemp("sound"))
 
 
 def repaired(venue: World, lake: Lake, feed: Feed, folder: Path) -> Lake:

@@ -1,6 +1,7 @@
 """A venue on a free port, and the clients that talk to it."""
 
 import contextlib
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import uvicorn
+from websockets.sync.client import ClientConnection
 
 from replay_venue import sockets
 from replay_venue.app import application
@@ -99,6 +101,11 @@ def answering(
         finally:
             server.should_exit = True
             thread.join()
+
+
+def received(socket: ClientConnection) -> Any:
+    """Return the next message of a stream."""
+    return json.loads(socket.recv(timeout=10))
 
 
 def point(client: Any, venue_url: str) -> Any:

@@ -17,7 +17,7 @@ from replay_venue.generated import GeneratedSource
 from replay_venue.series import Book
 from replay_venue.venue import Venue
 from tests.replay_venue.clockwork import BOOK_MS, Clockwork
-from tests.replay_venue.serving import Served, at, clockwork
+from tests.replay_venue.serving import Served, at, clockwork, received
 
 DEPTH = "/fapi/v1/depth"
 START = at("2025-04-10 07:07:30")
@@ -61,10 +61,6 @@ class LocalBook:
         bids, asks = self.sides
         assert bids == dict(zip(book.bid_price.tolist(), book.bid_quantity.tolist(), strict=True))
         assert asks == dict(zip(book.ask_price.tolist(), book.ask_quantity.tolist(), strict=True))
-
-
-def received(socket: ClientConnection) -> Any:
-    return json.loads(socket.recv(timeout=10))
 
 
 def next_update(socket: ClientConnection, served: Served, **change: Any) -> dict[str, Any]:

@@ -28,17 +28,10 @@ ENDPOINTS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def still() -> Iterator[Served]:
-    """A market of plain formulas at a standing clock, its history beginning ten days before."""
-    with clockwork("2025-04-10 07:07:30", history="2025-03-31") as served:
-        yield served
-
-
 @pytest.fixture(autouse=True)
-def _quiet(still: Served) -> Iterator[None]:
+def _quiet(standing: Served) -> Iterator[None]:
     yield
-    still.http.delete("/control/faults").raise_for_status()
+    standing.http.delete("/control/faults").raise_for_status()
 
 
 def ask(served: Served, path: str) -> httpx.Response:
@@ -63,66 +56,68 @@ def _length(value: object) -> int:
 
 @pytest.mark.parametrize("path", sorted(ENDPOINTS))
 @pytest.mark.parametrize(("kind", "status"), [("http418", 418), ("http429", 429), ("http5xx", 503)])
-def test_refusals_carry_status_and_pause(still: Served, path: str, kind: str, status: int) -> None:
+def test_refusals_carry_status_and_pause(
+    standing: Served, path: str, kind: str, status: int
+) -> None:
     """A refusal has its status, and Retry-After where the exchange gives one; then all is well."""
-    before = injected(still)[kind]
-    still.control("faults", kind=kind, count=1, match=path, retry_after_s=0.05)
-    answer = ask(still, path)
+    before = injected(standing)[kind]
+    standing.control("faults", kind=kind, count=1, match=path, retry_after_s=0.05)
+    answer = ask(standing, path)
     assert answer.status_code == status
     assert answer.headers.get("retry-after") == (None if kind == "http5xx" else "1")
     time.sleep(0.05)  # the ban's length
-    assert ask(still, path).status_code == 200
-    assert injected(still)[kind] == before + 1
+    assert ask(standing, path).status_code == 200
+    assert injected(standing)[kind] == before + 1
 
 
 @pytest.mark.parametrize("path", sorted(set(ENDPOINTS) - {"/fapi/v1/exchangeInfo"}))
 @pytest.mark.parametrize("kind", ["duplicate_rows", "reorder_rows", "skip_rows", "garbage_rows"])
-def test_rows_are_spoiled_in_an_answer_of_200(still: Served, path: str, kind: str) -> None:
+def test_rows_are_spoiled_in_an_answer_of_200(standing: Served, path: str, kind: str) -> None:
     """Two rows of a sound answer are hit on every endpoint; the next answer is whole again."""
-    whole = rows(ask(still, path).json())
-    before = injected(still)[kind]
-    still.control("faults", kind=kind, count=1, match=path, rows=2)
-    answer = ask(still, path)
+    whole = rows(ask(standing, path).json())
+    before = injected(standing)[kind]
+    standing.control("faults", kind=kind, count=1, match=path, rows=2)
+    answer = ask(standing, path)
     assert answer.status_code == 200
     found = rows(answer.json())
     assert found != whole
     more = {"duplicate_rows": 2, "skip_rows": -2}.get(kind, 0)
     assert len(found) == max(len(whole) + more, 0)
-    assert rows(ask(still, path).json()) == whole
-    assert injected(still)[kind] == before + 1
+    assert rows(ask(standing, path).json()) == whole
+    assert injected(standing)[kind] == before + 1
 
 
 @pytest.mark.parametrize("path", sorted(ENDPOINTS))
-def test_broken_answers_come_from_every_endpoint(still: Served, path: str) -> None:
+def test_broken_answers_come_from_every_endpoint(standing: Served, path: str) -> None:
     """A drop breaks the connection, half a body is no JSON."""
-    still.control("faults", kind="drop", count=1, match=path)
+    standing.control("faults", kind="drop", count=1, match=path)
     with pytest.raises(httpx.RemoteProtocolError):
-        ask(still, path)
-    whole = ask(still, path)
-    still.control("faults", kind="truncate", count=1, match=path)
-    half = ask(still, path)
+        ask(standing, path)
+    whole = ask(standing, path)
+    standing.control("faults", kind="truncate", count=1, match=path)
+    half = ask(standing, path)
     assert half.content == whole.content[: len(whole.content) // 2]
-    assert ask(still, path).content == whole.content
+    assert ask(standing, path).content == whole.content
 
 
-def test_a_ban_holds_for_one_service_until_it_is_lifted(still: Served) -> None:
+def test_a_ban_holds_for_one_service_until_it_is_lifted(standing: Served) -> None:
     """Banned from the exchange on one path is banned on all of them; other services answer."""
-    still.control("faults", kind="http418", count=1, match="klines", retry_after_s=600)
-    assert ask(still, "/fapi/v1/klines").status_code == 418
-    again = still.http.get("/fapi/v1/ping")
+    standing.control("faults", kind="http418", count=1, match="klines", retry_after_s=600)
+    assert ask(standing, "/fapi/v1/klines").status_code == 418
+    again = standing.http.get("/fapi/v1/ping")
     assert (again.status_code, again.headers["retry-after"]) == (418, "600")
-    assert ask(still, "/alternative/fng/").status_code == 200
-    assert still.get("/control/faults")["banned_s"]["binance"] > 590
-    still.http.delete("/control/faults").raise_for_status()
-    assert still.http.get("/fapi/v1/ping").status_code == 200
+    assert ask(standing, "/alternative/fng/").status_code == 200
+    assert standing.get("/control/faults")["banned_s"]["binance"] > 590
+    standing.http.delete("/control/faults").raise_for_status()
+    assert standing.http.get("/fapi/v1/ping").status_code == 200
 
 
-def test_a_body_drips_in_pieces(still: Served) -> None:
+def test_a_body_drips_in_pieces(standing: Served) -> None:
     """A dripping body is whole in the end, and took as long as ordered; its head came at once."""
-    whole = ask(still, "/fapi/v1/klines").content
-    still.control("faults", kind="drip", count=1, match="klines", delay_ms=300)
+    whole = ask(standing, "/fapi/v1/klines").content
+    standing.control("faults", kind="drip", count=1, match="klines", delay_ms=300)
     began = time.monotonic()
-    with still.http.stream("GET", "/fapi/v1/klines", params=CANDLES) as answer:
+    with standing.http.stream("GET", "/fapi/v1/klines", params=CANDLES) as answer:
         head_s = time.monotonic() - began
         pieces = list(answer.iter_raw())
     assert b"".join(pieces) == whole
@@ -130,24 +125,24 @@ def test_a_body_drips_in_pieces(still: Served) -> None:
     assert time.monotonic() - began > 0.25 > head_s
 
 
-def test_row_faults_wait_for_an_answer_with_rows(still: Served) -> None:
+def test_row_faults_wait_for_an_answer_with_rows(standing: Served) -> None:
     """An answer without rows neither suffers nor uses up a fault."""
-    before = injected(still)["skip_rows"]
-    still.control("faults", kind="skip_rows", count=1)
-    assert still.get("/fapi/v1/ping") == {}
-    assert still.http.get("/fapi/v1/klines", params={"symbol": "NOPE"}).status_code == 400
-    assert injected(still)["skip_rows"] == before
-    assert len(ask(still, "/fapi/v1/klines").json()) == 49
+    before = injected(standing)["skip_rows"]
+    standing.control("faults", kind="skip_rows", count=1)
+    assert standing.get("/fapi/v1/ping") == {}
+    assert standing.http.get("/fapi/v1/klines", params={"symbol": "NOPE"}).status_code == 400
+    assert injected(standing)["skip_rows"] == before
+    assert len(ask(standing, "/fapi/v1/klines").json()) == 49
 
 
-def test_a_post_is_matched_by_its_type(still: Served) -> None:
+def test_a_post_is_matched_by_its_type(standing: Served) -> None:
     """Hyperliquid has one path; what is asked for tells its answers apart."""
-    still.control("faults", kind="http5xx", count=1, match="info/candleSnapshot")
-    assert ask(still, "/hyperliquid/info").status_code == 200
+    standing.control("faults", kind="http5xx", count=1, match="info/candleSnapshot")
+    assert ask(standing, "/hyperliquid/info").status_code == 200
     wanted = {"coin": "BTC", "interval": "15m", "startTime": START, "endTime": START}
     order = {"type": "candleSnapshot", "req": wanted}
-    assert still.http.post("/hyperliquid/info", json=order).status_code == 503
-    assert still.http.post("/hyperliquid/info", json=order).status_code == 200
+    assert standing.http.post("/hyperliquid/info", json=order).status_code == 503
+    assert standing.http.post("/hyperliquid/info", json=order).status_code == 200
 
 
 def test_the_same_seed_and_requests_meet_the_same_faults() -> None:
@@ -170,16 +165,16 @@ def test_the_same_seed_and_requests_meet_the_same_faults() -> None:
         ("/coinbase/v2/time", lambda body: body["data"]["epoch"] * 1_000),
     ],
 )
-def test_a_skewed_clock_is_stated_and_its_market_is_not(still: Served, path: str, read) -> None:
+def test_a_skewed_clock_is_stated_and_its_market_is_not(standing: Served, path: str, read) -> None:
     """The stated time is off; what is served is as it was, until the faults are cleared."""
-    candles = ask(still, "/fapi/v1/klines").json()
-    true = read(still.get(path))
-    still.control("faults", kind="skew", skew_ms=-3_600_000)
-    assert read(still.get(path)) == true - 3_600_000
-    assert still.get("/control/faults")["skew"]["offset_ms"] == -3_600_000
-    assert ask(still, "/fapi/v1/klines").json() == candles
-    still.http.delete("/control/faults").raise_for_status()
-    assert read(still.get(path)) == true
+    candles = ask(standing, "/fapi/v1/klines").json()
+    true = read(standing.get(path))
+    standing.control("faults", kind="skew", skew_ms=-3_600_000)
+    assert read(standing.get(path)) == true - 3_600_000
+    assert standing.get("/control/faults")["skew"]["offset_ms"] == -3_600_000
+    assert ask(standing, "/fapi/v1/klines").json() == candles
+    standing.http.delete("/control/faults").raise_for_status()
+    assert read(standing.get(path)) == true
 
 
 @pytest.mark.parametrize(
@@ -191,8 +186,8 @@ def test_a_skewed_clock_is_stated_and_its_market_is_not(still: Served, path: str
         {"kind": "http418", "count": 1, "retry_after_s": -1},
     ],
 )
-def test_faults_refuse_what_makes_no_sense(still: Served, body: dict[str, Any]) -> None:
+def test_faults_refuse_what_makes_no_sense(standing: Served, body: dict[str, Any]) -> None:
     """A wrong order is HTTP 422 and arms nothing."""
-    assert still.http.post("/control/faults", json=body).status_code == 422
-    report = still.get("/control/faults")
+    assert standing.http.post("/control/faults", json=body).status_code == 422
+    report = standing.get("/control/faults")
     assert (report["armed"], report["skew"]["offset_ms"]) == ([], 0)

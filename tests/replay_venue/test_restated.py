@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from kernel.bars import TIMEFRAME_MS
 from replay_venue.restated import Restated, Restatement
 from tests.replay_venue.clockwork import Clockwork
-from tests.replay_venue.serving import BAR_MS, Served, at, clockwork
+from tests.replay_venue.serving import BAR_MS, Served, at
 
 DAY_MS = 86_400_000
 START = at("2025-04-02")
@@ -18,17 +18,10 @@ NOW = at("2025-04-10")
 SOURCE = Clockwork()
 
 
-@pytest.fixture(scope="module")
-def still() -> Iterator[Served]:
-    """A market of plain formulas at a standing clock, its history beginning ten days before."""
-    with clockwork("2025-04-10 07:07:30", history="2025-03-31") as served:
-        yield served
-
-
 @pytest.fixture(autouse=True)
-def _as_it_was(still: Served) -> Iterator[None]:
+def _as_it_was(standing: Served) -> Iterator[None]:
     yield
-    still.http.delete("/control/restatements").raise_for_status()
+    standing.http.delete("/control/restatements").raise_for_status()
 
 
 def candles(served: Served, interval: str = "15m", path: str = "klines") -> list[list[Any]]:
@@ -36,20 +29,20 @@ def candles(served: Served, interval: str = "15m", path: str = "klines") -> list
     return served.get(f"/fapi/v1/{path}", symbol="BTCUSDT", **query)
 
 
-def test_restated_candle_is_served_and_withdrawn(still: Served) -> None:
+def test_restated_candle_is_served_and_withdrawn(standing: Served) -> None:
     """The close is the new one, nothing else of other bars moves; withdrawn, all is as before."""
-    before = candles(still)
+    before = candles(standing)
     bar = before[10]
-    listed = still.control(
+    listed = standing.control(
         "restatements", table="candles", symbol="BTCUSDT", time_ms=bar[0], value=1.5
     )
     number = next(iter(listed["restated"]))
-    after = candles(still)
+    after = candles(standing)
     assert after[10][:5] == [bar[0], bar[1], bar[2], "1.5", "1.5"]
     assert [row for row in after if row[0] != bar[0]] == before[:10] + before[11:]
-    assert still.http.delete("/control/restatements/999").status_code == 404
-    still.http.delete(f"/control/restatements/{number}").raise_for_status()
-    assert candles(still) == before
+    assert standing.http.delete("/control/restatements/999").status_code == 404
+    standing.http.delete(f"/control/restatements/{number}").raise_for_status()
+    assert candles(standing) == before
 
 
 @given(
@@ -62,8 +55,8 @@ def test_restated_candles_agree_in_every_interval(
 ) -> None:
     """Coarse candles are still what their minutes add up to, and each is a candle."""
     market = Restated(SOURCE)
-    time_ms = START + minute * BAR_MS // TIMEFRAME_MS[timeframe] * TIMEFRAME_MS[timeframe]
-    time_ms = time_ms // TIMEFRAME_MS[timeframe] * TIMEFRAME_MS[timeframe]
+    step_ms = TIMEFRAME_MS[timeframe]
+    time_ms = (START + minute * BAR_MS) // step_ms * step_ms
     value = round(float(SOURCE.bars("BTCUSDT", "1h", START, START + 1).close[0]) * factor, 1)
     market.order(Restatement("candles", time_ms, value, "BTCUSDT", timeframe), NOW)
     fine = market.bars("BTCUSDT", "1m", START, START + 2 * DAY_MS)
@@ -135,16 +128,16 @@ def test_restated_minute_moves_its_last_trade() -> None:
     ],
 )
 def test_restated_rows_of_every_table(
-    still: Served, order: dict[str, Any], path: str, query: dict[str, Any], shown
+    standing: Served, order: dict[str, Any], path: str, query: dict[str, Any], shown
 ) -> None:
     """Funding, open interest, the index and on-chain values are restated as candles are."""
-    time_ms, before = shown(still.get(path, **query))
-    still.control("restatements", time_ms=time_ms, **order)
-    again, after = shown(still.get(path, **query))
+    time_ms, before = shown(standing.get(path, **query))
+    standing.control("restatements", time_ms=time_ms, **order)
+    again, after = shown(standing.get(path, **query))
     assert again == time_ms
     assert float(after) == order["value"] != float(before)
-    still.http.delete("/control/restatements").raise_for_status()
-    assert shown(still.get(path, **query)) == (time_ms, before)
+    standing.http.delete("/control/restatements").raise_for_status()
+    assert shown(standing.get(path, **query)) == (time_ms, before)
 
 
 @pytest.mark.parametrize(
@@ -164,9 +157,9 @@ def test_restated_rows_of_every_table(
     ],
 )
 def test_restatements_of_rows_never_served_are_refused(
-    still: Served, order: dict[str, Any]
+    standing: Served, order: dict[str, Any]
 ) -> None:
     """Only a row that was over and was served can be restated; the rest is HTTP 422."""
     whole = {"symbol": "BTCUSDT", "time_ms": START, "value": 1.0, **order}
-    assert still.http.post("/control/restatements", json=whole).status_code == 422
-    assert still.get("/control/restatements") == {"restated": {}}
+    assert standing.http.post("/control/restatements", json=whole).status_code == 422
+    assert standing.get("/control/restatements") == {"restated": {}}

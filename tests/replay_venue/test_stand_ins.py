@@ -1,13 +1,12 @@
 """Unmodified ccxt clients of Coinbase and Hyperliquid read the stand-ins as they read the real."""
 
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 
-from tests.replay_venue.serving import BAR_MS, Served, at, clockwork
+from tests.replay_venue.serving import BAR_MS, Served, at
 
 START = at("2025-03-31")
 NOW = at("2025-04-10 07:07:30")
@@ -25,20 +24,13 @@ def pointed(name: str, url: str) -> Any:
 
 
 @pytest.fixture(scope="module")
-def still() -> Iterator[Served]:
-    """A market of plain formulas at a standing clock, its history beginning ten days before."""
-    with clockwork("2025-04-10 07:07:30", history="2025-03-31") as served:
-        yield served
+def coinbase(standing: Served) -> Any:
+    return pointed("coinbase", standing.url)
 
 
 @pytest.fixture(scope="module")
-def coinbase(still: Served) -> Any:
-    return pointed("coinbase", still.url)
-
-
-@pytest.fixture(scope="module")
-def hyperliquid(still: Served) -> Any:
-    return pointed("hyperliquid", still.url)
+def hyperliquid(standing: Served) -> Any:
+    return pointed("hyperliquid", standing.url)
 
 
 def paged(client: Any, symbol: str, timeframe: str, step_ms: int, limit: int) -> list[list[float]]:
@@ -62,10 +54,10 @@ def test_coinbase_loads_its_markets(coinbase: Any) -> None:
 
 
 @pytest.mark.parametrize("limit", [300, 77])
-def test_coinbase_candles_are_the_index(still: Served, coinbase: Any, limit: int) -> None:
+def test_coinbase_candles_are_the_index(standing: Served, coinbase: Any, limit: int) -> None:
     """Every page size gives the index's candles, and the unfinished one last."""
     rows = paged(coinbase, "BTC/USDT", "15m", BAR_MS, limit)
-    index = still.venue.market.index_bars("BTCUSDT", "15m", START, at("2025-04-10 07:00"))
+    index = standing.venue.market.index_bars("BTCUSDT", "15m", START, at("2025-04-10 07:00"))
     prices = (index.open_time_ms, index.open, index.high, index.low, index.close)
     complete = [list(row) for row in zip(*(c.tolist() for c in prices), strict=True)]
     assert [row[:5] for row in rows[:-1]] == complete
@@ -73,19 +65,19 @@ def test_coinbase_candles_are_the_index(still: Served, coinbase: Any, limit: int
     assert all(row[5] > 0 for row in rows[:-1])
 
 
-def test_coinbase_shows_nothing_of_the_future(still: Served, coinbase: Any) -> None:
+def test_coinbase_shows_nothing_of_the_future(standing: Served, coinbase: Any) -> None:
     """The unfinished candle is made of whole minutes that are over."""
     last = coinbase.fetch_ohlcv("BTC/USDT", "15m", at("2025-04-10 07:00"), 1)[0]
     opened = at("2025-04-10 07:00")
-    minutes = still.venue.market.index_bars("BTCUSDT", "1m", opened, opened + 7 * 60_000)
+    minutes = standing.venue.market.index_bars("BTCUSDT", "1m", opened, opened + 7 * 60_000)
     assert last[1:5] == [minutes.open[0], minutes.high.max(), minutes.low.min(), minutes.close[-1]]
     assert coinbase.fetch_ohlcv("BTC/USDT", "15m", NOW + BAR_MS, 10) == []
 
 
-def test_coinbase_differs_a_little_from_the_perpetual(still: Served, coinbase: Any) -> None:
+def test_coinbase_differs_a_little_from_the_perpetual(standing: Served, coinbase: Any) -> None:
     """Spot is not the perpetual, and within half a per cent of it."""
     rows = np.array(coinbase.fetch_ohlcv("BTC/USDT", "15m", START, 300))
-    perpetual = still.venue.market.bars("BTCUSDT", "15m", START, START + 300 * BAR_MS)
+    perpetual = standing.venue.market.bars("BTCUSDT", "15m", START, START + 300 * BAR_MS)
     apart = np.abs(rows[:, 4] / perpetual.close - 1.0)
     assert 0.0 < apart.max() < 0.005
 
@@ -100,10 +92,12 @@ def test_coinbase_differs_a_little_from_the_perpetual(still: Served, coinbase: A
         ("BTC-USD", {"granularity": "ONE_MINUTE", "start": 3, "end": 2}, 400),
     ],
 )
-def test_coinbase_refuses(still: Served, product: str, query: dict[str, Any], status: int) -> None:
+def test_coinbase_refuses(
+    standing: Served, product: str, query: dict[str, Any], status: int
+) -> None:
     """Unknown products and granularities, and more than 350 candles, are refused in words."""
     path = f"/coinbase/api/v3/brokerage/market/products/{product}/candles"
-    answer = still.http.get(path, params=query)
+    answer = standing.http.get(path, params=query)
     assert answer.status_code == status
     assert answer.json()["message"]
 
@@ -128,11 +122,11 @@ def test_hyperliquid_loads_its_markets(hyperliquid: Any) -> None:
 
 @pytest.mark.parametrize("limit", [5_000, 100])
 def test_hyperliquid_candles_are_the_perpetuals(
-    still: Served, hyperliquid: Any, limit: int
+    standing: Served, hyperliquid: Any, limit: int
 ) -> None:
     """Every page size gives the market's own doubles, and the unfinished bar last."""
     rows = paged(hyperliquid, "BTC/USDC:USDC", "15m", BAR_MS, limit)
-    bars = still.venue.market.bars("BTCUSDT", "15m", START, at("2025-04-10 07:00"))
+    bars = standing.venue.market.bars("BTCUSDT", "15m", START, at("2025-04-10 07:00"))
     columns = (bars.open_time_ms, bars.open, bars.high, bars.low, bars.close, bars.volume)
     assert rows[:-1] == [list(row) for row in zip(*(c.tolist() for c in columns), strict=True)]
     assert rows[-1][0] == at("2025-04-10 07:00")
@@ -145,14 +139,14 @@ def test_hyperliquid_gives_the_latest_5000_candles(hyperliquid: Any) -> None:
     assert rows[-1][0] == NOW // 60_000 * 60_000
 
 
-def test_hyperliquid_pages_through_funding(still: Served, hyperliquid: Any) -> None:
+def test_hyperliquid_pages_through_funding(standing: Served, hyperliquid: Any) -> None:
     """The settlements are the market's, to the digit, and none is from the future."""
     rows = hyperliquid.fetch_funding_rate_history("ETH/USDC:USDC", START, None, {"until": NOW * 2})
-    settled = still.venue.market.funding("ETHUSDT", START, NOW)
+    settled = standing.venue.market.funding("ETHUSDT", START, NOW)
     assert [row["timestamp"] for row in rows] == settled.time_ms.tolist()
     assert [row["fundingRate"] for row in rows] == settled.value.tolist()
     later = {"type": "fundingHistory", "coin": "ETH", "startTime": rows[1]["timestamp"] + 1}
-    assert len(still.http.post("/hyperliquid/info", json=later).json()) == len(rows) - 2
+    assert len(standing.http.post("/hyperliquid/info", json=later).json()) == len(rows) - 2
 
 
 @pytest.mark.parametrize(
@@ -170,9 +164,9 @@ def test_hyperliquid_pages_through_funding(still: Served, hyperliquid: Any) -> N
         (b"[" * 5_000, 422),
     ],
 )
-def test_hyperliquid_refuses(still: Served, body: bytes, status: int) -> None:
+def test_hyperliquid_refuses(standing: Served, body: bytes, status: int) -> None:
     """What cannot be read is 422, what is not traded 500, never a broken answer."""
-    answer = still.http.post(
+    answer = standing.http.post(
         "/hyperliquid/info", content=body, headers={"content-type": "application/json"}
     )
     assert answer.status_code == status

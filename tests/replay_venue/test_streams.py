@@ -15,7 +15,7 @@ from replay_venue.faults import Faults
 from replay_venue.generator import generate
 from replay_venue.venue import Venue
 from tests.replay_venue.clockwork import Clockwork
-from tests.replay_venue.serving import BAR_MS, Served, answering, at, clockwork, serving
+from tests.replay_venue.serving import BAR_MS, Served, answering, at, clockwork, received, serving
 
 START = at("2025-03-31 00:07")
 BOTH = "/stream?streams=btcusdt@kline_15m/ethusdt@kline_15m"
@@ -26,10 +26,6 @@ def paused() -> Iterator[Served]:
     with serving("--history-start", "2025-03-20", "--start", "2025-03-31T00:07:00") as served:
         served.control("clock", pause=True)
         yield served
-
-
-def received(socket: ClientConnection) -> Any:
-    return json.loads(socket.recv(timeout=10))
 
 
 def closed_bars(socket: ClientConnection, count: int) -> list[dict[str, Any]]:
