@@ -3,6 +3,7 @@
 import asyncio
 import json
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +48,19 @@ def clock_of(hands: Hands) -> VenueClock:
     return VenueClock(reader, lambda: hands.ours_s)
 
 
-def recorder_of(hands: Hands, folder: Path, errors: list[str]) -> Recorder:
+class SlowRows(Recorder):
+    """A recorder whose slow rows a test holds in its hands."""
+
+    held: Sequence[Row] = ()
+
+    async def slow_rows(self, symbol: str, since_ms: int) -> list[Row]:
+        return list(self.held)
+
+
+def recorder_of(hands: Hands, folder: Path, errors: list[str]) -> SlowRows:
     settings = desk_settings(folder, "http://venue.test")
     recordings = Recordings(folder / "recordings")
-    one = Recorder(settings, recordings, hands.client(), random.Random(1), errors.append)
+    one = SlowRows(settings, recordings, hands.client(), random.Random(1), errors.append)
     one.clock = clock_of(hands)
     return one
 
@@ -115,11 +125,7 @@ def test_a_slow_row_is_timed_only_when_it_was_not_there_a_moment_before(tmp_path
     asyncio.run(_looks(hands, recorder.clock, 1.0))
     watch, event_ms = Watch("BTCUSDT", recorder), NOW_MS - 40_000
     seen: list[Row] = [Row("funding_rate", event_ms - 8 * 3_600_000, 0.0001)]
-
-    async def slow_rows(symbol: str, since_ms: int) -> list[Row]:
-        return list(seen)
-
-    recorder.slow_rows = slow_rows  # type: ignore[method-assign]
+    recorder.held = seen
     asyncio.run(watch.poll())
     hands.pass_s(POLL_EVERY_S)
     seen.append(Row("funding_rate", event_ms, 0.0002))
