@@ -85,11 +85,6 @@ class UniverseSettings:
         """Return the first millisecond (UTC) that is read of a table."""
         return _midnight_ms(self.market[table].history_start or self.history_start)
 
-    @property
-    def lags_ms(self) -> dict[str, int]:
-        """Return, per slow series of the kernel, how long after its event a row is known."""
-        return {name: self.market[table].publication_lag_ms for name, table in SERIES_TABLE.items()}
-
 
 def _midnight_ms(day: str) -> int:
     return int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp()) * 1000

@@ -7,6 +7,7 @@ import numpy as np
 
 from kernel.bars import Bars
 from kernel.observation import Series
+from orchestration.resources.quality.lags import earliest_by_series
 from replay_venue.generator import generate
 from research.settings import WEEK_MS, Settings, load_settings
 
@@ -66,9 +67,10 @@ def world(
         "exchange_net_flow": (chain.time_ms, net_flow),
         "mvrv": (chain.time_ms, chain.value["CapMVRVCur"]),
     }
+    lags_ms = earliest_by_series(chosen.universe)
     series: dict[str, Series] = {}
     for name, (time_ms, value) in values.items():
         present = np.isfinite(value)
-        lag_ms = chosen.universe.lags_ms[name]
+        lag_ms = lags_ms[name]
         series[name] = Series(name, time_ms[present], time_ms[present] + lag_ms, value[present])
     return market.bars, series

@@ -14,5 +14,5 @@ def earliest_ms(universe: UniverseSettings, table: str) -> int:
 
 
 def earliest_by_series(universe: UniverseSettings) -> dict[str, int]:
-    """Return the same for every slow series of the kernel."""
+    """Return the same for every slow series of the kernel: for the lake, checks and the runner."""
     return {name: earliest_ms(universe, table) for name, table in SERIES_TABLE.items()}
