@@ -98,7 +98,9 @@ def test_staging_is_equal_to_the_last_bit(built: Any):
     """What is copied and not computed is the same double."""
     _, local, shared, _ = built
     for table in ("candles", "minute_candles", "funding", "onchain", "arrivals"):
-        assert ordered(shared, f"stg_{table}") == ordered(local, f"stg_{table}")
+        found = ordered(shared, f"stg_{table}")
+        assert found
+        assert found == ordered(local, f"stg_{table}")
 
 
 def test_only_changed_files_are_copied(built: Any, url: str):

@@ -151,4 +151,5 @@ def test_a_runner_beside_a_venue_in_real_time_records(tmp_path: Path) -> None:
         finally:
             runner.stop()
     rows = [json.loads(line) for line in next(recordings.glob("depth/*/*.jsonl")).open()]
+    assert rows
     assert all(row["best_bid"] < row["best_ask"] for row in rows)

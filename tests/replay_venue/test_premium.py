@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kernel.bars import Bars
+from kernel.bars import TIMEFRAME_MS, Bars
 from replay_venue.climate import Climate
 from replay_venue.generator import FUNDING_MS, History
 from replay_venue.weather import BLOCK_MS, DAY_MS, GENESIS_MS
@@ -26,6 +26,7 @@ def test_quoted_candles_are_candles(history: History, timeframe: str) -> None:
     """Each opens where the one before closed, extremes hold, and nothing is traded in them."""
     for read in (history.mark_bars, history.index_bars):
         bars = read(GENESIS_MS, GENESIS_MS + 60 * DAY_MS, timeframe)
+        assert len(bars) == 60 * DAY_MS // TIMEFRAME_MS[timeframe]
         assert np.array_equal(bars.open[1:], bars.close[:-1])
         assert np.all(bars.high >= np.maximum(bars.open, bars.close))
         assert np.all(bars.low <= np.minimum(bars.open, bars.close))
@@ -60,6 +61,7 @@ def test_quoted_window_is_a_slice_across_blocks(history: History) -> None:
     whole = history.index_bars(edge - DAY_MS, edge + DAY_MS, "1m")
     part = History(Climate(7), "BTCUSDT", 0.12).index_bars(edge - 600_000, edge + 600_000, "1m")
     first = int(np.searchsorted(whole.open_time_ms, edge - 600_000))
+    assert len(part) == 20
     for name in Bars.__slots__:
         assert np.array_equal(getattr(part, name), getattr(whole, name)[first : first + 20])
 

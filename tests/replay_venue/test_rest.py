@@ -126,6 +126,7 @@ def test_funding_pages_by_time(still: Served) -> None:
 def test_funding_states_the_mark_price_at_settlement(still: Served) -> None:
     """markPrice is the close of the mark candle that ended with the settlement."""
     rows = still.get("/fapi/v1/fundingRate", symbol="BTCUSDT", limit=6)
+    assert len(rows) == 6
     for row in rows:
         minute = still.get(
             "/fapi/v1/markPriceKlines",

@@ -63,7 +63,9 @@ def test_page_shows_what_is_measured() -> None:
     span = (stylised.START_MS, stylised.END_MS)
     market = generate(stylised.SEED, "BTCUSDT", 0.0, *span, "15m").bars
     page = stylised.PAGE.read_text()
-    for line in stylised.table({"generated BTC": measure(market)}).splitlines()[2:]:
+    measured = stylised.table({"generated BTC": measure(market)}).splitlines()[2:]
+    assert measured
+    for line in measured:
         assert line.removesuffix("|") in page
 
 
