@@ -8,6 +8,7 @@ import asyncio
 import json
 import random
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import httpx
@@ -26,6 +27,7 @@ POLL_EVERY_S = 30.0  # the resolution of a slow series' lag
 REQUEST_BACKOFF = Backoff(base_s=0.1, cap_s=2.0, attempts=3)
 OUTAGE_BACKOFF = Backoff(base_s=0.5, cap_s=30.0, attempts=1)
 CANDLES = {"1m": "minute_candles"}  # any other interval is the one traded on
+UNREADABLE = (ValueError, OverflowError)  # a number that is none, or a time in no year
 DESCRIBED_MS = {"onchain": DAY_MS}  # a row about a day cannot be known before the day is over
 
 
@@ -51,8 +53,9 @@ class Recorder:
             tasks.create_task(self.clock.run())
             tasks.create_task(self._flush())
             tasks.create_task(self._listen())
-            tasks.create_task(self._again(DEPTH_EVERY_S, self._record_depth))
             for symbol in self._settings.symbols:
+                depth = partial(self._record_depth, symbol)
+                tasks.create_task(self._again(DEPTH_EVERY_S, depth))
                 tasks.create_task(self._again(POLL_EVERY_S, Watch(symbol, self).poll))
 
     async def slow_rows(self, symbol: str, since_ms: int) -> list[Row]:
@@ -83,7 +86,7 @@ class Recorder:
                 kline = data["k"]
                 table = CANDLES.get(str(kline["i"]), "candles")
                 self.arrived(table, str(kline["s"]), int(kline["t"]), int(kline["T"]) + 1)
-        except (ValueError, KeyError, TypeError) as error:
+        except (KeyError, TypeError, *UNREADABLE) as error:
             self._on_error(f"recorder: found a message that fails with {error!r}: {message!r:.80}")
 
     def _hear_trade(self, trade: Any) -> None:
@@ -123,18 +126,17 @@ class Recorder:
             await asyncio.sleep(OUTAGE_BACKOFF.seconds(attempt, self._rng))
             attempt += 1
 
-    async def _record_depth(self) -> None:
-        for symbol in self._settings.symbols:
-            book = await self._venue.depth(symbol)
-            row = {**book, "known_at_ms": max(self.clock.now_ms(), book["event_time_ms"])}
-            self._recordings.add("depth", symbol, row)
+    async def _record_depth(self, symbol: str) -> None:
+        book = await self._venue.depth(symbol)
+        row = {**book, "known_at_ms": max(self.clock.now_ms(), book["event_time_ms"])}
+        self._recordings.add("depth", symbol, row)
 
     async def _again(self, every_s: float, work: Callable[[], Awaitable[None]]) -> None:
         while True:
             await self.clock.steady.wait()
             try:
                 await work()
-            except VenueError as error:
+            except (VenueError, *UNREADABLE) as error:
                 self._on_error(f"recorder: {error}")
             await asyncio.sleep(every_s)
 
@@ -142,9 +144,16 @@ class Recorder:
         try:
             while True:
                 await asyncio.sleep(FLUSH_EVERY_S)
-                self._recordings.flush()
+                self._write()
         finally:
+            self._write()
+
+    def _write(self) -> None:
+        """Write what waits; a disk that takes nothing costs these rows, and nothing else."""
+        try:
             self._recordings.flush()
+        except OSError as error:
+            self._on_error(f"recorder: found {error!r}, lost the rows that waited; disk full?")
 
 
 class Watch:

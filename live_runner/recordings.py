@@ -22,21 +22,26 @@ class Recordings:
         self._whole: set[Path] = set()
 
     def add(self, table: str, symbol: str, row: Row) -> None:
-        """Take one row with at least event_time_ms and known_at_ms, milliseconds UTC."""
+        """Take one row with at least event_time_ms and known_at_ms, milliseconds UTC.
+
+        Raises ValueError for NaN and, like OverflowError, for a time in no year.
+        """
         day = datetime.fromtimestamp(int(row["event_time_ms"] or 0) / 1_000, UTC).date()
         path = self._folder / table / f"symbol={symbol}" / f"{day}.jsonl"
-        self._waiting[path].append(json.dumps(row, separators=(",", ":"), allow_nan=False))
+        line = json.dumps(row, separators=(",", ":"), allow_nan=False)
+        self._waiting[path].append(line)
 
     def flush(self) -> int:
-        """Append what waits and return the number of rows."""
+        """Append what waits and return the number of rows; after an OSError what waited is lost."""
         waiting, self._waiting = self._waiting, defaultdict(list)
         for path, lines in waiting.items():
             if path not in self._whole:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 _cut_broken_line(path)
-                self._whole.add(path)
+            self._whole.discard(path)  # until all is written: a full disk breaks a line, too
             with path.open("a", encoding="utf-8") as file:
                 file.write("\n".join(lines) + "\n")
+            self._whole.add(path)
         return sum(map(len, waiting.values()))
 
 

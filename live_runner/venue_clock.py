@@ -24,9 +24,9 @@ class VenueClock:
         self.steady = asyncio.Event()
 
     def now_ms(self) -> int:
-        """Return the venue's time; only while `steady` is set."""
+        """Return the venue's time; raises VenueError where the latest look at it failed."""
         if self._look is None:
-            raise RuntimeError("venue clock: found no look at it yet, expected one: await run()")
+            raise VenueError("venue clock: found no look at it, expected one; is the venue up?")
         at_s, venue_ms = self._look
         return venue_ms + int((self._seconds() - at_s) * 1_000)
 

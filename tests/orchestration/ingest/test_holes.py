@@ -1,16 +1,19 @@
 """What an answer lacks is asked for again, and never claimed as read."""
 
 import tempfile
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import given as drawn
 from hypothesis import strategies as st
+from pydantic import PrivateAttr
 
 from orchestration.partitions import Window
-from orchestration.resources.lake import Lake
+from orchestration.resources.lake import Lake, ReadSpan
 from orchestration.resources.tables import DAY_MS
 from tests.orchestration.given_source import BAR_MS, GivenSource, Rows, frame
 from tests.orchestration.ingest.one_window import (
@@ -147,3 +150,33 @@ def test_source_that_stutters_is_complete_in_the_end_and_never_silently_short(
             claimed = [(s.start_ms, s.end_ms) for s in spans(lake)]
             assert not any(a <= at < b for a, b in claimed for at in missing)
         assert stored(lake) == BARS.tolist()
+
+
+def test_an_arrival_noted_days_after_its_event_is_read(lake: Lake):
+    """The runner notes a day's row when it comes, a day and more behind what was read since."""
+    events = [END_MS - DAY_MS, END_MS - 60_000]
+    rows = frame("arrivals", events).assign(series="candles", lag_ms=40)
+    late = frame("arrivals", [END_MS - DAY_MS]).assign(series="onchain", lag_ms=7_200_000)
+    run(lake, source(rows, "arrivals"), table="arrivals")
+    both = pd.concat([rows, late])
+    report = run(lake, source(both, "arrivals", END_MS + 3_600_000), table="arrivals")
+    assert report.added == 1
+
+
+class CountingLake(Lake):
+    """A lake that counts the writes of its ledgers."""
+
+    _writes: int = PrivateAttr(default=0)
+
+    def mark_read(self, table: str, symbol: str, spans: Sequence[ReadSpan]) -> None:
+        """Count, and write."""
+        self._writes += 1
+        super().mark_read(table, symbol, spans)
+
+
+def test_many_holes_do_not_make_many_writes(lake: Lake):
+    """A thin market's thousand runs of bars are noted as read by a handful of writes."""
+    counting = CountingLake(root=lake.root)
+    run(counting, source(candles(BARS[::2])))
+    assert len(spans(counting)) > 300
+    assert counting._writes < 10

@@ -1,6 +1,8 @@
 """What the runner wrote is what the source reads."""
 
 import json
+import resource
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +91,27 @@ def test_a_line_broken_by_a_crash_is_cut_off(tmp_path: Path) -> None:
     again = Writer(tmp_path)
     again.add("trades", "BTCUSDT", trade(START_MS + 2, 3))
     again.flush()
+    assert [row["trade_id"] for row in read(tmp_path)] == [1, 3]
+
+
+def test_a_line_broken_by_a_full_disk_is_cut_off(tmp_path: Path) -> None:
+    """The same writer goes on, on a line of its own; what the disk did not take is lost."""
+    writer = Writer(tmp_path)
+    writer.add("trades", "BTCUSDT", trade(START_MS, 1))
+    writer.flush()
+    (path,) = tmp_path.rglob("*.jsonl")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 40, limits[1]))
+        writer.add("trades", "BTCUSDT", trade(START_MS + 1, 2))
+        with pytest.raises(OSError, match="File too large"):
+            writer.flush()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    writer.add("trades", "BTCUSDT", trade(START_MS + 2, 3))
+    writer.flush()
     assert [row["trade_id"] for row in read(tmp_path)] == [1, 3]
 
 
