@@ -10,6 +10,7 @@ from tests.e2e.feeds import START_MS, SYMBOL, World, by_name, stored, world
 
 CANDLES, FUNDING = by_name("binance-candles"), by_name("binance-funding")
 BAR_MS = 900_000
+WHILE_MS = 60_000
 
 
 @pytest.fixture
@@ -18,11 +19,14 @@ def lake(tmp_path: Path) -> Lake:
 
 
 def ingested(venue: World, lake: Lake, *, reread: bool = False) -> int:
-    """Bring candles and funding up to date, and return the venue's time after it."""
+    """Bring candles and funding up to date, and return a moment by which all of it was learned.
+
+    The venue stands still meanwhile, but reading it takes a while.
+    """
     for feed in (CANDLES, FUNDING):
         report = venue.run(feed, lake, reread=reread)
         assert not isinstance(report, dg.Failure), report
-    return venue.venue.venue.clock.now_ms()
+    return venue.venue.venue.clock.now_ms() + WHILE_MS
 
 
 def moved(lake: Lake, table: str, before_ms: int, after_ms: int) -> list[tuple[int, str, float]]:

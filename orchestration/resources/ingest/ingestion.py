@@ -86,7 +86,8 @@ def ingest(
     arrive: what came before a failure stays, and the next run goes on behind it. `tell` is given
     lines about the progress. Raises dagster Failure as the sources do.
     """
-    run = _Run(sources, universe, sources.now_ms(), reread, tell)
+    began_s = time.monotonic()
+    run = _Run(sources, universe, sources.now_ms(), began_s, reread, tell)
     settings = universe.market[table]
     reports: list[Ingest] = []
     for window in windows:
@@ -104,6 +105,7 @@ class _Run:
     sources: Sources
     universe: UniverseSettings
     now_ms: int
+    began_s: float
     reread: bool
     tell: Tell | None
 
@@ -159,7 +161,7 @@ class _Run:
         spans = within(spans, from_ms, place.span(now_ms)[1])
         if not spans:
             return report
-        reading = Reading(place, name, now_ms, yields=yields)
+        reading = Reading(place, name, now_ms, self._learned_ms, yields=yields)
         self._ask(source, place, spans, reading)
         free = isinstance(source, Local) and source.asking_is_free
         first = reading.times
@@ -178,6 +180,10 @@ class _Run:
             read_ms=(*report.read_ms, *spans),
             **{one: getattr(report, one) + getattr(reading, one) for one in _COUNTS},
         )
+
+    def _learned_ms(self) -> int:
+        """Return when a row that has just come was learned: a long run learns late ones late."""
+        return self.now_ms + int(1_000 * (time.monotonic() - self.began_s))
 
     def _clock(self, source: Source, place: Place) -> int:
         """Return the source's clock, but nothing behind the market's; refuse a table it lacks."""
@@ -246,12 +252,13 @@ def _unread(place: Place, missing: list[Span], spans: list[Span]) -> list[Span]:
     """Return what may not count as read: rows are missing there, and the source may have them.
 
     Long before the first row of a symbol there is nothing: it was not listed yet. Just before it
-    an answer may have lost its beginning.
+    an answer may have lost its beginning, and where the first row lies behind the window nothing
+    shows that the source had been asked from when on it was listed.
     """
     if not missing:
         return []
     first_ms = place.first_ms()
-    if first_ms is None:
+    if first_ms is None or first_ms >= place.window.end_ms:
         return spans
     near_ms = max(_reach_ms(place), place.table.longest_silence_ms)
     return within(missing, first_ms - near_ms, max(end for _, end in missing))

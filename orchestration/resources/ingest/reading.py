@@ -1,7 +1,7 @@
 """Pages of one source on their way into the lake: judged, set aside or stored, and counted."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,16 +91,26 @@ def quarantined_in(lake: Lake, table: str, window: Window) -> Frame:
 class Reading:
     """Take what one source sends for one place, in any order and as often as it likes.
 
-    Rows whose period is not over at `now_ms` are left out. `yields` leaves rows of other sources as
+    Rows whose period is not over at `now_ms` are left out; a correction is known from the moment
+    `learned_ms()` of its storing on. `yields` leaves rows of other sources as
     they are. `times` are the events stored in the window, ascending.
     """
 
-    def __init__(self, place: Place, source: str, now_ms: int, *, yields: bool) -> None:
+    def __init__(
+        self,
+        place: Place,
+        source: str,
+        now_ms: int,
+        learned_ms: Callable[[], int],
+        *,
+        yields: bool,
+    ) -> None:
         rows = rows_in(place.lake, place.table.name, place.window)
         self.times: Times = np.unique(rows["event_time_ms"].to_numpy(np.int64))
         self.received = self.added = self.revised = 0
         self.unchanged = self.unfinished = self.quarantined = 0
         self._place, self._source, self._now_ms = place, source, now_ms
+        self._learned_ms = learned_ms
         self._key = ["event_time_ms", *place.table.identity]
         self._taken = rows.loc[rows["source"] != source, self._key] if yields else None
         self._bad: set[int] = set()
@@ -188,7 +198,7 @@ class Reading:
             known_at_ms = rows["known_at_ms"].clip(lower=over_ms)
         rows = rows[["event_time_ms", *table.columns]]
         rows = rows.assign(known_at_ms=known_at_ms, source=self._source)
-        report = place.lake.append(table.name, place.window.symbol, rows, self._now_ms)
+        report = place.lake.append(table.name, place.window.symbol, rows, self._learned_ms())
         self.added, self.revised = self.added + report.added, self.revised + report.revised
         self.unchanged += report.offered - report.added - report.revised
         times = np.unique(rows["event_time_ms"].to_numpy(np.int64))
@@ -209,8 +219,9 @@ class Reading:
         place = self._place
         notes = pd.DataFrame(columns)
         if len(notes):
-            known_at_ms = notes["event_time_ms"].clip(lower=self._now_ms)
+            learned_ms = self._learned_ms()
+            known_at_ms = notes["event_time_ms"].clip(lower=learned_ms)
             notes = notes.assign(
                 series=place.table.name, known_at_ms=known_at_ms, source=self._source
             )
-            place.lake.append("quarantine", place.window.symbol, notes, self._now_ms)
+            place.lake.append("quarantine", place.window.symbol, notes, learned_ms)

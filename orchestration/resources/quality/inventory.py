@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from orchestration.resources.files.revisions import month_start_ms
 from orchestration.resources.frames import Frame
 from orchestration.resources.lake import FOREVER_MS, Lake, frame_digest
 from orchestration.resources.tables import INGESTED, TABLES
 from research.settings import UniverseSettings
 
+RECENT_MONTHS = 2
 ENOUGH_ARRIVALS = 20  # fewer say little of a 99th percentile
 
 
@@ -69,11 +71,10 @@ def holdings(lake: Lake, universe: UniverseSettings, symbol: str) -> Iterator[Ho
 
 
 def lags(lake: Lake, universe: UniverseSettings) -> list[Lag]:
-    """Return, per table whose arrivals were recorded, what was measured over all symbols."""
+    """Return, per table whose arrivals were recorded, what was measured lately over all symbols."""
     import pandas as pd
 
-    frames = [lake.as_of("arrivals", symbol, FOREVER_MS) for symbol in universe.symbols]
-    arrivals: Frame = pd.concat(frames, ignore_index=True)
+    arrivals: Frame = pd.concat([_arrivals(lake, one) for one in universe.symbols])
     return [
         Lag(
             str(name),
@@ -85,6 +86,13 @@ def lags(lake: Lake, universe: UniverseSettings) -> list[Lag]:
         for name, found in arrivals.groupby("series")["lag_ms"]
         if name in universe.market
     ]
+
+
+def _arrivals(lake: Lake, symbol: str) -> Frame:
+    """Return the arrivals of the last months that have any: what was measured years ago is past."""
+    months = lake.months("arrivals", symbol)[-RECENT_MONTHS:]
+    start_ms = month_start_ms(months[0]) if months else FOREVER_MS
+    return lake.as_of("arrivals", symbol, FOREVER_MS, start_ms)
 
 
 def assumed_lag_ms(universe: UniverseSettings, table: str) -> int:

@@ -1,6 +1,7 @@
 """What an answer lacks is asked for again, and never claimed as read."""
 
 import tempfile
+import time
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -180,3 +181,29 @@ def test_many_holes_do_not_make_many_writes(lake: Lake):
     run(counting, source(candles(BARS[::2])))
     assert len(spans(counting)) > 300
     assert counting._writes < 10
+
+
+def test_empty_answers_for_a_month_before_the_first_row_are_not_believed(lake: Lake):
+    """With December in the lake, a November without an answer is asked for again and comes."""
+    run(lake, source(candles()))
+    november = Window("BTCUSDT", START_MS - 30 * DAY_MS, START_MS)
+    bars = np.arange(november.start_ms, november.end_ms, BAR_MS)
+    run(lake, source(candles(BARS)), window=november)
+    assert all(span.start_ms >= START_MS for span in spans(lake))
+    one = source(candles(bars))
+    assert run(lake, one, window=november).added == len(bars)
+
+
+def test_correction_is_known_from_when_it_came_not_from_when_the_run_began(lake: Lake):
+    """A restated bar that arrives late in a run was not known at the run's beginning."""
+    run(lake, source(candles()))
+    restated = candles().assign(volume=7.0)
+
+    def slowly(_: int, rows: Rows) -> Rows:
+        time.sleep(0.05)
+        return rows
+
+    assert run(lake, source(restated, spoil=slowly), reread=True).revised == len(BARS)
+    corrected = lake.history("candles", "BTCUSDT", END_MS + DAY_MS)
+    known_at_ms = corrected[corrected["revision"] == 1]["known_at_ms"]
+    assert known_at_ms.min() >= END_MS + 50
