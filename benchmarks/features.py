@@ -96,7 +96,7 @@ def context(frame: pd.DataFrame) -> dict[str, pd.Series]:
     day_open = frame.open.resample("24h").transform("first")
     return {
         "h4_ema_bias": four.bias,
-        "h4_rsi": four.rsi,
+        "h4_rsi_norm": four.rsi,
         "d1_trend": daily.trend,
         "price_vs_d1_open": frame.close / day_open - 1.0,
     }
@@ -106,11 +106,11 @@ def calendar(frame: pd.DataFrame) -> dict[str, pd.Series]:
     close = frame.index + pd.Timedelta("15min")
     hour = pd.Series(close.hour + close.minute / 60.0, index=frame.index)
     return {
-        "session_asia": (hour < 8.0).astype(float),
-        "session_london": ((hour >= 7.0) & (hour < 16.0)).astype(float),
-        "session_newyork": ((hour >= 13.0) & (hour < 22.0)).astype(float),
-        "hour_sin": np.sin(2.0 * np.pi * hour / 24.0),
-        "hour_cos": np.cos(2.0 * np.pi * hour / 24.0),
+        "is_asian_session": (hour < 8.0).astype(float),
+        "is_london_session": ((hour >= 7.0) & (hour < 16.0)).astype(float),
+        "is_ny_session": ((hour >= 13.0) & (hour < 22.0)).astype(float),
+        "session_hour_sin": np.sin(2.0 * np.pi * hour / 24.0),
+        "session_hour_cos": np.cos(2.0 * np.pi * hour / 24.0),
     }
 
 
@@ -122,7 +122,7 @@ def trend_and_momentum(frame: pd.DataFrame) -> dict[str, pd.Series]:
     strength = rsi(close)
     return {
         "return_1": close.pct_change(1),
-        "return_4": close.pct_change(4),
+        "hourly_return": close.pct_change(4),
         "return_16": close.pct_change(16),
         "price_vs_ema20": close / fast - 1.0,
         "price_vs_ema50": close / middle - 1.0,
@@ -141,7 +141,7 @@ def volatility_and_volume(frame: pd.DataFrame) -> dict[str, pd.Series]:
     middle, deviation = close.rolling(20).mean(), close.rolling(20).std(ddof=0)
     lean = (2.0 * close - frame.high - frame.low) / span
     return {
-        "atr_norm": atr / close,
+        "atr_14": atr / close,
         "atr_percentile": atr.rolling(500).rank(pct=True),
         "bb_width": 4.0 * deviation / middle,
         "bb_position": (close - (middle - 2.0 * deviation)) / (4.0 * deviation),

@@ -16,35 +16,45 @@ from numpy.typing import NDArray
 from kernel.bars import Bars
 
 NAN = nan
-OBSERVATION_FIELDS = (
-    "open_time_ms",
-    "open",
-    "high",
-    "low",
-    "close",
-    "volume",
-    "funding_rate",
-    "open_interest",
-    "fear_greed",
-    "exchange_net_flow",
-    "mvrv",
-)
-SERIES = OBSERVATION_FIELDS[6:]
-SERIES_TABLE = {  # the raw table that holds each series
+SERIES_TABLE = {  # the raw table that holds each as-of series
     "funding_rate": "funding",
     "open_interest": "open_interest",
     "fear_greed": "fear_greed",
     "exchange_net_flow": "onchain",
     "mvrv": "onchain",
+    "active_addresses": "onchain",
+    "transactions": "onchain",
+    "hash_rate": "onchain",
+    "fees": "onchain",
+    "mark_close": "mark_candles",
+    "index_close": "index_candles",
+    "btc_close": "candles",  # of BTCUSDT, whatever the symbol
 }
+SERIES = tuple(SERIES_TABLE)
+BAR_FIELDS = ("open_time_ms", "open", "high", "low", "close", "volume")
+TRADE_FIELDS = ("trade_count", "buy_volume", "sell_volume", "sign_sum", "sign_pair_sum")
+DEPTH_FIELDS = (
+    "best_bid",
+    "best_ask",
+    "best_bid_quantity",
+    "best_ask_quantity",
+    "bid_quantity_100",
+    "ask_quantity_100",
+    "order_flow",
+)
+MINUTES_IN_BAR = 15
+MINUTE_FIELDS = tuple(
+    f"minute_{minute:02d}_{name}" for minute in range(MINUTES_IN_BAR) for name in BAR_FIELDS[1:]
+)
+OBSERVATION_FIELDS = (*BAR_FIELDS, *SERIES, *TRADE_FIELDS, *DEPTH_FIELDS, *MINUTE_FIELDS)
 _HOUR_MS = 3_600_000
 _DAY_MS = 86_400_000
 MAX_AGE_MS: dict[str, int] = {
     "funding_rate": _DAY_MS,
     "open_interest": 2 * _HOUR_MS,
     "fear_greed": 3 * _DAY_MS,
-    "exchange_net_flow": 4 * _DAY_MS,
-    "mvrv": 4 * _DAY_MS,
+    **dict.fromkeys((name for name in SERIES if SERIES_TABLE[name] == "onchain"), 4 * _DAY_MS),
+    **dict.fromkeys(("mark_close", "index_close", "btc_close"), 15 * 60_000),  # this very bar
 }
 
 

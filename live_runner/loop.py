@@ -26,7 +26,7 @@ from live_runner.orders import order_changes
 from live_runner.series import SeriesBook
 
 ATR, EMA_STACK, RSI, ADX = (
-    FEATURES.index(name) for name in ("atr_norm", "ema_stack", "rsi_14", "adx_14")
+    FEATURES.index(name) for name in ("atr_14", "ema_stack", "rsi_14", "adx_14")
 )
 FUNDING = OBSERVATION_FIELDS.index("funding_rate")
 NEVER_MISSING = frozenset(i for i, name in enumerate(FEATURES) if feature(name).missing == "never")

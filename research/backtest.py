@@ -98,4 +98,4 @@ def with_costs(settings: TradingSettings, multiplier: float) -> TradingSettings:
 
 def atr_of(features: NDArray[np.float64], close: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the ATR in price units from the full feature matrix float64[n, F]."""
-    return features[:, FEATURES.index("atr_norm")] * close
+    return features[:, FEATURES.index("atr_14")] * close

@@ -38,7 +38,7 @@ def feature_values(frame: Table) -> Float64:
 
 def atr(frame: Table) -> Float64:
     """Return the ATR in price units, float64[n], from the rows of `feature_matrix`."""
-    return frame["atr_norm"].to_numpy(np.float64) * frame["close"].to_numpy(np.float64)
+    return frame["atr_14"].to_numpy(np.float64) * frame["close"].to_numpy(np.float64)
 
 
 def leak_certificates(

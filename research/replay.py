@@ -204,7 +204,7 @@ def _rebuild_rows(db: sqlite3.Connection, symbol: str, live: _Decisions) -> NDAr
     observations = _matrix([row[5] for row in found], len(OBSERVATION_FIELDS), f"{symbol} obs")
     rows = live.rows.copy()
     rows[:, :5] = np.array([row[:5] for row in found], dtype=np.float64)
-    rows[:, 5] = live.features[:, FEATURES.index("atr_norm")] * rows[:, 4]
+    rows[:, 5] = live.features[:, FEATURES.index("atr_14")] * rows[:, 4]
     rows[:, 6] = observations[:, OBSERVATION_FIELDS.index("funding_rate")]
     rows[:, 7:_ABSTAIN] = live.probabilities
     return rows

@@ -84,10 +84,10 @@ GROUP = Group(
     step=step,
     state_size=2,
     features=(
-        _session("session_asia", "00:00-08:00"),
-        _session("session_london", "07:00-16:00"),
-        _session("session_newyork", "13:00-22:00"),
-        _hour("hour_sin", "sin"),
-        _hour("hour_cos", "cos"),
+        _session("is_asian_session", "00:00-08:00"),
+        _session("is_london_session", "07:00-16:00"),
+        _session("is_ny_session", "13:00-22:00"),
+        _hour("session_hour_sin", "sin"),
+        _hour("session_hour_cos", "cos"),
     ),
 )

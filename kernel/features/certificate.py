@@ -2,7 +2,7 @@
 before may change.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,19 +16,26 @@ Compute = Callable[[NDArray[np.float64]], tuple[NDArray[np.float64], Any]]
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """How often a feature's past changed when its future did; `mismatches` counts differing values
-    over all cuts.
+    """How often a feature's past changed when its future did, over all `cuts`.
+
+    `values` counts the values of the whole history that are not NaN: without any, nothing was
+    proved. `mismatches` counts the values that differed at a cut.
     """
 
     feature: str
     cuts: int
+    values: int
     mismatches: int
 
 
 def certify(
-    compute: Compute, obs: NDArray[np.float64], rng: np.random.Generator, cuts: int
+    compute: Compute,
+    obs: NDArray[np.float64],
+    rng: np.random.Generator,
+    cuts: int,
+    names: Sequence[str] = FEATURES,
 ) -> list[Certificate]:
-    """Return one certificate per feature, in the order of `FEATURES`.
+    """Return one certificate per feature of `compute`, whose columns are `names`.
 
     `cuts` random bars of `obs`, float64[n, K], are tried, always including the first alone, the
     last but one and the last. At each, the features up to that bar are compared byte for byte with
@@ -37,15 +44,17 @@ def certify(
     """
     if len(obs) < 2:
         raise ValueError(f"leak certificate: found {len(obs)} bars, expected 2 or more")
-    whole = _bits(compute(obs)[0])
+    features = compute(obs)[0]
+    values = np.isfinite(features).sum(axis=0)
+    whole = _bits(features)
     ends = _cut_points(len(obs), rng, cuts)
-    mismatches = np.zeros(len(FEATURES), dtype=np.int64)
+    mismatches = np.zeros(len(names), dtype=np.int64)
     for end in ends:
         for variant in (obs[:end], _scrambled_after(obs, end, rng)):
             mismatches += (_bits(compute(variant)[0])[:end] != whole[:end]).sum(axis=0)
     return [
-        Certificate(name, len(ends), int(count))
-        for name, count in zip(FEATURES, mismatches, strict=True)
+        Certificate(name, len(ends), int(found), int(count))
+        for name, found, count in zip(names, values, mismatches, strict=True)
     ]
 
 

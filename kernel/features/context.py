@@ -109,7 +109,7 @@ GROUP = Group(
             missing="never",
         ),
         Definition(
-            name="h4_rsi",
+            name="h4_rsi_norm",
             unit="index",
             low=0.0,
             high=100.0,

@@ -33,10 +33,12 @@ class Group:
     """Features that one step function computes from its own state and one observation.
 
     `step(state, observation, out)` advances `state` in place and writes one float per feature into
-    `out`. All three are indexable floats: lists live, arrays over history.
+    `out`. All three are indexable floats: lists live, arrays over history. The step lives in the
+    module `kernel.features.<name>`; `modules` names those beside it that only this group uses.
     """
 
     name: str
     step: Step
     state_size: int
     features: tuple[Definition, ...]
+    modules: tuple[str, ...] = ()

@@ -46,7 +46,12 @@ STATE_SIZE = sum(group.state_size for group in GROUPS)
 WARMUP_BARS = max(definition.warmup_bars for group in GROUPS for definition in group.features)
 
 _KERNEL = Path(__file__).resolve().parents[1]
-_SHARED_SOURCES = ("observation.py", "features/bounds.py", "features/recursions.py")
+_SHARED_SOURCES = (
+    "observation.py",
+    "features/bounds.py",
+    "features/recursions.py",
+    "features/windows.py",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,14 @@ def feature_hash(names: Sequence[str]) -> str:
     return sha256_hex(canonical_json([[name, feature(name).hash] for name in names]))
 
 
+def warmup_bars(names: Sequence[str]) -> int:
+    """Return the number of gapless bars after which each of these features has a value.
+
+    Raises ValueError for an unknown name.
+    """
+    return max((feature(name).warmup_bars for name in names), default=0)
+
+
 def slices(sizes: Sequence[int]) -> list[slice]:
     """Return consecutive slices of the given sizes, starting at 0."""
     ends = list(accumulate(sizes))
@@ -97,8 +110,8 @@ def _rows() -> dict[str, Feature]:
     shared = [_code(name) for name in _SHARED_SOURCES]
     rows: dict[str, Feature] = {}
     for group in GROUPS:
-        own = _code(f"features/{group.name}.py")
-        code = sha256_hex(canonical_json([*shared, own]))
+        own = [_code(f"features/{module}.py") for module in (group.name, *group.modules)]
+        code = sha256_hex(canonical_json([*shared, *own]))
         for definition in group.features:
             rows[definition.name] = _row(group.name, definition, code)
     return rows

@@ -94,7 +94,7 @@ GROUP = Group(
     state_size=_SLOTS,
     features=(
         Definition(
-            name="atr_norm",
+            name="atr_14",
             unit="ratio",
             low=0.0,
             high=float("inf"),

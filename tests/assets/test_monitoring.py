@@ -90,7 +90,7 @@ def run_live(path: Path, bars: Bars) -> None:
             journal.record_history("BTCUSDT", [(candle, seen)], 0)
             continue
         wish = rng.dirichlet([0.3, 0.3, 0.3]).tolist()
-        atr = features[FEATURES.index("atr_norm")] * candle.close
+        atr = features[FEATURES.index("atr_14")] * candle.close
         funding = seen[OBSERVATION_FIELDS.index("funding_rate")]
         row = [*map(float, candle[:5]), atr, funding, *wish, 0.0]
         out = trader.push(row)

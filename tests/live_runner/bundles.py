@@ -39,7 +39,7 @@ TRADING = TradingSettings(
     pause_bars=4,
     initial_equity=10_000.0,
 )
-FEW = ("oi_change", "return_4", "rsi_14", "ema_stack", "funding_rate_norm", "hour_sin")
+FEW = ("oi_change", "hourly_return", "rsi_14", "ema_stack", "funding_rate_norm", "session_hour_sin")
 
 
 @dataclass(frozen=True)

@@ -280,7 +280,7 @@ def trading_rows(
     observations: np.ndarray, features: np.ndarray, probabilities: np.ndarray
 ) -> np.ndarray:
     """Return the kernel's trading rows of decided bars that did not abstain."""
-    atr = features[:, FEATURES.index("atr_norm")] * observations[:, 4]
+    atr = features[:, FEATURES.index("atr_14")] * observations[:, 4]
     funding = observations[:, OBSERVATION_FIELDS.index("funding_rate")]
     free = np.zeros(len(observations))
     return np.column_stack([observations[:, :5], atr, funding, probabilities, free])

@@ -81,7 +81,7 @@ def _record_symbol(db: sqlite3.Connection, symbol: str, seed: int, digests: list
         db.execute("INSERT INTO observations VALUES (?,?,?)", (symbol, seen[0], _blob(seen)))
         if bar >= WARM_UP:
             p = rng.dirichlet([0.5, 0.5, 0.5]).tolist()
-            atr = features[FEATURES.index("atr_norm")] * seen[4]
+            atr = features[FEATURES.index("atr_14")] * seen[4]
             row = [*seen[:5], atr, seen[6], *p, float(bar % 17 == 0)]
             out = trader.push(row)
             blobs = map(_blob, (features, p, row, out))

@@ -102,5 +102,5 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
 def test_atr_comes_from_the_features() -> None:
     """The ATR in price units is the normalised feature times the close."""
     features = np.zeros((2, len(FEATURES)))
-    features[:, FEATURES.index("atr_norm")] = [0.01, 0.02]
+    features[:, FEATURES.index("atr_14")] = [0.01, 0.02]
     assert backtest.atr_of(features, np.array([100.0, 200.0])).tolist() == [1.0, 4.0]

@@ -68,7 +68,7 @@ def test_feature_matrix_is_the_kernels_features_with_names(retrained: Installati
     values, _ = compute(observe(bars, series, BAR_MS))
     assert list(frame.columns) == ["open_time_ms", "close", *FEATURES]
     assert_array_equal(matrix.feature_values(frame), values)
-    atr = values[:, FEATURES.index("atr_norm")] * bars.close
+    atr = values[:, FEATURES.index("atr_14")] * bars.close
     assert_array_equal(matrix.atr(frame), atr)
 
 

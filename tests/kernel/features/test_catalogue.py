@@ -19,13 +19,13 @@ from kernel.observation import OBSERVATION_FIELDS, SERIES
 from tests.kernel.features.worlds import EXTREMES, differing_bytes, extreme, market
 
 PROMISED = {
-    "calendar": "session_asia session_london session_newyork hour_sin hour_cos",
-    "returns": "return_1 return_4 return_16",
+    "calendar": "is_asian_session is_london_session is_ny_session session_hour_sin session_hour_cos",
+    "returns": "return_1 hourly_return return_16",
     "trend": "price_vs_ema20 price_vs_ema50 price_vs_ema200 ema_stack adx_14",
     "momentum": "rsi_14 rsi_slope macd_hist_norm",
-    "volatility": "atr_norm atr_percentile bb_width bb_position",
+    "volatility": "atr_14 atr_percentile bb_width bb_position",
     "volume": "volume_ratio volume_delta",
-    "context": "h4_ema_bias h4_rsi d1_trend price_vs_d1_open",
+    "context": "h4_ema_bias h4_rsi_norm d1_trend price_vs_d1_open",
     "derivatives": "funding_rate_norm oi_change",
     "sentiment": "fear_greed",
     "onchain": "exchange_net_flow_norm mvrv",
@@ -51,7 +51,7 @@ def test_an_unknown_feature_is_refused() -> None:
 
 def test_the_hash_covers_names_and_their_order() -> None:
     """Another order, another set, or one name more is another hash; the same list is the same."""
-    names = ["rsi_14", "atr_norm", "mvrv"]
+    names = ["rsi_14", "atr_14", "mvrv"]
     hashes = {feature_hash(order) for order in (names, names[::-1], names[:2], [*names, "adx_14"])}
     assert len(hashes) == 4
     assert feature_hash(tuple(names)) == feature_hash(names)
@@ -162,9 +162,9 @@ def test_open_interest_that_cannot_be_is_missing(value: float) -> None:
 def test_a_flat_market_is_neutral() -> None:
     """Without any movement RSI is 50, price is mid-band, and trend strength is 0."""
     features = dict(zip(FEATURES, compute(extreme("flat", 1_200))[0][-1], strict=True))
-    assert features["rsi_14"] == features["h4_rsi"] == 50.0
+    assert features["rsi_14"] == features["h4_rsi_norm"] == 50.0
     assert features["bb_position"] == 0.5
-    assert features["adx_14"] == features["atr_norm"] == features["bb_width"] == 0.0
+    assert features["adx_14"] == features["atr_14"] == features["bb_width"] == 0.0
     assert features["ema_stack"] == 0.0
 
 

@@ -111,7 +111,7 @@ def atr(frame: pd.DataFrame) -> pd.Series:
 
 ORACLES: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
     "return_1": lambda frame: frame.close.pct_change(1),
-    "return_4": lambda frame: frame.close.pct_change(4),
+    "hourly_return": lambda frame: frame.close.pct_change(4),
     "return_16": lambda frame: frame.close.pct_change(16),
     "price_vs_ema20": lambda frame: frame.close / ema(frame.close, 20) - 1.0,
     "price_vs_ema50": lambda frame: frame.close / ema(frame.close, 50) - 1.0,
@@ -121,7 +121,7 @@ ORACLES: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
     "rsi_14": lambda frame: rsi(frame.close),
     "rsi_slope": lambda frame: rsi(frame.close).diff(4),
     "macd_hist_norm": lambda frame: macd_histogram(frame.close) / frame.close,
-    "atr_norm": lambda frame: atr(frame) / frame.close,
+    "atr_14": lambda frame: atr(frame) / frame.close,
     "atr_percentile": lambda frame: atr(frame).rolling(500).rank(pct=True),
     "bb_width": band_width,
     "bb_position": band_position,
@@ -167,11 +167,11 @@ def test_calendar_features_equal_pandas(
     close = pd.DatetimeIndex(pd.to_datetime(obs[:, 0].astype(np.int64) + 900_000, unit="ms"))
     hour = np.asarray(close.hour + close.minute / 60.0)
     expected = {
-        "session_asia": hour < 8.0,
-        "session_london": (hour >= 7.0) & (hour < 16.0),
-        "session_newyork": (hour >= 13.0) & (hour < 22.0),
-        "hour_sin": np.sin(2.0 * np.pi * hour / 24.0),
-        "hour_cos": np.cos(2.0 * np.pi * hour / 24.0),
+        "is_asian_session": hour < 8.0,
+        "is_london_session": (hour >= 7.0) & (hour < 16.0),
+        "is_ny_session": (hour >= 13.0) & (hour < 22.0),
+        "session_hour_sin": np.sin(2.0 * np.pi * hour / 24.0),
+        "session_hour_cos": np.cos(2.0 * np.pi * hour / 24.0),
     }
     for name, column in expected.items():
         np.testing.assert_allclose(features[name], column, rtol=0, atol=2e-15, err_msg=name)
@@ -205,7 +205,7 @@ def test_higher_timeframes_equal_a_pandas_resample(seed: int, gaps: bool) -> Non
     h4, d1 = higher_closes(obs, "4h"), higher_closes(obs, "24h")
     expected = {
         "h4_ema_bias": joined_back(obs, h4 / ema(h4, 20) - 1.0),
-        "h4_rsi": joined_back(obs, rsi(h4)),
+        "h4_rsi_norm": joined_back(obs, rsi(h4)),
         "d1_trend": joined_back(obs, d1 / ema(d1, 10) - 1.0),
     }
     for name, column in expected.items():
@@ -242,7 +242,7 @@ def test_settled_features_equal_ta_lib(
     upper, middle, lower = talib.BBANDS(close, timeperiod=20)
     expected = {
         "rsi_14": talib.RSI(close, 14),
-        "atr_norm": talib.ATR(high, low, close, 14) / close,
+        "atr_14": talib.ATR(high, low, close, 14) / close,
         "adx_14": talib.ADX(high, low, close, 14),
         "macd_hist_norm": talib.MACD(close)[2] / close,
         "bb_width": (upper - lower) / middle,

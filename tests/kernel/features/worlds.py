@@ -10,36 +10,83 @@ BAR_MS = 900_000
 def market(
     bars: int, seed: int, *, start_ms: int = START_MS, price: float = 30_000.0
 ) -> NDArray[np.float64]:
-    """Return gapless observations float64[bars, 11] of a random walk with every series present."""
+    """Return gapless observations float64[bars, K] of a random walk with every input present.
+
+    Each bar is made of its 15 minutes; trades, book, mark, index and BTC stay close to its price.
+    """
     rng = np.random.default_rng(seed)
-    close = price * np.exp(np.cumsum(rng.normal(0.0, 0.0035, bars)))
-    open_ = np.concatenate(([price], close[:-1]))
-    high = np.maximum(open_, close) * (1.0 + np.abs(rng.normal(0.0, 0.001, bars)))
-    low = np.minimum(open_, close) * (1.0 - np.abs(rng.normal(0.0, 0.001, bars)))
+    log = np.cumsum(rng.normal(0.0, 0.0035 / np.sqrt(15.0), (bars, 15)).ravel())
+    minute_close = price * np.exp(log).reshape(bars, 15)
+    minute_open = np.concatenate(([price], minute_close.ravel()[:-1])).reshape(bars, 15)
+    wiggle = np.abs(rng.normal(0.0, 0.0004, (2, bars, 15)))
+    minute_high = np.maximum(minute_open, minute_close) * (1.0 + wiggle[0])
+    minute_low = np.minimum(minute_open, minute_close) * (1.0 - wiggle[1])
+    minute_volume = rng.gamma(2.0, 3.3, (bars, 15))
+    minutes = np.stack(
+        [minute_open, minute_high, minute_low, minute_close, minute_volume], axis=2
+    ).reshape(bars, 75)
+    close, volume = minute_close[:, -1], minute_volume.sum(axis=1)
     day = np.arange(bars) // 96
     days = int(day[-1]) + 1 if bars else 0
+    settled = 3 * days
+
+    def daily(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return values[day]
+
+    index = close * (1.0 + rng.normal(0.0, 1e-4, bars))
+    btc = 40_000.0 * np.exp(0.5 * np.log(close / price) + np.cumsum(rng.normal(0, 0.002, bars)))
+    bought = volume * rng.beta(5.0, 5.0, bars)
+    count = rng.integers(50, 500, bars).astype(np.float64)
+    signs = np.round(count * rng.uniform(-0.6, 0.6, bars))
+    pairs = np.round((count - 1.0) * rng.uniform(-0.2, 0.8, bars))
+    half_spread = close * rng.uniform(0.2e-4, 2e-4, bars)
+    sizes = rng.gamma(2.0, 2.0, (bars, 2))
     columns = (
         start_ms + BAR_MS * np.arange(bars),
-        open_,
-        high,
-        low,
+        minute_open[:, 0],
+        minute_high.max(axis=1),
+        minute_low.min(axis=1),
         close,
-        rng.gamma(2.0, 50.0, bars),
-        np.repeat(rng.normal(1e-4, 2e-4, 3 * days), 32)[:bars],
+        volume,
+        np.repeat(rng.normal(1e-4, 2e-4, settled), 32)[:bars],
         1e9 * np.exp(np.cumsum(rng.normal(0.0, 0.002, bars))),
-        rng.integers(5, 95, days).astype(np.float64)[day],
-        rng.normal(0.0, 1e8, days)[day],
-        rng.normal(1.8, 0.1, days)[day],
+        daily(rng.integers(5, 95, days).astype(np.float64)),
+        daily(rng.normal(0.0, 1e8, days)),
+        daily(rng.normal(1.8, 0.1, days)),
+        daily(rng.gamma(50.0, 2e4, days)),
+        daily(rng.gamma(50.0, 6e3, days)),
+        daily(3e8 * np.exp(np.cumsum(rng.normal(0.0, 0.02, days)))),
+        daily(rng.gamma(5.0, 5.0, days)),
+        index * (1.0 + rng.normal(0.0, 3e-4, bars)),
+        index,
+        btc,
+        count,
+        bought,
+        volume - bought,
+        signs,
+        pairs,
+        close - half_spread,
+        close + half_spread,
+        sizes[:, 0],
+        sizes[:, 1],
+        sizes[:, 0] * rng.uniform(20.0, 60.0, bars),
+        sizes[:, 1] * rng.uniform(20.0, 60.0, bars),
+        rng.normal(0.0, 20.0, bars),
     )
-    return np.column_stack(columns).astype(np.float64)
+    return np.column_stack([*columns, minutes]).astype(np.float64)
 
 
 def damaged(obs: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
     """Return `obs` with bars missing singly and in runs, series NaN in runs, and unusable bars."""
     world = obs.copy()
-    for column in range(6, 11):
+    for column in range(6, 18):
         for start in rng.integers(0, len(world), 3):
             world[start : start + rng.integers(1, 60), column] = rng.choice((np.nan, -np.nan))
+    for block in (slice(18, 23), slice(23, 30), slice(30, 105)):
+        for start in rng.integers(0, len(world), 3):
+            world[start : start + rng.integers(1, 60), block] = rng.choice((np.nan, -np.nan))
+    for row in rng.integers(0, len(world), 5):
+        world[row, 30 + 5 * rng.integers(0, 15) : 105] = np.nan  # the bar's last minutes
     bad = rng.random(len(world)) < 0.01
     world[bad, rng.integers(1, 6)] = rng.choice((np.nan, np.inf, -1.0, 1e300))
     keep = rng.random(len(world)) > 0.03
@@ -52,15 +99,15 @@ def extreme(kind: str, bars: int) -> NDArray[np.float64]:
     """Return one of the worlds of `EXTREMES`."""
     obs = market(bars, seed=5, price=_PRICES.get(kind, 30_000.0))
     if kind == "flat":
-        obs[:, 1:5] = 100.0
+        obs[:, PRICES] = 100.0
     elif kind == "no volume":
-        obs[:, 5] = 0.0
+        obs[:, VOLUMES] = 0.0
     elif kind == "one-tick moves":
-        obs[:, 1:5] = 30_000.0 + 0.1 * (np.arange(bars) % 2)[:, None]
+        obs[:, PRICES] = 30_000.0 + 0.1 * (np.arange(bars) % 2)[:, None]
     elif kind == "crash to a millionth":
-        obs[bars // 2 :, 1:5] *= 1e-6
+        obs[bars // 2 :, PRICES] *= 1e-6
     elif kind == "leap by a trillion":
-        obs[bars // 2 :, 1:5] *= 1e12
+        obs[bars // 2 :, PRICES] *= 1e12
     elif kind == "huge series":
         obs[:, 6:] = np.where(np.arange(bars) % 2, 1e308, -1e308)[:, None]
     elif kind == "tiny series":
@@ -72,6 +119,8 @@ def extreme(kind: str, bars: int) -> NDArray[np.float64]:
     return obs
 
 
+PRICES = [1, 2, 3, 4, 15, 16, 17, 23, 24, *(30 + i for i in range(75) if i % 5 != 4)]
+VOLUMES = [5, 18, 19, 20, 21, 22, *range(34, 105, 5)]
 _PRICES = {"tiny prices": 1e-12, "huge prices": 1e12}
 EXTREMES = (
     *_PRICES,

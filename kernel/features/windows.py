@@ -1,0 +1,51 @@
+"""Windows over the last values of something: a ring in the state, read oldest first.
+
+A ring of `size` values takes `1 + size` slots from `at`: how many values it was given, then the
+values. Sums over a window are taken anew at each bar, in one order: a running sum would carry the
+rounding of every value that it ever held.
+"""
+
+from kernel.features.recursions import State
+
+
+def push(state: State, at: int, size: int, x: float) -> int:
+    """Put `x` into the ring, in the place of the oldest, and return how many it was given so far."""
+    count = int(state[at])
+    state[at + 1 + count % size] = x
+    state[at] = count + 1.0
+    return count + 1
+
+
+def full(state: State, at: int, size: int) -> bool:
+    """Return whether the ring was given at least `size` values."""
+    return state[at] >= size
+
+
+def back(state: State, at: int, size: int, ago: int) -> float:
+    """Return the value that was pushed `ago` values before the latest one, 0 <= ago < size.
+
+    It is 0 where nothing was pushed yet.
+    """
+    return state[at + 1 + (int(state[at]) - 1 - ago) % size]
+
+
+def total(state: State, at: int, size: int) -> float:
+    """Return the sum of the ring's slots, in the order of the slots."""
+    result = 0.0
+    for i in range(size):
+        result += state[at + 1 + i]
+    return result
+
+
+def rank(state: State, at: int, size: int, x: float) -> float:
+    """Return the rank of `x` among the ring's values, ties averaged, as a share in 0..1.
+
+    The ring is full and holds `x` itself.
+    """
+    window = state[at + 1 : at + 1 + size]
+    below = 0
+    upto = 0
+    for i in range(size):
+        below += window[i] < x
+        upto += window[i] <= x
+    return 0.5 * (below + upto + 1) / size
