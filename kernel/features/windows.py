@@ -9,7 +9,7 @@ from kernel.features.recursions import State
 
 
 def push(state: State, at: int, size: int, x: float) -> int:
-    """Put `x` into the ring, in the place of the oldest, and return how many it was given so far."""
+    """Put `x` in the place of the oldest value and return how many the ring was given so far."""
     count = int(state[at])
     state[at + 1 + count % size] = x
     state[at] = count + 1.0
