@@ -6,6 +6,7 @@ not. NaN is never an operand and is only ever written as the one constant `NAN`.
 """
 
 from collections.abc import MutableSequence, Sequence
+from math import sqrt
 
 from kernel.features.bounds import NAN
 
@@ -54,6 +55,12 @@ MINUTES_IN_BAR = 15
 AVERAGE_SLOTS = 2
 RSI_SLOTS = 1 + 2 * AVERAGE_SLOTS
 
+_TWO_512 = 1.3407807929942597e154
+_SQRT_2 = 1.4142135623730951
+_SQRT_HALF = 0.7071067811865476
+_LN_2_HIGH = 0.693147180369123816490  # the leading 32 bits of ln 2, so that exponents times it
+_LN_2_LOW = 1.90821492927058770002e-10  # are exact, and the rest of it
+
 
 def average(state: State, at: int, x: float, bars: int, weight: float) -> float:
     """Return the exponential average of `x`, started as the plain mean of its first `bars` values.
@@ -99,3 +106,52 @@ def true_range(high: float, low: float, previous_close: float) -> float:
 def clip(x: float, low: float, high: float) -> float:
     """Return `x` held within low..high."""
     return min(max(x, low), high)
+
+
+def log(x: float) -> float:
+    """Return the natural logarithm within 1 unit in the last place; NaN unless 0 < x < 1.7e308.
+
+    A C library's logarithm may differ in the last bit from one processor to the next. `x` is scaled
+    by powers of two, which is exact, to m within sqrt(1/2)..sqrt(2); with f = m - 1 and
+    s = f / (2 + f), ln m = 2 artanh(s) is the series in s to the 23rd power, summed about f so that
+    the last bits of s do not count (Ng's arrangement, fdlibm e_log.c).
+    """
+    if not 0.0 < x < 1.7e308:
+        return NAN
+    twos = 0.0
+    if not _SQRT_HALF < x < _SQRT_2:
+        while x < 1.0:
+            x *= _TWO_512
+            twos -= 512.0
+        factor = _TWO_512
+        steps = 512.0
+        while steps >= 1.0:
+            if x >= factor:
+                x /= factor
+                twos += steps
+            factor = sqrt(factor)
+            steps *= 0.5
+        if x > _SQRT_2:
+            x *= 0.5
+            twos += 1.0
+    f = x - 1.0
+    s = f / (2.0 + f)
+    rest = _artanh_rest(s * s)
+    half = 0.5 * f * f
+    return twos * _LN_2_HIGH - ((half - (s * (half + rest) + twos * _LN_2_LOW)) - f)
+
+
+def _artanh_rest(z: float) -> float:
+    """Return 2 artanh(s) / s - 2 for z = s * s: 2 z / 3 + 2 z^2 / 5 + ... + 2 z^11 / 23."""
+    total = 2.0 / 23.0
+    total = 2.0 / 21.0 + z * total
+    total = 2.0 / 19.0 + z * total
+    total = 2.0 / 17.0 + z * total
+    total = 2.0 / 15.0 + z * total
+    total = 2.0 / 13.0 + z * total
+    total = 2.0 / 11.0 + z * total
+    total = 2.0 / 9.0 + z * total
+    total = 2.0 / 7.0 + z * total
+    total = 2.0 / 5.0 + z * total
+    total = 2.0 / 3.0 + z * total
+    return z * total
