@@ -7,13 +7,14 @@ live give the same bytes.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from math import inf, isfinite, nan
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kernel.bars import Bars
+from kernel.resampling import joined
 
 NAN = nan
 SERIES_TABLE = {  # the raw table that holds each as-of series
@@ -28,9 +29,13 @@ SERIES_TABLE = {  # the raw table that holds each as-of series
     "fees": "onchain",
     "mark_close": "mark_candles",
     "index_close": "index_candles",
-    "btc_close": "candles",  # of BTCUSDT, whatever the symbol
+    "btc_close": "candles",  # those of OTHER_MARKET, whatever the symbol
 }
 SERIES = tuple(SERIES_TABLE)
+OTHER_MARKET = "BTCUSDT"  # the market that every symbol is compared with
+OBSERVED_TABLES = (  # the raw tables that hold what a symbol's observations are made of
+    *dict.fromkeys(("candles", *SERIES_TABLE.values(), "minute_candles", "trades", "depth")),
+)
 BAR_FIELDS = ("open_time_ms", "open", "high", "low", "close", "volume")
 TRADE_FIELDS = ("trade_count", "buy_volume", "sell_volume", "sign_sum", "sign_pair_sum")
 DEPTH_FIELDS = (
@@ -47,6 +52,8 @@ MINUTE_FIELDS = tuple(
     f"minute_{minute:02d}_{name}" for minute in range(MINUTES_IN_BAR) for name in BAR_FIELDS[1:]
 )
 OBSERVATION_FIELDS = (*BAR_FIELDS, *SERIES, *TRADE_FIELDS, *DEPTH_FIELDS, *MINUTE_FIELDS)
+_FIRST_MINUTE = OBSERVATION_FIELDS.index(MINUTE_FIELDS[0])
+_MINUTE_MS = 60_000
 _HOUR_MS = 3_600_000
 _DAY_MS = 86_400_000
 MAX_AGE_MS: dict[str, int] = {
@@ -91,22 +98,55 @@ class Series:
             )
 
 
-def observe(bars: Bars, series: Mapping[str, Series], bar_ms: int) -> NDArray[np.float64]:
-    """Return one observation per bar, float64[n, 11] in the order of `OBSERVATION_FIELDS`.
+@dataclass(frozen=True, slots=True)
+class Market:
+    """What one symbol's observations are made of: its bars and all that was known beside them.
+
+    `minutes` are the one-minute bars that were known when the bar they lie in closed. What is
+    absent is missing in the observations.
+    """
+
+    bars: Bars
+    series: Mapping[str, Series]
+    minutes: Bars = field(default_factory=lambda: joined([]))
+
+
+def observe(market: Market, bar_ms: int) -> NDArray[np.float64]:
+    """Return one observation per bar, float64[n, K] in the order of `OBSERVATION_FIELDS`.
 
     A slow value is the one with the latest event time among the rows with `known_at_ms` <= the
     bar's close (ties: the latest `known_at_ms`, then the larger value, non-finite last). Missing,
-    non-finite, or older than `MAX_AGE_MS` at the close: NaN.
+    non-finite, or older than `MAX_AGE_MS` at the close: NaN. The minutes are the last 15 that open
+    within the bar.
     """
+    bars = market.bars
     observations = np.full((len(bars), len(OBSERVATION_FIELDS)), NAN)
-    for column, name in enumerate(OBSERVATION_FIELDS[:6]):
+    for column, name in enumerate(BAR_FIELDS):
         observations[:, column] = getattr(bars, name)
     close_ms = bars.open_time_ms + bar_ms
-    for name, rows in series.items():
+    for name, rows in market.series.items():
         _check_name(name)
         column = OBSERVATION_FIELDS.index(name)
         observations[:, column] = _as_of(rows, close_ms, MAX_AGE_MS[name])
+    _place_minutes(observations, market.minutes, bars.open_time_ms, bar_ms)
     return observations
+
+
+def _place_minutes(
+    observations: NDArray[np.float64], minutes: Bars, open_ms: NDArray[np.int64], bar_ms: int
+) -> None:
+    """Write each minute into the bar in which it opens, if it is one of that bar's last 15."""
+    if not len(open_ms):
+        return
+    bar = np.maximum(np.searchsorted(open_ms, minutes.open_time_ms, side="right") - 1, 0)
+    to_close_ms = open_ms[bar] + bar_ms - minutes.open_time_ms
+    place = MINUTES_IN_BAR - to_close_ms // _MINUTE_MS
+    inside = (minutes.open_time_ms >= open_ms[bar]) & (to_close_ms > 0) & (place >= 0)
+    inside &= to_close_ms % _MINUTE_MS == 0
+    for offset, name in enumerate(BAR_FIELDS[1:]):
+        column = _FIRST_MINUTE + place[inside] * len(BAR_FIELDS[1:]) + offset
+        value = getattr(minutes, name)[inside] + 0.0
+        observations[bar[inside], column] = np.where(np.isfinite(value), value, NAN)
 
 
 def _as_of(rows: Series, close_ms: NDArray[np.int64], max_age_ms: int) -> NDArray[np.float64]:

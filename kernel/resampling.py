@@ -19,6 +19,18 @@ def latest_known(
     return chosen
 
 
+def first_known(
+    event_time_ms: NDArray[np.int64], known_at_ms: NDArray[np.int64], t_ms: int
+) -> NDArray[np.bool_]:
+    """Return bool[n]: which row is the first revision of its event, if that was known at `t_ms`.
+
+    Rows are ordered by event and revision.
+    """
+    chosen = known_at_ms <= t_ms
+    chosen[1:] &= event_time_ms[1:] != event_time_ms[:-1]
+    return chosen
+
+
 def ever_known(event_time_ms: NDArray[np.int64], value: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return bool[n]: whether this revision of an event, or one before it, has a value.
 

@@ -2,13 +2,20 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from kernel.bars import TIMEFRAME_MS, Bars
-from kernel.resampling import ever_known, joined, resample
-from orchestration.resources.files.month_files import Appending, ahead, closed_bars, stacked, tables
+from kernel.resampling import ever_known, first_known, joined, resample
+from orchestration.resources.files.month_files import (
+    Appending,
+    ahead,
+    closed_bars,
+    seen_bars,
+    stacked,
+    tables,
+)
 from orchestration.resources.files.parquet import parquet_bytes
 from orchestration.resources.files.read_ledger import ReadSpan, spans_in, with_spans
 from orchestration.resources.files.revisions import (
@@ -23,12 +30,13 @@ from orchestration.resources.files.revisions import (
 )
 from orchestration.resources.files.storage import Storage, storage
 from orchestration.resources.frames import Frame
-from orchestration.resources.tables import DAY_MS, TABLES, Table
+from orchestration.resources.tables import DAY_MS, MINUTE_MS, TABLES, Table
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from numpy.typing import NDArray
 
-    from kernel.observation import Series
+    from kernel.observation import Market, Series
 
 FOREVER_MS = 1 << 60  # later than any moment: read with it to see all
 DERIVED_TABLES: Mapping[str, Mapping[str, str]] = {
@@ -129,33 +137,43 @@ class Lake(dg.ConfigurableResource):
         months = ahead(self._closed(table, symbol, t_ms))
         return joined([resample(bars, step_ms, coarse_ms) for bars in months])
 
-    def series(self, symbol: str, t_ms: int) -> "dict[str, Series]":
+    def market(self, symbol: str, t_ms: int, start_ms: int = 0) -> "Market":
+        """Return what a symbol's observations are made of, as published up to `t_ms`.
+
+        Candles and minutes are first revisions: an observation is final at the close of its bar,
+        so a later correction changes labels and fills, never a feature. `start_ms` reads only
+        what bars opening then or later need.
+        """
+        from kernel.observation import Market
+
+        bars = self._seen("candles", symbol, t_ms, start_ms)
+        minutes = self._seen("minute_candles", symbol, t_ms, start_ms)
+        return Market(bars, self.series(symbol, t_ms, start_ms), minutes)
+
+    def series(self, symbol: str, t_ms: int, start_ms: int = 0) -> "dict[str, Series]":
         """Return every series as published up to `t_ms`, ready for `kernel.observation.observe`.
 
         All revisions are in it, each with the time it was known: a bar sees what it could see. An
-        event for which the source never had a value is no row; a value withdrawn is missing.
+        event for which the source never had a value is no row; a value withdrawn is missing. Events
+        too old for bars that open at `start_ms` or later may be left out.
         """
         from kernel.observation import SERIES_TABLE, Series
 
         result: dict[str, Series] = {}
-        for name, table in SERIES_TABLE.items():
-            columns = {**_KEY, name: "double"}
-            names = self._files(table, symbol, t_ms)
-            rows = stacked(self._storage.open(names), columns)
-            chosen = (rows["known_at_ms"] <= t_ms) & ever_known(rows["event_time_ms"], rows[name])
-            values = (rows[column][chosen] for column in columns)
-            result[name] = Series(name, *values)
+        for name in SERIES_TABLE:
+            rows = self._published(name, symbol, t_ms, start_ms)
+            result[name] = Series(name, *rows)
         return result
 
     def digest(self, symbol: str, t_ms: int) -> str:
-        """Return a hex digest of what a training set up to `t_ms` rests on: candles and series.
+        """Return a hex digest of all that observations up to `t_ms` and their labels rest on.
 
         It is of the content, all revisions known, not of the bytes of files.
         """
-        from kernel.observation import SERIES_TABLE
+        from kernel.observation import OBSERVED_TABLES, OTHER_MARKET
 
-        tables = ["candles", *dict.fromkeys(SERIES_TABLE.values())]
-        parts = [self.table_digest(table, symbol, t_ms) for table in tables]
+        read = [(table, symbol) for table in OBSERVED_TABLES] + [("candles", OTHER_MARKET)]
+        parts = [self.table_digest(table, name, t_ms) for table, name in dict.fromkeys(read)]
         return hashlib.sha256("\n".join([symbol, *parts]).encode()).hexdigest()
 
     def table_digest(self, table: str, symbol: str, t_ms: int) -> str:
@@ -238,6 +256,32 @@ class Lake(dg.ConfigurableResource):
         folder = _folder(table, symbol)
         months = self.months(table, symbol)
         return [f"{folder}/{month}.parquet" for month in months if first <= month <= last]
+
+    def _seen(self, table: str, symbol: str, t_ms: int, start_ms: int) -> Bars:
+        """Return the first revisions known at `t_ms` of bars that open at `start_ms` or later."""
+        from kernel.observation import MINUTES_IN_BAR
+
+        names = self._files(table, symbol, t_ms, start_ms)
+        within_ms = MINUTES_IN_BAR * MINUTE_MS if table == "minute_candles" else None
+        return joined(list(seen_bars(self._storage.open(names), t_ms, start_ms, within_ms)))
+
+    def _published(
+        self, name: str, symbol: str, t_ms: int, start_ms: int
+    ) -> "tuple[NDArray[Any], ...]":
+        """Return event_time_ms, known_at_ms and value of the rows of one series."""
+        from kernel.observation import MAX_AGE_MS, OTHER_MARKET, SERIES_TABLE
+
+        table, of_other = SERIES_TABLE[name], name == "btc_close"
+        value = "close" if TABLES[table].shape == "candle" else name
+        files = self._files(
+            table, OTHER_MARKET if of_other else symbol, t_ms, start_ms - MAX_AGE_MS[name]
+        )
+        rows = stacked(self._storage.open(files), {**_KEY, value: "double"})
+        event_ms, known_ms = rows["event_time_ms"], rows["known_at_ms"]
+        chosen = (known_ms <= t_ms) & ever_known(event_ms, rows[value])
+        if of_other:
+            chosen &= first_known(event_ms, known_ms, t_ms)
+        return tuple(rows[column][chosen] for column in (*_KEY, value))
 
     def _closed(self, table: str, symbol: str, t_ms: int) -> Iterator[Bars]:
         names = self._files(_bars_table(table).name, symbol, t_ms)

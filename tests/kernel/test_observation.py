@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from kernel.bars import Bars
-from kernel.observation import MAX_AGE_MS, OBSERVATION_FIELDS, SERIES, Observer, Series, observe
+from kernel.observation import (
+    MAX_AGE_MS,
+    OBSERVATION_FIELDS,
+    SERIES,
+    Market,
+    Observer,
+    Series,
+    observe,
+)
 
 BAR_MS = 900_000
 HOUR_MS = 3_600_000
@@ -37,7 +45,7 @@ def series(name: str, rows: Rows) -> Series:
 
 
 def column(name: str, rows: Rows, bars: int) -> list[float]:
-    found = observe(flat_bars(grid(bars)), {name: series(name, rows)}, BAR_MS)
+    found = observe(Market(flat_bars(grid(bars)), {name: series(name, rows)}), BAR_MS)
     return found[:, OBSERVATION_FIELDS.index(name)].tolist()
 
 
@@ -68,7 +76,8 @@ def test_live_equals_batch_whenever_rows_arrive(
     """Told the rows in any order, far ahead, at the last moment or twice: the same bytes."""
     opens = grid(120)[np.array(keep)]
     bars = flat_bars(opens)
-    expected = observe(bars, {name: series(name, rows[name]) for name in SERIES}, BAR_MS)
+    everything = {name: series(name, rows[name]) for name in SERIES}
+    expected = observe(Market(bars, everything), BAR_MS)
     observer = Observer(BAR_MS)
     waiting = [(name, *row) for name in SERIES for row in rows[name]]
     waiting += random.sample(waiting, len(waiting) // 2)
@@ -99,8 +108,10 @@ def test_what_becomes_known_later_changes_nothing(rows: dict[str, Rows], cut: in
     known = {
         name: series(name, [row for row in rows[name] if row[1] <= close_ms]) for name in SERIES
     }
-    whole = observe(bars, {name: series(name, rows[name]) for name in SERIES}, BAR_MS)[:cut]
-    assert observe(bars.slice(0, cut), known, BAR_MS).tobytes() == whole.tobytes()
+    everything = {name: series(name, rows[name]) for name in SERIES}
+    whole = observe(Market(bars, everything), BAR_MS)[:cut]
+    found = observe(Market(bars.slice(0, cut), known), BAR_MS)
+    assert found.tobytes() == whole.tobytes()
 
 
 def test_the_join_equals_a_pandas_merge() -> None:
@@ -119,7 +130,7 @@ def test_the_join_equals_a_pandas_merge() -> None:
     fresh = joined.close_ms - joined.event_ms <= MAX_AGE_MS["funding_rate"]
     expected = joined.value.where(fresh).to_numpy()
     rows = {"funding_rate": Series("funding_rate", events, known, value)}
-    found = observe(flat_bars(opens), rows, BAR_MS)[:, 6]
+    found = observe(Market(flat_bars(opens), rows), BAR_MS)[:, 6]
     assert np.isnan(expected).any()
     np.testing.assert_array_equal(found, expected)
 
@@ -154,7 +165,7 @@ def test_a_value_expires_at_its_age(name: str) -> None:
 
 def test_a_missing_or_non_finite_series_is_nan() -> None:
     """A series that is absent, empty, or says infinity is NaN, never 0."""
-    observed = observe(flat_bars(grid(3)), {"mvrv": series("mvrv", [])}, BAR_MS)
+    observed = observe(Market(flat_bars(grid(3)), {"mvrv": series("mvrv", [])}), BAR_MS)
     assert np.isnan(observed[:, 6:]).all()
     assert np.isnan(column("mvrv", [(0, 0, np.inf)], 2)).all()
     assert observed[:, :6].tolist() == [
@@ -176,4 +187,4 @@ def test_wrong_series_are_refused() -> None:
     with pytest.raises(ValueError, match="expected one length"):
         Series("mvrv", np.zeros(2, np.int64), np.zeros(2, np.int64), np.zeros(3))
     with pytest.raises(ValueError, match="found 'vix'"):
-        observe(flat_bars(grid(1)), {"vix": series("mvrv", [])}, BAR_MS)
+        observe(Market(flat_bars(grid(1)), {"vix": series("mvrv", [])}), BAR_MS)

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from kernel.bars import Bars
-from kernel.resampling import latest_known
+from kernel.resampling import first_known, latest_known
 from orchestration.resources.files.parquet import parquet_bytes
 from orchestration.resources.files.revisions import conformed, merged, schema
 from orchestration.resources.frames import Frame
@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+_SEEN = {
+    "event_time_ms": "int64",
+    **dict.fromkeys(("open", "high", "low", "close", "volume"), "double"),
+    "known_at_ms": "int64",
+}
 _MANY_ROWS = 20_000  # from here on a second core pays for itself
 
 
@@ -61,6 +66,23 @@ def closed_bars(files: "Iterable[pa.NativeFile]", t_ms: int) -> Iterator[Bars]:
         volume = rows.setdefault("volume", np.zeros(len(rows["event_time_ms"])))
         opened, high, low, close = (rows[name] for name in ("open", "high", "low", "close"))
         yield Bars(rows["event_time_ms"], opened, high, low, close, volume)
+
+
+def seen_bars(
+    files: "Iterable[pa.NativeFile]", t_ms: int, start_ms: int, within_ms: int | None
+) -> Iterator[Bars]:
+    """Yield the bars that open at `start_ms` or later as they were first known, by `t_ms`.
+
+    With `within_ms` those known after the span of that length in which they open are left out:
+    spans follow one another since 1970-01-01T00:00Z.
+    """
+    for part in tables(files, _SEEN):
+        rows = {name: part[name].to_numpy() for name in _SEEN}
+        times, known_ms = rows["event_time_ms"], rows.pop("known_at_ms")
+        chosen = first_known(times, known_ms, t_ms) & (times >= start_ms)
+        if within_ms is not None:
+            chosen &= known_ms <= (times // within_ms + 1) * within_ms
+        yield Bars(*(values if chosen.all() else values[chosen] for values in rows.values()))
 
 
 def ahead(parts: Iterable[Bars]) -> Iterator[Bars]:
