@@ -13,12 +13,13 @@ from kernel.features.registry import FEATURES, feature_hash
 from kernel.refusal import BundleRefused, Refusal, shortened
 from kernel.trading_settings import TradingSettings
 
-SCHEMA = "tidegate.bundle/1"
+SCHEMA = "tidegate.bundle/2"
 FILES = (
     "signal.onnx",
     "golden.npz",
     "state.npz",
     "training_metadata.json",
+    "leak_certificate.json",
     "improvement_report.md",
 )
 _HEX = re.compile(r"[0-9a-f]{64}")

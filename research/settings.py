@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from kernel.bars import TIMEFRAME_MS
-from kernel.features.registry import FEATURES
 from kernel.observation import SERIES_TABLE
 from kernel.trading_settings import TradingSettings
+from research.feature_sets import load_feature_sets
 from research.strict_yaml import SettingsError, build, load, read, typed_fields
 
 __all__ = ["WEEK_MS", "Settings", "SettingsError", "load_settings", "load_universe"]
@@ -205,10 +205,15 @@ class GateSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All of `configs/`, checked."""
+    """All of `configs/`, checked.
+
+    `features` are those of the signal model, in the order of its columns: the set that
+    `features.yaml` chooses among `feature_sets`.
+    """
 
     universe: UniverseSettings
     features: tuple[str, ...]
+    feature_sets: dict[str, tuple[str, ...]]
     labels: LabelSettings
     validation: ValidationSettings
     models: ModelSettings
@@ -226,9 +231,11 @@ def load_settings(folder: Path) -> Settings:
         field.name: load(field_type, folder / "models" / f"{field.name}.yaml")
         for field, field_type in typed_fields(ModelSettings)
     }
+    chosen = load_feature_sets(folder / "features.yaml")
     settings = Settings(
         universe=load_universe(folder),
-        features=load(_FeatureList, folder / "features.yaml").features,
+        features=chosen.sets[chosen.signal],
+        feature_sets=chosen.sets,
         labels=labels,
         validation=load(ValidationSettings, folder / "validation.yaml"),
         models=ModelSettings(**models),
@@ -245,11 +252,6 @@ def load_universe(folder: Path) -> UniverseSettings:
     universe = load(UniverseSettings, path)
     _check_universe(universe, path)
     return universe
-
-
-@dataclass(frozen=True, slots=True)
-class _FeatureList:
-    features: tuple[str, ...]
 
 
 def _load_trading(path: Path, labels: LabelSettings) -> TradingSettings:
@@ -272,7 +274,6 @@ def _load_trading(path: Path, labels: LabelSettings) -> TradingSettings:
 
 
 def _check(settings: Settings, folder: Path) -> None:
-    _check_features(settings.features, folder / "features.yaml")
     validation, models = settings.validation, settings.models
     for path, part, name, low, high in (
         ("validation", validation, "first_train_weeks", 1, 1_000),
@@ -325,14 +326,6 @@ def _check_universe(universe: UniverseSettings, path: Path) -> None:
             datetime.fromisoformat(start)
         except ValueError as error:
             raise SettingsError(f"{path}: {key}: {error}, expected like 2025-04-01") from error
-
-
-def _check_features(names: tuple[str, ...], path: Path) -> None:
-    _require(len(names) > 0, path, "features", names, "at least one")
-    for name in names:
-        known = f"one of the registry's {len(FEATURES)} features"
-        _require(name in FEATURES, path, "features", name, known)
-        _require(names.count(name) == 1, path, "features", f"{name} twice", "each name once")
 
 
 def _require(holds: bool, path: Path, key: str, found: object, expected: object) -> None:

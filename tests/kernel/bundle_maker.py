@@ -45,7 +45,7 @@ def npz(**arrays: Any) -> bytes:
 
 
 def contents() -> dict[str, bytes]:
-    """Return the five files of a sound bundle; the graph is only bytes to the kernel."""
+    """Return the six files of a sound bundle; the graph is only bytes to the kernel."""
     golden = npz(
         features=np.arange(12, dtype=np.float32).reshape(4, 3),
         probabilities=np.full((4, 3), 1 / 3, dtype=np.float32),
@@ -56,6 +56,7 @@ def contents() -> dict[str, bytes]:
         "golden.npz": golden,
         "state.npz": state,
         "training_metadata.json": b"{}",
+        "leak_certificate.json": b"{}",
         "improvement_report.md": b"# Better\n",
     }
 

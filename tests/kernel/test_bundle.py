@@ -121,7 +121,7 @@ DRILLS: dict[Refusal, Callable[[Path], Path]] = {
     Refusal.MISSING_FILE: spoil_missing,
     Refusal.EXTRA_FILE: spoil_extra,
     Refusal.TOO_LARGE: spoil_size,
-    Refusal.UNKNOWN_SCHEMA: lambda root: write(root, schema="tidegate.bundle/2"),
+    Refusal.UNKNOWN_SCHEMA: lambda root: write(root, schema="tidegate.bundle/3"),
     Refusal.MALFORMED_MANIFEST: lambda root: write(root, cutoff_ms="soon"),
     Refusal.DIGEST_MISMATCH: spoil_name,
     Refusal.FILE_DIGEST_MISMATCH: spoil_file,

@@ -42,8 +42,8 @@ HOSTILE = [
     b"[" * 100_000,
     b'{"a":' * 100_000,
     HUGE_NUMBER,
-    b'{"schema": "tidegate.bundle/1"}',
-    b'{"schema":"tidegate.bundle/1"}\n',
+    b'{"schema": "tidegate.bundle/2"}',
+    b'{"schema":"tidegate.bundle/2"}\n',
 ]
 
 

@@ -140,6 +140,7 @@ def write_bundle(
         "golden.npz": _npz(features=rows, probabilities=answers.astype(np.float32)),
         "state.npz": _npz(state=state, bars=np.int64(state_open_ms)),
         "training_metadata.json": b"{}",
+        "leak_certificate.json": b"{}",
         "improvement_report.md": b"# A test\n",
     }
     manifest = Manifest(

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from kernel.features.registry import FEATURES, GROUPS, feature
 from research.settings import SettingsError, load_settings
 from tests.research.worlds import CONFIGS
 
@@ -45,8 +46,13 @@ def test_settings_of_the_repository_load():
         ("universe.yaml", {"sources": {}}, ["is recorder", "one of []"]),
         ("universe.yaml", {"symbols": ["btc"]}, ["symbols is btc", "BTCUSDT"]),
         ("universe.yaml", {"history_start": "spring"}, ["history_start", "2025-04-01"]),
-        ("features.yaml", {"features": ["rsi_14", "moon"]}, ["features is moon", "31 features"]),
-        ("features.yaml", {"features": ["rsi_14", "rsi_14"]}, ["rsi_14 twice"]),
+        ("features.yaml", {"sets": {"core": ["moon"]}}, ["sets.core is moon", "<group>.* of"]),
+        ("features.yaml", {"sets": {"core": ["moon.*"]}}, ["sets.core is moon.*", "<group>.* of"]),
+        ("features.yaml", {"sets": {"core": ["trend"]}}, ["sets.core is trend", "<group>.* of"]),
+        ("features.yaml", {"sets": {"core": ["rsi_14", "momentum.*"]}}, ["rsi_14 twice"]),
+        ("features.yaml", {"sets": {"core": []}}, ["sets.core is ()", "at least one feature"]),
+        ("features.yaml", {"signal": "moon"}, ["signal is moon", "one of ['core'"]),
+        ("features.yaml", {"sets": None}, ["missing key sets"]),
         ("models/xgboost.yaml", {"rounds": None}, ["models/xgboost.yaml", "missing key rounds"]),
         ("models/stack.yaml", {"n_jobs": 0}, ["models/stack.yaml", "n_jobs is 0"]),
         ("trading.yaml", {"horizon_bars": 12}, ["trading.yaml", "horizon_bars", "labels.yaml"]),
@@ -61,6 +67,25 @@ def test_settings_refuse_what_they_do_not_know(
     with pytest.raises(SettingsError) as caught:
         load_settings(folder)
     assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_feature_sets_spell_out_groups_in_the_order_of_the_catalogue(folder: Path):
+    """`group.*` is the group's features, a name is itself, and `signal` chooses among the sets."""
+    sets = {"one": ["rsi_14", "calendar.*"], "all": [f"{group.name}.*" for group in GROUPS]}
+    edit(folder / "features.yaml", sets=sets, signal="one")
+    found = load_settings(folder)
+    calendar = tuple(one.name for one in GROUPS[0].features)
+    assert found.features == found.feature_sets["one"] == ("rsi_14", *calendar)
+    assert found.feature_sets["all"] == FEATURES
+
+
+def test_the_sets_of_the_repository_follow_the_catalogue():
+    """`everything` is the catalogue, `roadmap` its groups up to the context, as documented."""
+    sets = load_settings(CONFIGS).feature_sets
+    assert sets["everything"] == FEATURES
+    assert sets["roadmap"] == FEATURES[: len(sets["roadmap"])]
+    assert feature(sets["roadmap"][-1]).group == "context"
+    assert set(sets["core"]) < set(FEATURES)
 
 
 def test_a_table_starts_where_it_says_or_with_the_universe(folder: Path):
