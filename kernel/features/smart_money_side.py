@@ -1,0 +1,113 @@
+"""One side of the market: its swing highs, the closes beyond them, and the zones they leave behind.
+
+The other side is the same with every price negated: its highs are the market's lows. All of it
+exists from the close of the bar that shows it and is never written back to an earlier one. A side
+takes `SIDE_SLOTS` slots from `at`.
+"""
+
+from kernel.features.recursions import State
+from kernel.features.smart_money_zones import (
+    ZONES_SLOTS,
+    add,
+    holds,
+    trade_into,
+    trade_through,
+)
+from kernel.features.windows import back, push
+
+SWING_BARS = 10  # on either side of a swing
+SWINGS = 16  # earlier ones that a new swing is compared with
+POOL_ATRS = 0.25  # swings within so many ATR14 of each other hold one pool
+_RING_BARS = 2 * SWING_BARS + 1
+_PEAKS = 0
+_LEVEL = _RING_BARS
+_STANDS = _LEVEL + 1
+_CANDLE_WAITS = _STANDS + 1
+_CANDLE_LOW = _CANDLE_WAITS + 1
+_CANDLE_HIGH = _CANDLE_LOW + 1
+_SWINGS = _CANDLE_HIGH + 1
+BLOCKS = _SWINGS + 1 + SWINGS
+GAPS = BLOCKS + ZONES_SLOTS
+POOLS = GAPS + ZONES_SLOTS
+SIDE_SLOTS = POOLS + ZONES_SLOTS
+
+
+def advance(
+    state: State, at: int, bar: int, close: float, high: float, low: float, atr: float
+) -> bool:
+    """Take in bar number `bar`, the first being 0; return whether its close breaks the last swing
+    high.
+
+    A swing is broken once. `atr` is NaN while there is none, which is before the first swing.
+    """
+    trade_through(state, at + BLOCKS, low)
+    trade_into(state, at + GAPS, low)
+    trade_through(state, at + POOLS, -high)
+    ring = at + _PEAKS
+    if bar >= 2 and low > state[ring + (bar - 2) % _RING_BARS]:
+        add(state, at + GAPS, state[ring + (bar - 2) % _RING_BARS], low, 0.0, 0.0)
+    state[ring + bar % _RING_BARS] = high
+    if bar >= 2 * SWING_BARS and _is_swing(state, ring, bar):
+        _confirm(state, at, state[ring + (bar - SWING_BARS) % _RING_BARS], POOL_ATRS * atr)
+    breaks = state[at + _STANDS] == 1.0 and close > state[at + _LEVEL]
+    if breaks:
+        state[at + _STANDS] = 0.0
+    return breaks
+
+
+def add_block(state: State, at: int, born: float, strength: float) -> None:
+    """Make the last falling candle an order block, unless it is one or there was none yet."""
+    if state[at + _CANDLE_WAITS] == 1.0:
+        state[at + _CANDLE_WAITS] = 0.0
+        low, high = state[at + _CANDLE_LOW], state[at + _CANDLE_HIGH]
+        add(state, at + BLOCKS, low, high, born, strength)
+
+
+def remember_falling(state: State, at: int, low: float, high: float) -> None:
+    """Keep the latest falling candle: the next order block, should a swing break."""
+    state[at + _CANDLE_WAITS] = 1.0
+    state[at + _CANDLE_LOW] = low
+    state[at + _CANDLE_HIGH] = high
+
+
+def _is_swing(state: State, ring: int, bar: int) -> bool:
+    """Return whether the high 10 bars back is above the 10 before it and not below the 10 after."""
+    middle = bar - SWING_BARS
+    level = state[ring + middle % _RING_BARS]
+    for i in range(1, SWING_BARS + 1):
+        if (
+            state[ring + (middle + i) % _RING_BARS] > level
+            or state[ring + (middle - i) % _RING_BARS] >= level
+        ):
+            return False
+    return True
+
+
+def _confirm(state: State, at: int, level: float, tolerance: float) -> None:
+    """Make `level` the swing to break, and a pool with the earlier swings beside it."""
+    pool, paired = _pool(state, at, level, tolerance)
+    if paired and not holds(state, at + POOLS, -pool):
+        add(state, at + POOLS, -pool, -pool, 0.0, 0.0)
+    push(state, at + _SWINGS, SWINGS, level)
+    state[at + _LEVEL] = level
+    state[at + _STANDS] = 1.0
+
+
+def _pool(state: State, at: int, level: float, tolerance: float) -> tuple[float, bool]:
+    """Return the highest of `level` and the earlier swings within `tolerance` of it, and whether
+    there are any.
+
+    One with a higher swing than both in between is swept and does not count.
+    """
+    pool = level
+    paired = False
+    beyond = level
+    for ago in range(min(int(state[at + _SWINGS]), SWINGS)):
+        earlier = back(state, at + _SWINGS, SWINGS, ago)
+        if abs(earlier - level) <= tolerance and beyond <= max(earlier, level):
+            pool = max(pool, earlier)
+            paired = True
+        beyond = max(beyond, earlier)
+        if beyond - level > tolerance:
+            break
+    return pool, paired
