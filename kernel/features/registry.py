@@ -21,6 +21,7 @@ from kernel.features import (
     onchain,
     returns,
     sentiment,
+    smart_money,
     trend,
     volatility,
     volume,
@@ -38,6 +39,7 @@ GROUPS: tuple[Group, ...] = (
     derivatives.GROUP,
     sentiment.GROUP,
     onchain.GROUP,
+    smart_money.GROUP,
 )
 FEATURES: tuple[str, ...] = tuple(
     definition.name for group in GROUPS for definition in group.features
