@@ -15,7 +15,7 @@ from kernel.compiled import compiled
 from kernel.features.bounds import NAN, blank, usable
 from kernel.features.calendar import BARS_SEEN, LAST_OPEN_TIME
 from kernel.features.definition import Step
-from kernel.features.registry import FEATURES, GROUPS, STATE_SIZE, WARMUP_BARS, slices
+from kernel.features.registry import FEATURES, GROUPS, STATE_SIZE, slices
 from kernel.observation import OBSERVATION_FIELDS
 
 _STATE_SLICES = slices([group.state_size for group in GROUPS])
@@ -26,11 +26,6 @@ _BLOCK_BARS = 2048  # observations and features of a block stay in the processor
 def initial_state() -> NDArray[np.float64]:
     """Return the state before the first bar, float64[STATE_SIZE]."""
     return np.zeros(STATE_SIZE)
-
-
-def is_warm(state: NDArray[np.float64]) -> bool:
-    """Return whether every feature whose inputs are present has a value."""
-    return bool(state[BARS_SEEN] >= WARMUP_BARS)
 
 
 def compute(

@@ -39,7 +39,6 @@ def pages() -> dict[str, str]:
     assert isinstance(definitions, dg.Definitions)
     return {
         "assets.md": assets_page(definitions),
-        "features.md": features_page(),
         "tables.md": tables_page(),
     }
 
@@ -71,26 +70,6 @@ def assets_page(definitions: dg.Definitions) -> str:
         ]
         lines.append(_table(("check", "of", "blocks"), rows))
     return "\n".join(lines)
-
-
-def features_page() -> str:
-    """Return a row per feature of the kernel's registry, in the order of the catalogue."""
-    from kernel.features.registry import FEATURES, feature
-
-    rows = [
-        (
-            f"`{f.name}`",
-            f.group,
-            f"{f.unit}, {f.low:g} to {f.high:g}",
-            f.formula,
-            f.source,
-            str(f.warmup_bars),
-            f.missing,
-        )
-        for f in map(feature, FEATURES)
-    ]
-    header = ("feature", "group", "unit and range", "formula", "source", "warm-up", "missing")
-    return "\n".join([f"# The {len(FEATURES)} features\n", MADE_BY, _table(header, rows)])
 
 
 def tables_page() -> str:
@@ -146,8 +125,10 @@ def _span(span_ms: int | None) -> str:
 
 
 def write(folder: Path) -> None:
-    """Write every page into `folder`."""
-    for name, text in pages().items():
+    """Write every page into `folder`; that of the features needs the recorded markets."""
+    from orchestration.cli import feature_page
+
+    for name, text in (pages() | feature_page.files()).items():
         (folder / name).write_text(text, encoding="utf-8")
 
 

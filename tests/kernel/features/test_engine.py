@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kernel.features.engine import Stream, compute, initial_state, is_warm
-from kernel.features.registry import FEATURES, STATE_SIZE, WARMUP_BARS
+from kernel.features.engine import Stream, compute, initial_state
+from kernel.features.registry import FEATURES, STATE_SIZE
+from kernel.observation import OBSERVATION_FIELDS
 from tests.kernel.features.worlds import differing_bytes, market
 
 
 def test_no_bars_give_no_rows_and_leave_the_state() -> None:
     """An empty history is a history."""
-    features, state = compute(np.empty((0, 11)))
+    features, state = compute(np.empty((0, len(OBSERVATION_FIELDS))))
     assert features.shape == (0, len(FEATURES))
     assert differing_bytes(state, initial_state()) == 0
 
@@ -46,7 +47,7 @@ def test_views_and_other_layouts_give_the_same_bytes() -> None:
     """Column-major, strided and read-only observations are as good as any."""
     obs = market(400, seed=3)
     expected, _ = compute(obs)
-    wide = np.zeros((400, 22))
+    wide = np.zeros((400, 2 * len(OBSERVATION_FIELDS)))
     wide[:, ::2] = obs
     frozen = obs.copy()
     frozen.flags.writeable = False
@@ -62,14 +63,6 @@ def test_a_row_of_an_array_may_be_pushed() -> None:
         from_array = arrays.push(row)
         assert all(type(value) is float for value in from_array)
         assert differing_bytes(np.array(from_array), np.array(lists.push(row.tolist()))) == 0
-
-
-def test_warm_is_after_the_last_warm_up() -> None:
-    """The state is warm from bar 960 on, not before."""
-    obs = market(WARMUP_BARS, seed=5)
-    assert not is_warm(initial_state())
-    assert not is_warm(compute(obs[:-1])[1])
-    assert is_warm(compute(obs)[1])
 
 
 @pytest.mark.parametrize("step_ms", [0, -900_000])
@@ -126,13 +119,13 @@ def test_an_unusable_bar_may_be_corrected_under_its_own_time() -> None:
 
 def test_wrong_shapes_are_refused() -> None:
     """Observations and states of a wrong shape or with NaN name what was found and expected."""
-    with pytest.raises(ValueError, match=r"found shape \(5, 6\), expected \(n, 11\)"):
+    with pytest.raises(ValueError, match=r"found shape \(5, 6\), expected \(n, 105\)"):
         compute(np.zeros((5, 6)))
     with pytest.raises(ValueError, match=rf"found shape \(3,\), expected \({STATE_SIZE},\)"):
         compute(market(5, seed=1), np.zeros(3))
     with pytest.raises(ValueError, match="found shape"):
         Stream(np.zeros((1, STATE_SIZE)))
-    with pytest.raises(ValueError, match="found 10 values, expected 11"):
+    with pytest.raises(ValueError, match="found 10 values, expected 105"):
         Stream().push([1.0] * 10)
     poisoned = initial_state()
     poisoned[7] = np.nan
@@ -144,14 +137,14 @@ def test_a_live_process_loads_no_compiler() -> None:
     """Observing, streaming, hashing and snapshots run without numba ever being imported."""
     script = (
         "import sys\n"
-        "from kernel import bars, clock, observation, quality\n"
+        "from kernel import bars, clock, observer, quality\n"
         "from kernel.features.engine import Stream\n"
         "from kernel.features.registry import FEATURES, feature_hash\n"
         "from kernel.features import certificate\n"
         "stream = Stream()\n"
-        "observer = observation.Observer(900_000)\n"
+        "learner = observer.Observer(900_000)\n"
         "for i in range(30):\n"
-        "    stream.push(observer.observe(i * 900_000, 1.0, 2.0, 0.5, 1.5, 3.0))\n"
+        "    stream.push(learner.observe(i * 900_000, 1.0, 2.0, 0.5, 1.5, 3.0))\n"
         "feature_hash(FEATURES); Stream(stream.snapshot())\n"
         "heavy = {'numba', 'llvmlite', 'pandas', 'scipy'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"

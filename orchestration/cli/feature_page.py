@@ -1,0 +1,198 @@
+"""`docs/features.md`: every feature with its formula, its course on real data, proof and cost."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kernel.compiled import compiled
+from kernel.features.certificate import Certificate, certify
+from kernel.features.definition import Group
+from kernel.features.engine import compute, fold_of
+from kernel.features.registry import FEATURES, GROUPS, STATE_SIZE, WARMUP_BARS, Feature, feature
+from kernel.observation import Market, observe
+from orchestration.cli.recorded_markets import DATA, Recording, recordings
+from orchestration.cli.sparkline import sparkline
+
+BAR_MS = 900_000
+COURSE_BARS = 30 * 96
+CERTIFIED_BARS, CUTS, SEED = 2_000, 50, 7
+COSTS = "costs.json"
+TIMED_BARS, TIMED_LIVE_BARS = 20_000, 1_000
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one feature did on the recording that has most of its values."""
+
+    title: str
+    values: Values
+    certificate: Certificate
+
+
+def seen(found: Sequence[Recording]) -> dict[str, Seen]:
+    """Return what each feature did on the recording in which it has most values."""
+    best: dict[str, Seen] = {}
+    for one in found:
+        values, certificates = _computed(one.market)
+        for i, name in enumerate(FEATURES):
+            there = int(np.isfinite(values[:, i]).sum())
+            if name not in best or there > np.isfinite(best[name].values).sum():
+                best[name] = Seen(one.title, values[:, i], certificates[i])
+    return best
+
+
+def _computed(market: Market) -> tuple[Values, list[Certificate]]:
+    """Return all features of a market, and their certificates on its last bars, state warm."""
+    from research.garch import starting_state
+
+    obs = observe(market, BAR_MS)
+    start = starting_state(obs)
+    values, _ = compute(obs, start)
+    begin = max(0, len(obs) - CERTIFIED_BARS)
+    _, warm = compute(obs[:begin], start)
+    rng = np.random.default_rng(SEED)
+    return values, certify(lambda rows: compute(rows, warm), obs[begin:], rng, CUTS)
+
+
+def costs(observed: Values) -> dict[str, dict[str, float]]:
+    """Return what each group costs: µs a bar compiled over history, and live in plain Python."""
+    return {group.name: _cost(group, observed) for group in GROUPS}
+
+
+def _cost(group: Group, observed: Values) -> dict[str, float]:
+    fold = compiled(fold_of(group.step))
+    rows = np.ascontiguousarray(observed[:TIMED_BARS])
+    fit = np.ones(len(rows), dtype=np.bool_)
+    out = np.empty((len(rows), len(group.features)))
+    history_s = min(
+        _seconds(lambda: fold(np.zeros(group.state_size), rows, fit, out, 0, out.shape[1]))
+        for _ in range(4)  # the first one compiles
+    )
+    state, cells = [0.0] * group.state_size, [0.0] * len(group.features)
+    live = rows.tolist()
+    for row in live[:-TIMED_LIVE_BARS]:
+        group.step(state, row, cells)
+    live_s = _seconds(lambda: [group.step(state, row, cells) for row in live[-TIMED_LIVE_BARS:]])
+    return {
+        "compiled_us": round(history_s / len(rows) * 1e6, 3),
+        "live_us": round(live_s / TIMED_LIVE_BARS * 1e6, 1),
+    }
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin
+
+
+def page(found: dict[str, Seen], cost: dict[str, dict[str, float]]) -> str:
+    """Return the page: a section per group, a row per feature."""
+    lines = [
+        f"# The {len(FEATURES)} features\n",
+        "Made by `make docs` from the registry, on recorded markets; do not edit. How to add one: "
+        "[add-a-feature.md](add-a-feature.md).\n",
+        _costs(cost),
+        _proofs([one.certificate for one in found.values()]),
+        "**Pictures.** Left the last 30 days, right the distribution over the whole recording, "
+        "both from the 0.5th to the 99.5th percentile. Below them the 1st percentile, the median "
+        "and the 99th, and the share of bars without a value.\n",
+    ]
+    for group in GROUPS:
+        lines += _section(group, found, cost)
+    return "\n".join(lines)
+
+
+def _costs(cost: dict[str, dict[str, float]]) -> str:
+    compiled_us, live_us = (
+        sum(one[key] for one in cost.values()) for key in ("compiled_us", "live_us")
+    )
+    return (
+        f"**Cost**, one core, measured as this page was made: {compiled_us:.2f} µs a bar compiled "
+        f"over history, {live_us:.0f} µs a bar live in plain Python; the state is "
+        f"{STATE_SIZE * 8 / 1024:.0f} KiB. The longest warm-up is {WARMUP_BARS:,} bars of 15 "
+        "minutes.\n"
+    )
+
+
+def _proofs(certificates: Sequence[Certificate]) -> str:
+    return (
+        "**Proof.** On the recording shown, each feature was computed again with the future cut "
+        f"off and with the future scrambled at {min(one.cuts for one in certificates)} bars or "
+        f"more: {sum(2 * one.cuts for one in certificates):,} comparisons of all values before, "
+        f"{sum(one.mismatches for one in certificates)} of which changed. A row says on how many "
+        "values. What has none here is proved on generated markets by the tests, and week by week "
+        "by the blocking checks of `features/certificate`.\n"
+    )
+
+
+def _section(
+    group: Group, found: dict[str, Seen], cost: dict[str, dict[str, float]]
+) -> Iterator[str]:
+    own = cost[group.name]
+    titles = sorted({found[one.name].title for one in group.features if _there(found[one.name])})
+    yield f"## {group.name}\n"
+    yield (
+        f"{len(group.features)} features · {own['compiled_us']:.3f} µs a bar compiled, "
+        f"{own['live_us']:.0f} µs live · {group.state_size} numbers of state · "
+        f"{'; '.join(titles) or 'not recorded'}\n"
+    )
+    header = ("feature", "on real data", "formula", "reads", "warm-up", "missing", "proof")
+    yield _table(header, [_row(feature(one.name), found[one.name]) for one in group.features])
+
+
+def _row(one: Feature, shown: Seen) -> tuple[str, ...]:
+    there = shown.values[np.isfinite(shown.values)]
+    picture = f"![{one.name}](features/{one.name}.svg)"
+    absent = 1.0 - len(there) / len(shown.values)
+    numbers = (
+        " · ".join(f"{x:.3g}" for x in np.quantile(there, (0.01, 0.5, 0.99))) if len(there) else ""
+    )
+    proof = shown.certificate
+    return (
+        f"**`{one.name}`**<br>{one.unit}, {one.low:g} to {one.high:g}",
+        f"{picture}<br>{numbers}{' · ' if numbers else ''}{absent:.1%} missing",
+        f"{one.formula}<br>*{one.source}*",
+        ", ".join(f"`{name}`" for name in _inputs(one.inputs)),
+        f"{one.warmup_bars:,}",
+        one.missing,
+        f"{proof.mismatches} of {proof.values:,}" if proof.values else "no values here",
+    )
+
+
+def _inputs(names: Sequence[str]) -> list[str]:
+    """Return the inputs, the bar's minutes as one."""
+    rest = [name for name in names if not name.startswith("minute_")]
+    return [*rest, "minutes"] if len(rest) < len(names) else rest
+
+
+def _there(shown: Seen) -> bool:
+    return bool(np.isfinite(shown.values).any())
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    cells = [header, ["---"] * len(header), *rows]
+    body = (" | ".join(cell.replace("|", "\\|") for cell in row) for row in cells)
+    return "\n".join(f"| {line} |" for line in body) + "\n"
+
+
+def files(cost: dict[str, dict[str, float]] | None = None) -> dict[str, str]:
+    """Return name → text of the page, its pictures and its costs, below `docs/`.
+
+    `cost` is measured where it is not given. Without the recorded markets there is no page.
+    """
+    if not DATA.exists():
+        return {}
+    found = recordings(DATA)
+    what = seen(found)
+    measured = cost or costs(observe(found[0].market, BAR_MS))
+    pictures = {
+        f"features/{name}.svg": sparkline(shown.values, COURSE_BARS) for name, shown in what.items()
+    }
+    table = json.dumps(measured, indent=1, sort_keys=True) + "\n"
+    return {"features.md": page(what, measured), f"features/{COSTS}": table, **pictures}
