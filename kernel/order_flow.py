@@ -224,6 +224,7 @@ def close_book(tally: Sequence[float], bar_ms: float, values: MutableSequence[fl
         tally[_SNAPSHOTS] >= 2.0
         and tally[_BROKEN] == 0.0
         and tally[_SILENCE_MS] <= LONGEST_SILENCE_MS
+        and finite(tally[_FLOW])
     ):
         values[_FLOW] = tally[_FLOW]
 
