@@ -5,9 +5,10 @@ from kernel.features.microstructure_window import (
     LARGEST,
     RING,
     WINDOW,
+    WINDOW_SLOTS,
     are_quantities,
     bounded_ratio,
-    idle,
+    hold,
 )
 from kernel.features.recursions import (
     ASK_QUANTITY_100,
@@ -21,10 +22,10 @@ from kernel.features.recursions import (
     Out,
     State,
 )
-from kernel.features.windows import full, push, total
+from kernel.features.windows import sliding_total
 
 FLOW_CAP = 1_000.0
-_SIZES = 1
+_SIZES = WINDOW_SLOTS
 FLOW_SLOTS = _SIZES + RING
 
 
@@ -47,13 +48,12 @@ def _imbalance(bid: float, ask: float) -> float:
 
 def order_flow_imbalance(state: State, at: int, obs: Observation, quoted: bool) -> float:
     """Return the bar's order flow in units of the average size of the best quotes."""
-    if idle(state, at, quoted):
-        state[at + _SIZES] = 0.0
+    full = hold(state, at, FLOW_SLOTS, quoted)
     if not quoted:
         return NAN
     size = 0.5 * (obs[BEST_BID_QUANTITY] + obs[BEST_ASK_QUANTITY])
-    push(state, at + _SIZES, WINDOW, size)
+    average = sliding_total(state, at + _SIZES, WINDOW, size) / WINDOW
     flow = obs[ORDER_FLOW]
-    if not (full(state, at + _SIZES, WINDOW) and -LARGEST < flow < LARGEST):
+    if not (full and -LARGEST < flow < LARGEST):
         return NAN
-    return bounded_ratio(flow, total(state, at + _SIZES, WINDOW) / WINDOW, FLOW_CAP)
+    return bounded_ratio(flow, average, FLOW_CAP)

@@ -1,22 +1,23 @@
 """VPIN: how one-sided the last 50 equal buckets of volume were, on a clock that volume drives."""
 
 from kernel.features.bounds import NAN
-from kernel.features.microstructure_window import WINDOW, idle
+from kernel.features.microstructure_window import WINDOW, WINDOW_SLOTS, hold
 from kernel.features.recursions import AVERAGE_SLOTS, State, average
-from kernel.features.windows import full, push, total
+from kernel.features.windows import sliding_total
 
 BUCKETS = 50
 WARMUP_BARS = 288
 _MONTH = 2_880
 
-_SEEN = 0
-_IDLE = 1
-_VOLUME = 2
-_SIZE = _VOLUME + AVERAGE_SLOTS
+_VOLUME = 0
+_CLOCK = _VOLUME + AVERAGE_SLOTS
+_SIZE = _CLOCK + WINDOW_SLOTS
 _FILLED = _SIZE + 1
 _SIGNED = _FILLED + 1
-_RING = _SIGNED + 1
-VPIN_SLOTS = _RING + 1 + BUCKETS
+_FULL = _SIGNED + 1
+_TOTAL = _FULL + 1
+_RING = _TOTAL + 1
+VPIN_SLOTS = _RING + 2 + BUCKETS
 
 
 def vpin(state: State, at: int, volume: float, bought: float, sold: float, known: bool) -> float:
@@ -26,24 +27,22 @@ def vpin(state: State, at: int, volume: float, bought: float, sold: float, known
     the bar in equal shares.
     """
     size = WINDOW * average(state, at + _VOLUME, volume, _MONTH, 1.0 / _MONTH) / BUCKETS
-    state[at + _SEEN] = min(state[at + _SEEN] + 1.0, WARMUP_BARS)
-    if idle(state, at + _IDLE, known):
-        state[at + _RING] = 0.0
-        state[at + _SIZE] = 0.0
+    hold(state, at + _CLOCK, VPIN_SLOTS - _CLOCK, known)
     if not known:
         return NAN
-    if state[at + _SEEN] >= WINDOW and size > 0.0:
+    bars = state[at + _VOLUME]
+    if bars >= WINDOW and size > 0.0:
         _fill(state, at, size, bought, sold)
-    if state[at + _SEEN] < WARMUP_BARS or not full(state, at + _RING, BUCKETS):
+    if bars < WARMUP_BARS or state[at + _FULL] < BUCKETS:
         return NAN
-    return total(state, at + _RING, BUCKETS) / BUCKETS
+    return state[at + _TOTAL] / BUCKETS
 
 
 def _fill(state: State, at: int, size: float, bought: float, sold: float) -> None:
     rest = bought + sold
     lean = (bought - sold) / rest
     if rest >= BUCKETS * size:
-        _fill_all(state, at, lean)
+        _fill_all(state, at, abs(lean))
         return
     if state[at + _SIZE] == 0.0:
         _open(state, at, size)
@@ -53,8 +52,7 @@ def _fill(state: State, at: int, size: float, bought: float, sold: float) -> Non
             state[at + _FILLED] += rest
             state[at + _SIGNED] += lean * rest
             return
-        one_sided = abs(state[at + _SIGNED] + lean * room) / state[at + _SIZE]
-        push(state, at + _RING, BUCKETS, min(one_sided, 1.0))
+        _close(state, at, abs(state[at + _SIGNED] + lean * room) / state[at + _SIZE])
         rest -= room
         _open(state, at, size)
 
@@ -65,8 +63,13 @@ def _open(state: State, at: int, size: float) -> None:
     state[at + _SIGNED] = 0.0
 
 
-def _fill_all(state: State, at: int, lean: float) -> None:
-    """A bar of 50 buckets or more leaves nothing else: all are as one-sided as it."""
+def _close(state: State, at: int, one_sided: float) -> None:
+    state[at + _FULL] = min(state[at + _FULL] + 1.0, float(BUCKETS))
+    state[at + _TOTAL] = sliding_total(state, at + _RING, BUCKETS, min(one_sided, 1.0))
+
+
+def _fill_all(state: State, at: int, one_sided: float) -> None:
+    """Close 50 buckets: a bar of that many leaves nothing else in the window."""
     for _ in range(BUCKETS):
-        push(state, at + _RING, BUCKETS, abs(lean))
+        _close(state, at, one_sided)
     state[at + _SIZE] = 0.0

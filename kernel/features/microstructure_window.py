@@ -3,14 +3,28 @@
 from kernel.features.recursions import State, clip
 
 WINDOW = 96
-RING = 1 + WINDOW
+RING = 2 + WINDOW  # of windows.sliding_total
 LARGEST = 1e30
 
+_HELD = 1
+WINDOW_SLOTS = 2
 
-def idle(state: State, at: int, present: bool) -> bool:
-    """Count the bars since data were last there; return whether they are a whole window."""
-    state[at] = 0.0 if present else min(state[at] + 1.0, float(WINDOW))
-    return state[at] >= WINDOW
+
+def hold(state: State, at: int, slots: int, present: bool) -> bool:
+    """Count a bar with or without data; return whether the window is full of bars with data.
+
+    The first two of the window's `slots` count bars without and with data; the others hold its
+    rings, and are emptied when as many bars in a row had no data as the window holds.
+    """
+    if present:
+        state[at] = 0.0
+        state[at + _HELD] = min(state[at + _HELD] + 1.0, float(WINDOW))
+        return state[at + _HELD] >= WINDOW
+    state[at] = min(state[at] + 1.0, float(WINDOW))
+    if state[at] >= WINDOW and state[at + _HELD] > 0.0:
+        for slot in range(at + _HELD, at + slots):
+            state[slot] = 0.0
+    return False
 
 
 def are_quantities(one: float, other: float) -> bool:
