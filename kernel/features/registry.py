@@ -17,6 +17,7 @@ from kernel.features import (
     calendar,
     context,
     derivatives,
+    microstructure,
     momentum,
     onchain,
     returns,
@@ -40,6 +41,7 @@ GROUPS: tuple[Group, ...] = (
     sentiment.GROUP,
     onchain.GROUP,
     smart_money.GROUP,
+    microstructure.GROUP,
 )
 FEATURES: tuple[str, ...] = tuple(
     definition.name for group in GROUPS for definition in group.features
@@ -50,6 +52,7 @@ WARMUP_BARS = max(definition.warmup_bars for group in GROUPS for definition in g
 _KERNEL = Path(__file__).resolve().parents[1]
 _SHARED_SOURCES = (
     "observation.py",
+    "order_flow.py",
     "features/bounds.py",
     "features/recursions.py",
     "features/windows.py",
