@@ -5,15 +5,15 @@ latest event among the rows known at its close, and nothing that is too old to b
 live give the same bytes.
 """
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from math import inf, isfinite, nan
+from math import nan
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kernel.bars import Bars
+from kernel.order_flow import Depth, Trades, depth_in_bars, trades_in_bars
 from kernel.resampling import joined
 
 NAN = nan
@@ -52,8 +52,12 @@ MINUTE_FIELDS = tuple(
     f"minute_{minute:02d}_{name}" for minute in range(MINUTES_IN_BAR) for name in BAR_FIELDS[1:]
 )
 OBSERVATION_FIELDS = (*BAR_FIELDS, *SERIES, *TRADE_FIELDS, *DEPTH_FIELDS, *MINUTE_FIELDS)
-_FIRST_MINUTE = OBSERVATION_FIELDS.index(MINUTE_FIELDS[0])
-_MINUTE_MS = 60_000
+_FIRST_TRADE, _FIRST_DEPTH, _FIRST_MINUTE = (
+    OBSERVATION_FIELDS.index(names[0]) for names in (TRADE_FIELDS, DEPTH_FIELDS, MINUTE_FIELDS)
+)
+_TRADES = slice(_FIRST_TRADE, _FIRST_DEPTH)
+_DEPTH = slice(_FIRST_DEPTH, _FIRST_MINUTE)
+MINUTE_MS = 60_000
 _HOUR_MS = 3_600_000
 _DAY_MS = 86_400_000
 MAX_AGE_MS: dict[str, int] = {
@@ -80,7 +84,7 @@ class Series:
     value: NDArray[np.float64]
 
     def __post_init__(self) -> None:
-        _check_name(self.name)
+        check_name(self.name)
         lengths = {
             field.name: len(getattr(self, field.name))
             for field in fields(self)
@@ -93,7 +97,7 @@ class Series:
         early = np.flatnonzero(self.known_at_ms < self.event_time_ms)
         if len(early):
             row = early[0]
-            raise _known_too_early(
+            raise known_too_early(
                 self.name, int(self.event_time_ms[row]), int(self.known_at_ms[row])
             )
 
@@ -102,13 +106,15 @@ class Series:
 class Market:
     """What one symbol's observations are made of: its bars and all that was known beside them.
 
-    `minutes` are the one-minute bars that were known when the bar they lie in closed. What is
-    absent is missing in the observations.
+    `minutes` are the one-minute bars that were known when the bar they lie in closed; trades and
+    depth say themselves when each row was known. What is absent is missing in the observations.
     """
 
     bars: Bars
     series: Mapping[str, Series]
     minutes: Bars = field(default_factory=lambda: joined([]))
+    trades: Trades = field(default_factory=Trades)
+    depth: Depth = field(default_factory=Depth)
 
 
 def observe(market: Market, bar_ms: int) -> NDArray[np.float64]:
@@ -117,7 +123,7 @@ def observe(market: Market, bar_ms: int) -> NDArray[np.float64]:
     A slow value is the one with the latest event time among the rows with `known_at_ms` <= the
     bar's close (ties: the latest `known_at_ms`, then the larger value, non-finite last). Missing,
     non-finite, or older than `MAX_AGE_MS` at the close: NaN. The minutes are the last 15 that open
-    within the bar.
+    within the bar; of trades and depth see `kernel.order_flow`.
     """
     bars = market.bars
     observations = np.full((len(bars), len(OBSERVATION_FIELDS)), NAN)
@@ -125,9 +131,11 @@ def observe(market: Market, bar_ms: int) -> NDArray[np.float64]:
         observations[:, column] = getattr(bars, name)
     close_ms = bars.open_time_ms + bar_ms
     for name, rows in market.series.items():
-        _check_name(name)
+        check_name(name)
         column = OBSERVATION_FIELDS.index(name)
         observations[:, column] = _as_of(rows, close_ms, MAX_AGE_MS[name])
+    observations[:, _TRADES] = trades_in_bars(market.trades, bars, bar_ms)
+    observations[:, _DEPTH] = depth_in_bars(market.depth, bars, bar_ms)
     _place_minutes(observations, market.minutes, bars.open_time_ms, bar_ms)
     return observations
 
@@ -140,9 +148,9 @@ def _place_minutes(
         return
     bar = np.maximum(np.searchsorted(open_ms, minutes.open_time_ms, side="right") - 1, 0)
     to_close_ms = open_ms[bar] + bar_ms - minutes.open_time_ms
-    place = MINUTES_IN_BAR - to_close_ms // _MINUTE_MS
+    place = MINUTES_IN_BAR - to_close_ms // MINUTE_MS
     inside = (minutes.open_time_ms >= open_ms[bar]) & (to_close_ms > 0) & (place >= 0)
-    inside &= to_close_ms % _MINUTE_MS == 0
+    inside &= to_close_ms % MINUTE_MS == 0
     for offset, name in enumerate(BAR_FIELDS[1:]):
         column = _FIRST_MINUTE + place[inside] * len(BAR_FIELDS[1:]) + offset
         value = getattr(minutes, name)[inside] + 0.0
@@ -173,60 +181,14 @@ def _as_of(rows: Series, close_ms: NDArray[np.int64], max_age_ms: int) -> NDArra
     return found
 
 
-class Observer:
-    """The same join, one bar at a time: tell it every row that arrives, in any order and as often
-    as you like.
-    """
-
-    def __init__(self, bar_ms: int) -> None:
-        self._bar_ms = bar_ms
-        self._rows: dict[str, list[tuple[int, int, float]]] = {name: [] for name in SERIES}
-
-    def learn(self, name: str, event_time_ms: int, known_at_ms: int, value: float) -> None:
-        """Remember one row of a series; a row that is already known changes nothing.
-
-        Raises ValueError for an unknown series and for a row known before its event.
-        """
-        _check_name(name)
-        if known_at_ms < event_time_ms:
-            raise _known_too_early(name, event_time_ms, known_at_ms)
-        rows = self._rows[name]
-        row = (int(event_time_ms), int(known_at_ms), float(value) + 0.0 if isfinite(value) else inf)
-        at = bisect_left(rows, row)
-        if at == len(rows) or rows[at] != row:
-            rows.insert(at, row)
-
-    def observe(
-        self,
-        open_time_ms: int,
-        open: float,  # noqa: A002  a candle's own word
-        high: float,
-        low: float,
-        close: float,
-        volume: float,
-    ) -> list[float]:
-        """Return the observation of one closed bar: 11 floats, as `OBSERVATION_FIELDS`."""
-        close_ms = int(open_time_ms) + self._bar_ms
-        bar = (open_time_ms, open, high, low, close, volume)
-        return [float(x) for x in bar] + [self._latest(name, close_ms) for name in SERIES]
-
-    def _latest(self, name: str, close_ms: int) -> float:
-        rows = self._rows[name]
-        for at in range(bisect_right(rows, (close_ms, close_ms, inf)) - 1, -1, -1):
-            event_time_ms, known_at_ms, value = rows[at]
-            if close_ms - event_time_ms > MAX_AGE_MS[name]:
-                return NAN
-            if known_at_ms <= close_ms:
-                return value if value < inf else NAN
-        return NAN
-
-
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Raise ValueError for a series that is none."""
     if name not in MAX_AGE_MS:
         raise ValueError(f"series: found {name!r}, expected one of {', '.join(SERIES)}")
 
 
-def _known_too_early(name: str, event_time_ms: int, known_at_ms: int) -> ValueError:
+def known_too_early(name: str, event_time_ms: int, known_at_ms: int) -> ValueError:
+    """Return the error for a row that was known before it happened."""
     return ValueError(
         f"series {name}: found a row known at {known_at_ms}, before its event at {event_time_ms}; "
         "expected known_at_ms >= event_time_ms"

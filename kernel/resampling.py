@@ -20,15 +20,20 @@ def latest_known(
 
 
 def first_known(
-    event_time_ms: NDArray[np.int64], known_at_ms: NDArray[np.int64], t_ms: int
+    event_time_ms: NDArray[np.int64],
+    known_at_ms: NDArray[np.int64],
+    t_ms: int,
+    *ids: NDArray[np.int64],
 ) -> NDArray[np.bool_]:
     """Return bool[n]: which row is the first revision of its event, if that was known at `t_ms`.
 
-    Rows are ordered by event and revision.
+    Rows are ordered by event (of several at one time: by `ids`) and revision.
     """
-    chosen = known_at_ms <= t_ms
-    chosen[1:] &= event_time_ms[1:] != event_time_ms[:-1]
-    return chosen
+    follows = np.zeros(len(event_time_ms), dtype=np.bool_)
+    follows[1:] = event_time_ms[1:] == event_time_ms[:-1]
+    for one in ids:
+        follows[1:] &= one[1:] == one[:-1]
+    return (known_at_ms <= t_ms) & ~follows
 
 
 def ever_known(event_time_ms: NDArray[np.int64], value: NDArray[np.float64]) -> NDArray[np.bool_]:

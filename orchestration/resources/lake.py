@@ -2,11 +2,13 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from kernel.bars import TIMEFRAME_MS, Bars
+from kernel.order_flow import Depth, Trades
 from kernel.resampling import ever_known, first_known, joined, resample
 from orchestration.resources.files.month_files import (
     Appending,
@@ -140,15 +142,19 @@ class Lake(dg.ConfigurableResource):
     def market(self, symbol: str, t_ms: int, start_ms: int = 0) -> "Market":
         """Return what a symbol's observations are made of, as published up to `t_ms`.
 
-        Candles and minutes are first revisions: an observation is final at the close of its bar,
-        so a later correction changes labels and fills, never a feature. `start_ms` reads only
-        what bars opening then or later need.
+        Candles, minutes, trades and books are first revisions: an observation is final at the close
+        of its bar, so a later correction changes labels and fills, never a feature. `start_ms`
+        reads only what bars opening then or later need.
         """
         from kernel.observation import Market
 
-        bars = self._seen("candles", symbol, t_ms, start_ms)
-        minutes = self._seen("minute_candles", symbol, t_ms, start_ms)
-        return Market(bars, self.series(symbol, t_ms, start_ms), minutes)
+        return Market(
+            self._seen("candles", symbol, t_ms, start_ms),
+            self.series(symbol, t_ms, start_ms),
+            self._seen("minute_candles", symbol, t_ms, start_ms),
+            Trades(*self._ticks(Trades, "trades", symbol, t_ms, start_ms)),
+            Depth(*self._ticks(Depth, "depth", symbol, t_ms, start_ms)),
+        )
 
     def series(self, symbol: str, t_ms: int, start_ms: int = 0) -> "dict[str, Series]":
         """Return every series as published up to `t_ms`, ready for `kernel.observation.observe`.
@@ -265,6 +271,19 @@ class Lake(dg.ConfigurableResource):
         within_ms = MINUTES_IN_BAR * MINUTE_MS if table == "minute_candles" else None
         return joined(list(seen_bars(self._storage.open(names), t_ms, start_ms, within_ms)))
 
+    def _ticks(
+        self, kind: type, table: str, symbol: str, t_ms: int, start_ms: int
+    ) -> "list[NDArray[Any]]":
+        """Return the columns of `kind` as they were first known of events since `start_ms`."""
+        kinds = TABLES[table].kinds
+        columns = {name: kinds[name] for name in (*_slots(kind), *TABLES[table].identity)}
+        names = self._files(table, symbol, t_ms, start_ms)
+        rows = stacked(self._storage.open(names), columns)
+        ids = [rows[name] for name in TABLES[table].identity]
+        chosen = first_known(rows["event_time_ms"], rows["known_at_ms"], t_ms, *ids)
+        chosen &= rows["event_time_ms"] >= start_ms
+        return [rows[name][chosen] for name in _slots(kind)]
+
     def _published(
         self, name: str, symbol: str, t_ms: int, start_ms: int
     ) -> "tuple[NDArray[Any], ...]":
@@ -292,6 +311,10 @@ _KEY = {"event_time_ms": "int64", "known_at_ms": "int64"}
 _LEDGER = "read.json"
 _LONGEST_MONTH_MS = 31 * DAY_MS
 _LAST_MS = 253_402_300_799_999  # the end of the year 9999, after which months sort otherwise
+
+
+def _slots(kind: type) -> list[str]:
+    return [field.name for field in fields(kind)]
 
 
 def _table(name: str) -> Table:

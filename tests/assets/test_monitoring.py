@@ -14,7 +14,8 @@ import assets.monitoring as monitoring_assets
 from kernel.bars import Bars
 from kernel.features.engine import Stream
 from kernel.features.registry import FEATURES
-from kernel.observation import OBSERVATION_FIELDS, Observer
+from kernel.observation import OBSERVATION_FIELDS
+from kernel.observer import Observer
 from kernel.trading import Trader, trades
 from live_runner.candles import Candle
 from live_runner.journal import Decision, State

@@ -1,6 +1,8 @@
 """The as-of join: nothing before it is known, nothing too old, batch and live alike."""
 
+from dataclasses import fields
 from random import Random
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -15,14 +17,17 @@ from kernel.observation import (
     OBSERVATION_FIELDS,
     SERIES,
     Market,
-    Observer,
     Series,
     observe,
 )
+from kernel.observer import Observer
+from kernel.order_flow import Depth, Trades
 
 BAR_MS = 900_000
 HOUR_MS = 3_600_000
+MINUTE_MS = 60_000
 Rows = list[tuple[int, int, float]]
+Ticks = TypeVar("Ticks", Trades, Depth)
 
 
 def flat_bars(opens: NDArray[np.int64]) -> Bars:
@@ -64,6 +69,145 @@ def arrivals(draw: st.DrawFn) -> dict[str, Rows]:
         ]
         for name in SERIES
     }
+
+
+def minute_bars(minutes: list[int], value: list[float]) -> Bars:
+    """Return minutes that open at these whole minutes, each made of its one value."""
+    column = np.array(value, dtype=np.float64)
+    return Bars(np.array(minutes, dtype=np.int64) * MINUTE_MS, *[column] * 5)
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> Market:
+    """Draw bars with holes, minutes, and ticks that come late, all on a coarse grid of time."""
+    keep = np.array(draw(st.lists(st.booleans(), min_size=12, max_size=12)))
+    opens = grid(12)[keep]
+    minute = draw(st.lists(st.integers(0, 179), unique=True, max_size=180).map(sorted))
+    values = draw(st.lists(VALUES, min_size=len(minute), max_size=len(minute)))
+    tick = st.tuples(st.integers(0, 179), st.sampled_from((0, 0, 0, 1, 20)))
+    traded, seen = (sorted(draw(st.lists(tick, max_size=120))) for _ in range(2))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    side = rng.choice((-1.0, 1.0), len(traded))
+    ones = np.ones(len(traded))
+    held = np.searchsorted(opens, [row[0] * MINUTE_MS for row in traded], side="right") - 1
+    volume = np.bincount(np.maximum(held, 0), minlength=12)[: len(opens)].astype(np.float64)
+    bars = flat_bars(opens)
+    return Market(
+        Bars(opens, bars.open, bars.high, bars.low, bars.close, volume),
+        {},
+        minute_bars(minute, values),
+        Trades(*tick_times(traded), ones, ones, side),
+        Depth(*tick_times(seen), *rng.integers(1, 4, (6, len(seen))).astype(np.float64)),
+    )
+
+
+def tick_times(ticks: list[tuple[int, int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    times = np.array([minute for minute, _ in ticks], dtype=np.int64) * MINUTE_MS
+    return times, times + np.array([lag for _, lag in ticks], dtype=np.int64) * MINUTE_MS
+
+
+def tell(observer: Observer, market: Market, random: Random) -> None:
+    """Tell all minutes, trades and books of a market, shuffled and some of them twice."""
+    minutes, trades, depth = market.minutes, market.trades, market.depth
+    calls = [
+        (observer.learn_minute, (at, at + MINUTE_MS, *row))
+        for at, *row in zip(minutes.open_time_ms, *candle_columns(minutes)[1:], strict=True)
+    ]
+    calls += [
+        (observer.trades.add, (event, known, i, quantity, side))
+        for i, (event, known, _, quantity, side) in enumerate(rows_of(trades))
+    ]
+    calls += [
+        (observer.depth.add, (event, known, i, book))
+        for i, (event, known, *book) in enumerate(rows_of(depth))
+    ]
+    calls += random.sample(calls, len(calls) // 3)
+    random.shuffle(calls)
+    for call, row in calls:
+        call(*row)
+
+
+def rows_of(table: Trades | Depth) -> list[tuple[float, ...]]:
+    columns = [getattr(table, one.name).tolist() for one in fields(table)]
+    return list(zip(*columns, strict=True))
+
+
+def candle_columns(bars: Bars) -> list[list[float]]:
+    return [getattr(bars, one.name).tolist() for one in fields(bars)]
+
+
+@settings(max_examples=150, deadline=None)
+@given(market=worlds(), random=st.randoms())
+def test_minutes_trades_and_books_are_the_same_live_and_in_batch(
+    market: Market, random: Random
+) -> None:
+    """Told in any order and twice, with holes among bars and minutes: the same bytes."""
+    expected = observe(market, BAR_MS)
+    observer = Observer(BAR_MS)
+    tell(observer, market, random)
+    rows = zip(*candle_columns(market.bars), strict=True)
+    found = np.array([observer.observe(*row) for row in rows]).reshape(expected.shape)
+    assert found.tobytes() == expected.tobytes()
+
+
+@settings(max_examples=60, deadline=None)
+@given(market=worlds(), cut=st.integers(0, 12))
+def test_later_minutes_trades_and_books_change_nothing(market: Market, cut: int) -> None:
+    """Without every minute and tick that was not known by a close, its bar is as it was."""
+    close_ms = cut * BAR_MS
+    bars, minutes = market.bars, market.minutes
+    held = int(np.searchsorted(bars.open_time_ms, close_ms))
+    known = Market(
+        bars.slice(0, held),
+        {},
+        minutes.slice(0, int(np.searchsorted(minutes.open_time_ms, close_ms - MINUTE_MS + 1))),
+        known_by(market.trades, close_ms),
+        known_by(market.depth, close_ms),
+    )
+    assert observe(known, BAR_MS).tobytes() == observe(market, BAR_MS)[:held].tobytes()
+
+
+def known_by(ticks: Ticks, close_ms: int) -> Ticks:
+    chosen = ticks.known_at_ms <= close_ms
+    return type(ticks)(*(getattr(ticks, one.name)[chosen] for one in fields(ticks)))
+
+
+def test_minutes_lie_oldest_first_and_a_missing_one_leaves_its_place_empty() -> None:
+    """Fifteen places of five numbers; the last is the minute before the close."""
+    minutes = [0, 1, 14, 15, 29]
+    market = Market(flat_bars(grid(2)), {}, minute_bars(minutes, [1.0, 2.0, 3.0, 4.0, np.inf]))
+    found = observe(market, BAR_MS)[:, -75:].reshape(2, 15, 5)
+    assert found[0, [0, 1, 14]].tolist() == [[1.0] * 5, [2.0] * 5, [3.0] * 5]
+    assert found[1, 0].tolist() == [4.0] * 5
+    assert int(np.isnan(found).sum()) == 5 * (30 - 4)
+
+
+def test_a_minute_known_after_the_close_is_missing_from_its_bar() -> None:
+    """A minute that came late says nothing to the bar in which it lies."""
+    observer = Observer(BAR_MS)
+    observer.learn_minute(13 * MINUTE_MS, BAR_MS, 1.0, 1.0, 1.0, 1.0, 1.0)
+    observer.learn_minute(14 * MINUTE_MS, BAR_MS + 1, 1.0, 1.0, 1.0, 1.0, 1.0)
+    row = observer.observe(0, 1.0, 2.0, 0.5, 1.5, 3.0)
+    assert row[-10:-5] == [1.0] * 5
+    assert np.isnan(row[-5:]).all()
+
+
+def test_what_is_forgotten_changes_no_later_bar() -> None:
+    """Bars from the moment of forgetting on are as they were."""
+    plain, forgetful = Observer(BAR_MS), Observer(BAR_MS)
+    for observer in (plain, forgetful):
+        for minute in range(-3_000, 120):
+            at = minute * MINUTE_MS
+            observer.learn_minute(at, at + MINUTE_MS, 1.0, 2.0, 0.5, 1.5, float(minute))
+            observer.learn("funding_rate", at, at, float(minute))
+            observer.trades.add(at, at, minute, 1.0, 1.0)
+            observer.depth.add(at, at, minute, [1.0, 2.0, 3.0, 4.0, 5.0, float(minute % 7)])
+    forgetful.forget(4 * BAR_MS)
+    for bar in range(4, 8):
+        candle = (bar * BAR_MS, 1.0, 2.0, 0.5, 1.5, 15.0)
+        kept, expected = forgetful.observe(*candle), plain.observe(*candle)
+        np.testing.assert_array_equal(kept, expected)
+        assert expected[18] == 15.0
 
 
 @settings(max_examples=200, deadline=None)

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kernel.bars import Bars
-from kernel.observation import MAX_AGE_MS, OBSERVATION_FIELDS, SERIES_TABLE, observe
+from kernel.observation import MAX_AGE_MS, OBSERVATION_FIELDS, SERIES_TABLE, Market, observe
 from orchestration.resources.lake import FOREVER_MS, Lake
 from orchestration.resources.tables import TABLES
 
@@ -89,7 +89,7 @@ def hourly_bars() -> Bars:
 def observed(lake: Lake, name: str, t_ms: int = FOREVER_MS) -> np.ndarray:
     """Return what the kernel's join says of one series at each bar's close."""
     series = {name: lake.series("BTCUSDT", t_ms)[name]}
-    return observe(hourly_bars(), series, HOUR_MS)[:, OBSERVATION_FIELDS.index(name)]
+    return observe(Market(hourly_bars(), series), HOUR_MS)[:, OBSERVATION_FIELDS.index(name)]
 
 
 def in_sql(lake: Lake, name: str) -> np.ndarray:
