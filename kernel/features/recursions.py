@@ -95,7 +95,7 @@ def rsi(state: State, at: int, close: float, bars: int) -> float:
     if state[at + 1] < bars:
         return NAN
     total = gain + loss
-    return 100.0 * gain / total if total > 0.0 else 50.0
+    return 100.0 * (gain / total) if total > 0.0 else 50.0
 
 
 def true_range(high: float, low: float, previous_close: float) -> float:

@@ -15,8 +15,10 @@ from typing import Literal
 from kernel.digest import canonical_json, sha256_hex
 from kernel.features import (
     calendar,
+    candles,
     context,
     derivatives,
+    levels,
     microstructure,
     momentum,
     onchain,
@@ -34,8 +36,10 @@ GROUPS: tuple[Group, ...] = (
     returns.GROUP,
     trend.GROUP,
     momentum.GROUP,
+    candles.GROUP,
     volatility.GROUP,
     volume.GROUP,
+    levels.GROUP,
     context.GROUP,
     derivatives.GROUP,
     sentiment.GROUP,

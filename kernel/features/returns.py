@@ -31,9 +31,9 @@ def _return(state: State, count: int, close: float, bars: int) -> float:
     return close / state[_RING + (count - bars) % _BARS] - 1.0
 
 
-def _definition(bars: int) -> Definition:
+def _definition(name: str, bars: int) -> Definition:
     return Definition(
-        name=f"return_{bars}",
+        name=name,
         unit="ratio",
         low=-1.0,
         high=float("inf"),
@@ -49,5 +49,9 @@ GROUP = Group(
     name="returns",
     step=step,
     state_size=_RING + _BARS,
-    features=(_definition(1), _definition(4), _definition(16)),
+    features=(
+        _definition("return_1", 1),
+        _definition("hourly_return", 4),
+        _definition("return_16", 16),
+    ),
 )

@@ -2,6 +2,7 @@
 
 from kernel.features.bounds import NAN
 from kernel.features.definition import Definition, Group
+from kernel.features.extremes import bars_since_highest, bars_since_lowest
 from kernel.features.recursions import (
     CLOSE,
     HIGH,
@@ -12,6 +13,7 @@ from kernel.features.recursions import (
     average,
     true_range,
 )
+from kernel.features.windows import back, full, push
 
 _EMA20 = 0
 _EMA50 = 2
@@ -23,11 +25,18 @@ _RANGE = 9
 _PLUS = 11
 _MINUS = 13
 _ADX = 15
-_SLOTS = 17
+_SLOPE_BARS = 4
+_AVERAGES = 17
+_AROON_BARS = 25
+_HIGHS = _AVERAGES + 1 + _SLOPE_BARS + 1
+_LOWS = _HIGHS + 1 + _AROON_BARS + 1
+_SLOTS = _LOWS + 1 + _AROON_BARS + 1
 
 
 def step(state: State, obs: Observation, out: Out) -> None:
-    """Write the distances to three averages, their order, and Wilder's ADX."""
+    """Write the distances to three averages, their order and slope, Wilder's directional movement
+    and Aroon.
+    """
     close = obs[CLOSE]
     ema20 = average(state, _EMA20, close, 20, 2.0 / 21.0)
     ema50 = average(state, _EMA50, close, 50, 2.0 / 51.0)
@@ -37,7 +46,9 @@ def step(state: State, obs: Observation, out: Out) -> None:
     out[1] = close / ema50 - 1.0 if count >= 50 else NAN
     out[2] = close / ema200 - 1.0 if count >= 200 else NAN
     out[3] = _stack(ema20, ema50, ema200) if count >= 200 else NAN
-    out[4] = _adx(state, obs[HIGH], obs[LOW], close)
+    out[4] = _slope(state, ema20) if count >= 20 else NAN
+    _directional(state, obs[HIGH], obs[LOW], close, out)
+    out[8] = _aroon(state, obs[HIGH], obs[LOW])
 
 
 def _stack(fast: float, middle: float, slow: float) -> float:
@@ -48,25 +59,47 @@ def _stack(fast: float, middle: float, slow: float) -> float:
     return 0.0
 
 
-def _adx(state: State, high: float, low: float, close: float) -> float:
-    """Return Wilder's average directional index over 14 bars, 0..100; no directional movement
-    counts as 0.
-    """
+def _slope(state: State, ema: float) -> float:
+    push(state, _AVERAGES, _SLOPE_BARS + 1, ema)
+    if not full(state, _AVERAGES, _SLOPE_BARS + 1):
+        return NAN
+    return ema / back(state, _AVERAGES, _SLOPE_BARS + 1, _SLOPE_BARS) - 1.0
+
+
+def _directional(state: State, high: float, low: float, close: float, out: Out) -> None:
+    """Write Wilder's ADX, +DI and -DI over 14 bars, each 0..100 and 0 where nothing moves."""
+    out[5] = NAN
+    out[6] = NAN
+    out[7] = NAN
     previous_high, previous_low, previous_close = state[_HIGH], state[_LOW], state[_CLOSE]
     state[_HIGH], state[_LOW], state[_CLOSE] = high, low, close
     if previous_close == 0.0:
-        return NAN
+        return
     up = high - previous_high
     down = previous_low - low
     span = average(state, _RANGE, true_range(high, low, previous_close), 14, 1.0 / 14.0)
     plus = average(state, _PLUS, up if up > down and up > 0.0 else 0.0, 14, 1.0 / 14.0)
     minus = average(state, _MINUS, down if down > up and down > 0.0 else 0.0, 14, 1.0 / 14.0)
     if state[_RANGE] < 14:
-        return NAN
+        return
+    out[6] = 100.0 * min(plus / span, 1.0) if span > 0.0 else 0.0
+    out[7] = 100.0 * min(minus / span, 1.0) if span > 0.0 else 0.0
     total = plus + minus
     moves = span > 0.0 and total > 0.0
-    adx = average(state, _ADX, 100.0 * abs(plus - minus) / total if moves else 0.0, 14, 1.0 / 14.0)
-    return adx if state[_ADX] >= 14 else NAN
+    lead = 100.0 * (abs(plus - minus) / total) if moves else 0.0
+    adx = average(state, _ADX, lead, 14, 1.0 / 14.0)
+    if state[_ADX] >= 14:
+        out[5] = adx
+
+
+def _aroon(state: State, high: float, low: float) -> float:
+    push(state, _LOWS, _AROON_BARS + 1, low)
+    if push(state, _HIGHS, _AROON_BARS + 1, high) < _AROON_BARS + 1:
+        return NAN
+    lead = bars_since_lowest(state, _LOWS, _AROON_BARS + 1) - bars_since_highest(
+        state, _HIGHS, _AROON_BARS + 1
+    )
+    return 100.0 * lead / _AROON_BARS
 
 
 def _distance(bars: int) -> Definition:
@@ -83,10 +116,33 @@ def _distance(bars: int) -> Definition:
     )
 
 
+def _direction(name: str, formula: str, warmup_bars: int) -> Definition:
+    return Definition(
+        name=name,
+        unit="index",
+        low=0.0,
+        high=100.0,
+        formula=formula,
+        source="Wilder, New Concepts in Technical Trading Systems, 1978",
+        inputs=("high", "low", "close"),
+        warmup_bars=warmup_bars,
+        missing="never",
+    )
+
+
+def _index(sign: str, move: str) -> str:
+    return (
+        f"100 {sign}DM / TR, clipped to 0..100, each a Wilder average over 14 that starts as the "
+        f"mean of its first 14 values (TA-Lib: as the sum of 13); {sign}DM = {move} where that is "
+        "positive and more than the other side's, else 0; 0 where nothing moves"
+    )
+
+
 GROUP = Group(
     name="trend",
     step=step,
     state_size=_SLOTS,
+    modules=("extremes",),
     features=(
         _distance(20),
         _distance(50),
@@ -103,17 +159,36 @@ GROUP = Group(
             missing="never",
         ),
         Definition(
-            name="adx_14",
+            name="ema20_slope",
+            unit="ratio",
+            low=-1.0,
+            high=float("inf"),
+            formula=f"EMA20(close) / EMA20(close) {_SLOPE_BARS} bars earlier - 1",
+            source="defined here: the hourly growth of the fast average, free of the price's unit",
+            inputs=("close",),
+            warmup_bars=24,
+            missing="never",
+        ),
+        _direction(
+            "adx_14",
+            "Wilder average over 14 of 100 |+DM - -DM| / (+DM + -DM), each a Wilder average "
+            "over 14; 0 where nothing moves",
+            28,
+        ),
+        _direction("plus_di_14", _index("+", "high - previous high"), 15),
+        _direction("minus_di_14", _index("-", "previous low - low"), 15),
+        Definition(
+            name="aroon_oscillator_25",
             unit="index",
-            low=0.0,
+            low=-100.0,
             high=100.0,
             formula=(
-                "Wilder average over 14 of 100 |+DM - -DM| / (+DM + -DM), each a Wilder average "
-                "over 14; 0 where nothing moves"
+                "100 (bars since the lowest low - bars since the highest high) / 25 over the last "
+                "26 bars, the latest of equal ones"
             ),
-            source="Wilder, New Concepts in Technical Trading Systems, 1978",
-            inputs=("high", "low", "close"),
-            warmup_bars=28,
+            source="Chande, The Time Price Oscillator, Stocks & Commodities 13:9, 1995",
+            inputs=("high", "low"),
+            warmup_bars=26,
             missing="never",
         ),
     ),

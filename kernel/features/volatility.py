@@ -1,9 +1,10 @@
-"""How much price moves: ATR, its rank among 500 bars, Bollinger bands."""
+"""How much price moves, against its own past, and how much of that movement leads somewhere."""
 
 from math import sqrt
 
 from kernel.features.bounds import NAN
 from kernel.features.definition import Definition, Group
+from kernel.features.extremes import highest, lowest
 from kernel.features.recursions import (
     CLOSE,
     HIGH,
@@ -12,130 +13,239 @@ from kernel.features.recursions import (
     Out,
     State,
     average,
+    clip,
+    log,
     true_range,
 )
+from kernel.features.windows import back, push, total
+
+_LOG_14 = 2.6390573296152584
+
+_DAY_BARS = 96
+_REGIME_BARS = 500
+_BAND_BARS = 20
+_PATH_BARS = 10
+_CHOP_BARS = 14
 
 _CLOSE = 0
-_ATR = 1
-_RANKED = 3
-_RANK_BARS = 500
-_RANK_RING = 4
-_CLOSES = _RANK_RING + _RANK_BARS
-_BAND_BARS = 20
-_BAND_RING = _CLOSES + 1
-_SLOTS = _BAND_RING + _BAND_BARS
+_ATR14 = 1
+_ATR20 = 3
+_EMA20 = 5
+_ATRS = 7
+_CLOSES = _ATRS + 1 + _REGIME_BARS
+_RANGES = _CLOSES + 1 + _BAND_BARS
+_TRUE_HIGHS = _RANGES + 1 + _CHOP_BARS
+_TRUE_LOWS = _TRUE_HIGHS + 1 + _CHOP_BARS
+_SLOTS = _TRUE_LOWS + 1 + _CHOP_BARS
 
 
 def step(state: State, obs: Observation, out: Out) -> None:
-    """Write ATR relative to price, its percentile, and width of and place within the Bollinger
-    bands.
-    """
-    close = obs[CLOSE]
-    _atr(state, obs[HIGH], obs[LOW], close, out)
-    _bands(state, close, out)
-
-
-def _atr(state: State, high: float, low: float, close: float, out: Out) -> None:
+    """Write ATR and its ranks, the Bollinger bands and their squeeze, and how direct the way is."""
+    high, low, close = obs[HIGH], obs[LOW], obs[CLOSE]
     previous_close = state[_CLOSE]
     state[_CLOSE] = close
+    push(state, _CLOSES, _BAND_BARS, close)
+    _ranges(state, high, low, previous_close, out)
+    _bands(state, close, out)
+    out[6] = _efficiency(state, close)
+    out[7] = _choppiness(state, high, low, previous_close)
+
+
+def _ranges(state: State, high: float, low: float, previous_close: float, out: Out) -> None:
+    """Write ATR14 over the close and its ranks within a day and within 500 bars."""
     out[0] = NAN
     out[1] = NAN
+    out[2] = NAN
     if previous_close == 0.0:
         return
-    atr = average(state, _ATR, true_range(high, low, previous_close), 14, 1.0 / 14.0)
-    if state[_ATR] >= 14:
-        out[0] = atr / close
-        out[1] = _percentile(state, atr)
+    span = true_range(high, low, previous_close)
+    average(state, _ATR20, span, 20, 1.0 / 20.0)
+    atr = average(state, _ATR14, span, 14, 1.0 / 14.0)
+    if state[_ATR14] >= 14:
+        out[0] = atr / state[_CLOSE]
+        push(state, _ATRS, _REGIME_BARS, atr)
+        out[1] = _rank_among(state, _DAY_BARS, atr)
+        out[2] = _rank_among(state, _REGIME_BARS, atr)
 
 
-def _percentile(state: State, x: float) -> float:
-    """Return the rank of `x` among the last 500 values including itself, ties averaged, as a share
-    in (0, 1].
+def _rank_among(state: State, bars: int, atr: float) -> float:
+    """Return the rank of the latest ATR among the last `bars`, ties averaged, as a share in 0..1.
+
+    Those lie in the ring before `end`, and, where it came round, at the end of it.
     """
-    count = int(state[_RANKED])
-    state[_RANK_RING + count % _RANK_BARS] = x
-    state[_RANKED] = count + 1.0
-    if count + 1 < _RANK_BARS:
+    count = int(state[_ATRS])
+    if count < bars:
         return NAN
-    window = state[_RANK_RING : _RANK_RING + _RANK_BARS]
+    end = (count - 1) % _REGIME_BARS + 1
+    start = max(end - bars, 0)
+    wrapped = bars - (end - start)
+    first = _ATRS + 1
+    last = first + _REGIME_BARS
+    doubled = _doubled_rank(state[first + start : first + end], atr)
+    doubled += _doubled_rank(state[last - wrapped : last], atr)
+    return 0.5 * (doubled + 1) / bars
+
+
+def _doubled_rank(values: State, x: float) -> int:
+    """Return twice the number of values below `x` plus the number of those equal to it."""
     below = 0
     upto = 0
-    for i in range(_RANK_BARS):
-        below += window[i] < x
-        upto += window[i] <= x
-    return 0.5 * (below + upto + 1) / _RANK_BARS
+    for i in range(len(values)):
+        if values[i] < x:
+            below += 1
+        if values[i] <= x:
+            upto += 1
+    return below + upto
 
 
 def _bands(state: State, close: float, out: Out) -> None:
-    """Write the bands' width and the close's place; moments are taken about the latest close."""
-    count = int(state[_CLOSES])
-    state[_BAND_RING + count % _BAND_BARS] = close
-    state[_CLOSES] = count + 1.0
-    if count + 1 < _BAND_BARS:
-        out[2] = NAN
-        out[3] = NAN
+    """Write the bands' width and squeeze and the close's place; moments are taken about the latest
+    close.
+    """
+    out[3] = NAN
+    out[4] = NAN
+    out[5] = NAN
+    ema = average(state, _EMA20, close, _BAND_BARS, 2.0 / 21.0)
+    if state[_CLOSES] < _BAND_BARS:
         return
-    total = 0.0
+    gaps = 0.0
     squares = 0.0
     for i in range(_BAND_BARS):
-        gap = state[_BAND_RING + i] - close
-        total += gap
+        gap = state[_CLOSES + 1 + i] - close
+        gaps += gap
         squares += gap * gap
-    shift = total / _BAND_BARS
+    shift = gaps / _BAND_BARS
     variance = squares / _BAND_BARS - shift * shift
     deviation = sqrt(variance) if variance > 0.0 else 0.0
-    out[2] = 4.0 * deviation / (close + shift)
-    out[3] = 0.5 - shift / (4.0 * deviation) if deviation > 0.0 else 0.5
+    out[3] = 4.0 * deviation / (close + shift)
+    out[5] = 0.5 - shift / (4.0 * deviation) if deviation > 0.0 else 0.5
+    if state[_ATR20] >= _BAND_BARS:
+        apart = abs(close + shift - ema)
+        out[4] = 1.0 if apart + 2.0 * deviation < 1.5 * state[_ATR20 + 1] else 0.0
 
+
+def _efficiency(state: State, close: float) -> float:
+    """Return Kaufman's ratio of the way made to the way gone over 10 bars, 0..1."""
+    if state[_CLOSES] < _PATH_BARS + 1:
+        return NAN
+    earlier = back(state, _CLOSES, _BAND_BARS, _PATH_BARS)
+    made = abs(close - earlier)
+    gone = 0.0
+    for ago in range(_PATH_BARS - 1, -1, -1):
+        later = back(state, _CLOSES, _BAND_BARS, ago)
+        gone += abs(later - earlier)
+        earlier = later
+    return min(made / gone, 1.0) if gone > 0.0 else 0.0
+
+
+def _choppiness(state: State, high: float, low: float, previous_close: float) -> float:
+    """Return Dreiss's index over 14 bars, 0..100."""
+    if previous_close == 0.0:
+        return NAN
+    top, bottom = max(high, previous_close), min(low, previous_close)
+    push(state, _TRUE_HIGHS, _CHOP_BARS, top)
+    push(state, _TRUE_LOWS, _CHOP_BARS, bottom)
+    if push(state, _RANGES, _CHOP_BARS, top - bottom) < _CHOP_BARS:
+        return NAN
+    span = highest(state, _TRUE_HIGHS, _CHOP_BARS) - lowest(state, _TRUE_LOWS, _CHOP_BARS)
+    if span <= 0.0:
+        return 100.0
+    return clip(100.0 * log(total(state, _RANGES, _CHOP_BARS) / span) / _LOG_14, 0.0, 100.0)
+
+
+def _definition(
+    name: str,
+    formula: str,
+    source: str,
+    bounds: tuple[float, float],
+    warmup_bars: int,
+    *,
+    unit: str = "ratio",
+    inputs: tuple[str, ...] = ("high", "low", "close"),
+) -> Definition:
+    return Definition(
+        name, unit, bounds[0], bounds[1], formula, source, inputs, warmup_bars, missing="never"
+    )
+
+
+_WILDER = "Wilder, New Concepts in Technical Trading Systems, 1978"
+_BOLLINGER = "Bollinger, Bollinger on Bollinger Bands, 2001"
 
 GROUP = Group(
     name="volatility",
     step=step,
     state_size=_SLOTS,
+    modules=("extremes",),
     features=(
-        Definition(
-            name="atr_14",
-            unit="ratio",
-            low=0.0,
-            high=float("inf"),
-            formula="ATR14 / close; ATR14 is the Wilder average of the true range",
-            source="Wilder, New Concepts in Technical Trading Systems, 1978",
-            inputs=("high", "low", "close"),
-            warmup_bars=15,
-            missing="never",
+        _definition(
+            "atr_14",
+            "ATR14 / close; ATR14 is the Wilder average of the true range over 14, started as the "
+            "mean of its first 14 values",
+            _WILDER,
+            (0.0, float("inf")),
+            15,
         ),
-        Definition(
-            name="atr_percentile",
-            unit="ratio",
-            low=0.0,
-            high=1.0,
-            formula="rank of ATR14 among its last 500 values, ties averaged, / 500",
-            source="volatility regime as a continuous rank",
-            inputs=("high", "low", "close"),
-            warmup_bars=514,
-            missing="never",
+        _definition(
+            "atr_percentile",
+            "rank of ATR14 among its last 96 values, ties averaged, / 96",
+            "defined here: the document only names it; the rank within a day, beside "
+            "volatility_regime",
+            (0.0, 1.0),
+            110,
         ),
-        Definition(
-            name="bb_width",
-            unit="ratio",
-            low=0.0,
-            high=float("inf"),
-            formula="4 s / m with mean m and population deviation s of the last 20 closes",
-            source="Bollinger, Bollinger on Bollinger Bands, 2001",
+        _definition(
+            "volatility_regime",
+            "rank of ATR14 among its last 500 values, ties averaged, / 500",
+            "NOVOSKY roadmap 17.2: a continuous rank, for boundaries would be artificial",
+            (0.0, 1.0),
+            514,
+        ),
+        _definition(
+            "bb_width",
+            "4 s / m with mean m and population deviation s of the last 20 closes",
+            _BOLLINGER,
+            (0.0, float("inf")),
+            20,
             inputs=("close",),
-            warmup_bars=20,
-            missing="never",
         ),
-        Definition(
-            name="bb_position",
-            unit="ratio",
-            low=-0.6,
-            high=1.6,
-            formula="(close - (m - 2 s)) / (4 s); 0.5 where the bands have no width",
-            source="Bollinger, Bollinger on Bollinger Bands, 2001",
+        _definition(
+            "bb_squeeze",
+            "1 when m + 2 s < e + 1.5 a and m - 2 s > e - 1.5 a, else 0, with mean m and "
+            "population deviation s of the last 20 closes, e = EMA20(close) and a = ATR20, the "
+            "Wilder average of the true range",
+            "Carter, Mastering the Trade, 2005",
+            (0.0, 1.0),
+            21,
+            unit="flag",
+        ),
+        _definition(
+            "bb_position",
+            "(close - (m - 2 s)) / (4 s), m and s as in bb_width; 0.5 where the bands have no "
+            "width",
+            _BOLLINGER,
+            (-0.6, 1.6),
+            20,
             inputs=("close",),
-            warmup_bars=20,
-            missing="never",
+        ),
+        _definition(
+            "market_quality",
+            "|close - close 10 bars earlier| / sum of |close - previous close| over those bars; "
+            "0 where nothing moved",
+            "efficiency ratio: Kaufman, Smarter Trading, 1995; that it is meant by the name is "
+            "decided here",
+            (0.0, 1.0),
+            11,
+            inputs=("close",),
+        ),
+        _definition(
+            "choppiness_14",
+            "100 ln(sum of true ranges / (highest true high - lowest true low)) / ln 14 over 14 "
+            "bars; true highs and lows include the previous close, so that it cannot leave 0..100; "
+            "100 where nothing moves",
+            "Dreiss, Choppiness Index, in Technical Analysis of Stocks & Commodities, 1993",
+            (0.0, 100.0),
+            15,
+            unit="index",
         ),
     ),
 )

@@ -1,43 +1,40 @@
-"""Traded volume against its own average, and its lean towards the high or the low."""
+"""Traded volume against its own average, and the side on which it was traded."""
 
 from kernel.features.bounds import NAN
 from kernel.features.definition import Definition, Group
-from kernel.features.recursions import (
-    CLOSE,
-    HIGH,
-    LOW,
-    VOLUME,
-    Observation,
-    Out,
-    State,
-)
+from kernel.features.recursions import CLOSE, HIGH, LOW, VOLUME, Observation, Out, State, clip
+from kernel.features.windows import full, push, total
 
-_COUNT = 0
 _BARS = 20
-_VOLUMES = 1
-_LEANS = _VOLUMES + _BARS
-_SLOTS = _LEANS + _BARS
+_MFI_BARS = 14
+_SURGE = 2.0
+_CLOSE = 0
+_TYPICAL = 1
+_VOLUMES = 2
+_LEANS = _VOLUMES + 1 + _BARS
+_SIGNED = _LEANS + 1 + _BARS
+_FLOWS = _SIGNED + 1 + _BARS
+_SLOTS = _FLOWS + 1 + _MFI_BARS
 
 
 def step(state: State, obs: Observation, out: Out) -> None:
-    """Write volume over its 20-bar mean and the money flow of the 20 bars."""
-    volume = obs[VOLUME]
-    count = int(state[_COUNT])
-    slot = count % _BARS
-    state[_VOLUMES + slot] = volume
-    state[_LEANS + slot] = volume * _lean(obs[HIGH], obs[LOW], obs[CLOSE])
-    state[_COUNT] = count + 1.0
-    total = 0.0
-    leaning = 0.0
-    for i in range(_BARS):
-        total += state[_VOLUMES + i]
-        leaning += state[_LEANS + i]
-    if count + 1 < _BARS or total <= 0.0:
-        out[0] = NAN
-        out[1] = NAN
-        return
-    out[0] = volume / (total / _BARS)
-    out[1] = min(max(leaning / total, -1.0), 1.0)
+    """Write volume against the 20 bars before and among them, and its lean by range and change."""
+    high, low, close, volume = obs[HIGH], obs[LOW], obs[CLOSE], obs[VOLUME]
+    out[2] = _surge(state, volume)
+    push(state, _VOLUMES, _BARS, volume)
+    push(state, _LEANS, _BARS, volume * _lean(high, low, close))
+    traded = total(state, _VOLUMES, _BARS) if full(state, _VOLUMES, _BARS) else 0.0
+    out[0] = min(volume / traded * _BARS, 20.0) if traded > 0.0 else NAN
+    out[1] = clip(total(state, _LEANS, _BARS) / traded, -1.0, 1.0) if traded > 0.0 else NAN
+    out[3] = _money_flow(state, (high + low + close) / 3.0, volume)
+    out[4] = _balance_slope(state, close, volume, traded)
+
+
+def _surge(state: State, volume: float) -> float:
+    """Return whether `volume` is twice the mean of the bars before it."""
+    if not full(state, _VOLUMES, _BARS):
+        return NAN
+    return 1.0 if volume > _SURGE * (total(state, _VOLUMES, _BARS) / _BARS) else 0.0
 
 
 def _lean(high: float, low: float, close: float) -> float:
@@ -46,7 +43,40 @@ def _lean(high: float, low: float, close: float) -> float:
     """
     if high <= low:
         return 0.0
-    return min(max(((close - low) - (high - close)) / (high - low), -1.0), 1.0)
+    return clip(((close - low) - (high - close)) / (high - low), -1.0, 1.0)
+
+
+def _money_flow(state: State, typical: float, volume: float) -> float:
+    """Return the share of positive money flow over 14 bars, 0..100."""
+    previous = state[_TYPICAL]
+    state[_TYPICAL] = typical
+    if previous == 0.0:
+        return NAN
+    flow = typical * volume
+    signed = flow if typical > previous else -flow if typical < previous else 0.0
+    if push(state, _FLOWS, _MFI_BARS, signed) < _MFI_BARS:
+        return NAN
+    gained = 0.0
+    lost = 0.0
+    for i in range(_MFI_BARS):
+        signed = state[_FLOWS + 1 + i]
+        if signed > 0.0:
+            gained += signed
+        else:
+            lost -= signed
+    return 100.0 * (gained / (gained + lost)) if gained + lost > 0.0 else 50.0
+
+
+def _balance_slope(state: State, close: float, volume: float, traded: float) -> float:
+    """Return the change of on-balance volume over 20 bars as a share of what was traded."""
+    previous = state[_CLOSE]
+    state[_CLOSE] = close
+    if previous == 0.0:
+        return NAN
+    signed = volume if close > previous else -volume if close < previous else 0.0
+    if push(state, _SIGNED, _BARS, signed) < _BARS or traded <= 0.0:
+        return NAN
+    return clip(total(state, _SIGNED, _BARS) / traded, -1.0, 1.0)
 
 
 GROUP = Group(
@@ -77,6 +107,47 @@ GROUP = Group(
             source="Chaikin money flow",
             inputs=("high", "low", "close", "volume"),
             warmup_bars=20,
+            missing="nan",
+        ),
+        Definition(
+            name="volume_surge",
+            unit="flag",
+            low=0.0,
+            high=1.0,
+            formula="1 when volume > 2 * mean volume of the 20 bars before, else 0",
+            source="defined here: the document only names it; twice the usual, the bar not counted",
+            inputs=("volume",),
+            warmup_bars=21,
+            missing="never",
+        ),
+        Definition(
+            name="mfi_14",
+            unit="index",
+            low=0.0,
+            high=100.0,
+            formula=(
+                "100 * gained / (gained + lost) over 14 bars: p * volume with "
+                "p = (high + low + close) / 3 is gained where p rose, lost where it fell; 50 where "
+                "neither (TA-Lib: 0 where they sum to less than 1)"
+            ),
+            source="Quong and Soudack, Volume-Weighted RSI, Stocks & Commodities 7:3, 1989",
+            inputs=("high", "low", "close", "volume"),
+            warmup_bars=15,
+            missing="never",
+        ),
+        Definition(
+            name="obv_slope",
+            unit="ratio",
+            low=-1.0,
+            high=1.0,
+            formula=(
+                "(OBV - OBV 20 bars earlier) / volume of those 20 bars; OBV adds the volume of a "
+                "bar that closed higher and takes that of one that closed lower; NaN when none was "
+                "traded"
+            ),
+            source="Granville, Granville's New Key to Stock Market Profits, 1963",
+            inputs=("close", "volume"),
+            warmup_bars=21,
             missing="nan",
         ),
     ),

@@ -37,20 +37,6 @@ def total(state: State, at: int, size: int) -> float:
     return result
 
 
-def rank(state: State, at: int, size: int, x: float) -> float:
-    """Return the rank of `x` among the ring's values, ties averaged, as a share in 0..1.
-
-    The ring is full and holds `x` itself.
-    """
-    window = state[at + 1 : at + 1 + size]
-    below = 0
-    upto = 0
-    for i in range(size):
-        below += window[i] < x
-        upto += window[i] <= x
-    return 0.5 * (below + upto + 1) / size
-
-
 def sliding_total(state: State, at: int, size: int, x: float) -> float:
     """Put `x` in the place of the oldest value and return the sum of the last `size` values.
 

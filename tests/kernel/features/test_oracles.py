@@ -1,22 +1,35 @@
-"""Each indicator against an independent one: pandas, and TA-Lib where it is installed."""
+"""The bar features against independent ones: pandas, TA-Lib and SQL."""
 
-from collections.abc import Callable
-
+import duckdb
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from kernel.features.engine import compute
-from kernel.features.registry import FEATURES
+from kernel.features import candles, levels, momentum, returns, trend, volatility, volume
+from tests.kernel.features import alone
+from tests.kernel.features.indicators import PANDAS
 from tests.kernel.features.worlds import damaged, market
 
+Values = NDArray[np.float64]
+Named = dict[str, Values]
+
 BARS = 3_000
-SETTLED = 1_200  # bars after which different ways to start a recursion agree to 1e-9
+WHOLE = (returns, trend, momentum, candles, volatility, volume, levels)
+FROM_SQL = {"near_daily_high_low", "daily_range_position"}
+
+
+def named(obs: Values) -> Named:
+    """Return every bar feature, compiled, by name."""
+    found: Named = {}
+    for module in WHOLE:
+        values, _ = alone.batch(module.GROUP, obs)
+        found |= {row.name: values[:, i] for i, row in enumerate(module.GROUP.features)}
+    return found
 
 
 @pytest.fixture(scope="module", params=["smooth", "in ticks"])
-def obs(request: pytest.FixtureRequest) -> NDArray[np.float64]:
+def obs(request: pytest.FixtureRequest) -> Values:
     """Return a market, once with prices on a coarse grid, so that equal moves and ranks occur."""
     world = market(BARS, seed=31)
     if request.param == "in ticks":
@@ -25,232 +38,177 @@ def obs(request: pytest.FixtureRequest) -> NDArray[np.float64]:
 
 
 @pytest.fixture(scope="module")
-def features(obs: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+def features(obs: Values) -> Named:
     return named(obs)
 
 
-def named(obs: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-    return dict(zip(FEATURES, compute(obs)[0].T, strict=True))
-
-
-def candles(obs: NDArray[np.float64]) -> pd.DataFrame:
+@pytest.fixture(scope="module")
+def frame(obs: Values) -> pd.DataFrame:
     return pd.DataFrame(obs[:, 1:6], columns=["open", "high", "low", "close", "volume"])
 
 
-def seeded_average(x: pd.Series, bars: int, alpha: float) -> pd.Series:
-    """Average exponentially from the mean of the first `bars` values that are not NaN."""
-    first = x.first_valid_index()
-    present = x if first is None else x.loc[first:]
-    seeded = present.copy()
-    seeded.iloc[: bars - 1] = np.nan
-    if len(present) >= bars:
-        seeded.iloc[bars - 1] = present.iloc[:bars].mean()
-    return seeded.ewm(alpha=alpha, adjust=False).mean().reindex(x.index)
+def test_every_bar_feature_has_an_oracle(features: Named) -> None:
+    """What pandas does not cover, SQL does."""
+    assert set(features) == set(PANDAS) | FROM_SQL
 
 
-def ema(x: pd.Series, bars: int) -> pd.Series:
-    return seeded_average(x, bars, 2.0 / (bars + 1.0))
+@pytest.mark.parametrize("name", PANDAS)
+def test_bar_features_equal_pandas(name: str, frame: pd.DataFrame, features: Named) -> None:
+    """A feature equals its formula in pandas from its first warm bar on, NaN for NaN."""
+    formula, tolerance = PANDAS[name]
+    expected = formula(frame).to_numpy(np.float64)
+    np.testing.assert_allclose(features[name], expected, rtol=0.0, atol=tolerance)
 
 
-def wilder(x: pd.Series, bars: int) -> pd.Series:
-    return seeded_average(x, bars, 1.0 / bars)
+def _library(obs: Values) -> Named:
+    talib = pytest.importorskip("talib")
+    columns = (np.ascontiguousarray(obs[:, column]) for column in range(2, 6))
+    high, low, close, traded = columns
+    upper, middle, lower = talib.BBANDS(close, timeperiod=20)
+    line, signal, histogram = talib.MACD(close)
+    slow_k, slow_d = talib.STOCH(high, low, close, 14, 3, 0, 3, 0)
+    centre, reach = talib.EMA(close, 20), 1.5 * talib.ATR(high, low, close, 20)
+    squeezed = (upper < centre + reach) & (lower > centre - reach)
+    balance = talib.OBV(close, traded)
+    balance[20:] -= balance[:-20].copy()
+    return {
+        "price_vs_ema20": close / centre - 1.0,
+        "price_vs_ema50": close / talib.EMA(close, 50) - 1.0,
+        "price_vs_ema200": close / talib.EMA(close, 200) - 1.0,
+        "adx_14": talib.ADX(high, low, close, 14),
+        "plus_di_14": talib.PLUS_DI(high, low, close, 14),
+        "minus_di_14": talib.MINUS_DI(high, low, close, 14),
+        "aroon_oscillator_25": talib.AROONOSC(high, low, 25),
+        "return_16": talib.ROCP(close, 16),
+        "rsi_14": talib.RSI(close, 14),
+        "rsi_7": talib.RSI(close, 7),
+        "macd_norm": line / close,
+        "macd_signal_norm": signal / close,
+        "macd_hist_norm": histogram / close,
+        "stoch_k": slow_k,
+        "stoch_d": slow_d,
+        "cci_20": talib.CCI(high, low, close, 20),
+        "atr_14": talib.ATR(high, low, close, 14) / close,
+        "bb_width": (upper - lower) / middle,
+        "bb_squeeze": squeezed.astype(float),
+        "bb_position": (close - lower) / (upper - lower),
+        "mfi_14": talib.MFI(high, low, close, traded, 14),
+        "obv_slope": balance / (20.0 * talib.SMA(traded, 20)),
+    }
 
 
-def rsi(close: pd.Series, bars: int = 14) -> pd.Series:
-    change = close.diff()
-    gain = wilder(change.clip(lower=0.0), bars)
-    loss = wilder((-change).clip(lower=0.0), bars)
-    return 100.0 - 100.0 / (1.0 + gain / loss)
-
-
-def true_range(frame: pd.DataFrame) -> pd.Series:
-    previous = frame.close.shift()
-    spans = [frame.high - frame.low, (frame.high - previous).abs(), (frame.low - previous).abs()]
-    return pd.concat(spans, axis=1).max(axis=1).where(previous.notna())
-
-
-def adx(frame: pd.DataFrame) -> pd.Series:
-    up, down = frame.high.diff(), -frame.low.diff()
-    atr = wilder(true_range(frame), 14)
-    plus = 100.0 * wilder(up.where((up > down) & (up > 0.0), 0.0).where(up.notna()), 14) / atr
-    minus = 100.0 * wilder(down.where((down > up) & (down > 0.0), 0.0).where(up.notna()), 14) / atr
-    return wilder(100.0 * (plus - minus).abs() / (plus + minus), 14)
-
-
-def macd_histogram(close: pd.Series) -> pd.Series:
-    fast = ema(close, 12)
-    slow = ema(close, 26)
-    line = fast.where(slow.notna()) - slow
-    return line - ema(line, 9)
-
-
-def money_flow(frame: pd.DataFrame) -> pd.Series:
-    span = frame.high - frame.low
-    lean = ((frame.close - frame.low) - (frame.high - frame.close)) / span.where(span > 0.0)
-    return (lean.fillna(0.0) * frame.volume).rolling(20).sum() / frame.volume.rolling(20).sum()
-
-
-def band_width(frame: pd.DataFrame) -> pd.Series:
-    return 4.0 * frame.close.rolling(20).std(ddof=0) / frame.close.rolling(20).mean()
-
-
-def band_position(frame: pd.DataFrame) -> pd.Series:
-    middle, deviation = frame.close.rolling(20).mean(), frame.close.rolling(20).std(ddof=0)
-    return (frame.close - (middle - 2.0 * deviation)) / (4.0 * deviation)
-
-
-def stack(frame: pd.DataFrame) -> pd.Series:
-    fast, middle, slow = (ema(frame.close, bars) for bars in (20, 50, 200))
-    order = ((fast > middle) & (middle > slow)).astype(float) - ((fast < middle) & (middle < slow))
-    return order.where(slow.notna())
-
-
-def atr(frame: pd.DataFrame) -> pd.Series:
-    return wilder(true_range(frame), 14)
-
-
-ORACLES: dict[str, Callable[[pd.DataFrame], pd.Series]] = {
-    "return_1": lambda frame: frame.close.pct_change(1),
-    "hourly_return": lambda frame: frame.close.pct_change(4),
-    "return_16": lambda frame: frame.close.pct_change(16),
-    "price_vs_ema20": lambda frame: frame.close / ema(frame.close, 20) - 1.0,
-    "price_vs_ema50": lambda frame: frame.close / ema(frame.close, 50) - 1.0,
-    "price_vs_ema200": lambda frame: frame.close / ema(frame.close, 200) - 1.0,
-    "ema_stack": stack,
-    "adx_14": adx,
-    "rsi_14": lambda frame: rsi(frame.close),
-    "rsi_slope": lambda frame: rsi(frame.close).diff(4),
-    "macd_hist_norm": lambda frame: macd_histogram(frame.close) / frame.close,
-    "atr_14": lambda frame: atr(frame) / frame.close,
-    "atr_percentile": lambda frame: atr(frame).rolling(500).rank(pct=True),
-    "bb_width": band_width,
-    "bb_position": band_position,
-    "volume_ratio": lambda frame: frame.volume / frame.volume.rolling(20).mean(),
-    "volume_delta": money_flow,
+# The first bar from which ours and TA-Lib's agree within the tolerance: the first warm one (for %K
+# that of %D), or, where TA-Lib starts a recursion otherwise (ADX, DI: from the sum of 13; MACD: its
+# EMA12 later), the bar at which the start is forgotten.
+TALIB: dict[str, tuple[int, float]] = {
+    "price_vs_ema20": (19, 1e-13),
+    "price_vs_ema50": (49, 1e-13),
+    "price_vs_ema200": (199, 1e-13),
+    "adx_14": (600, 1e-9),
+    "plus_di_14": (500, 1e-9),
+    "minus_di_14": (500, 1e-9),
+    "aroon_oscillator_25": (25, 0.0),
+    "return_16": (16, 1e-14),
+    "rsi_14": (14, 1e-9),
+    "rsi_7": (7, 1e-9),
+    "macd_norm": (300, 1e-12),
+    "macd_signal_norm": (300, 1e-12),
+    "macd_hist_norm": (300, 1e-12),
+    "stoch_k": (17, 1e-9),
+    "stoch_d": (17, 1e-9),
+    "cci_20": (19, 1e-6),
+    "atr_14": (14, 1e-14),
+    "bb_width": (19, 1e-7),
+    "bb_squeeze": (20, 0.0),
+    "bb_position": (19, 1e-5),
+    "mfi_14": (14, 1e-9),
+    "obv_slope": (20, 1e-10),
 }
 
 
-@pytest.mark.parametrize("name", ORACLES)
-def test_candle_features_equal_pandas(
-    name: str, obs: NDArray[np.float64], features: dict[str, NDArray[np.float64]]
-) -> None:
-    """A feature equals its formula in pandas from its first warm bar on, NaN for NaN."""
-    expected = ORACLES[name](candles(obs)).to_numpy()
-    np.testing.assert_allclose(features[name], expected, rtol=1e-8, atol=1e-9)
+@pytest.mark.parametrize("name", TALIB)
+def test_indicators_equal_ta_lib(name: str, obs: Values, features: Named) -> None:
+    """An indicator equals TA-Lib's from the stated bar on."""
+    first, tolerance = TALIB[name]
+    expected = _library(obs)[name]
+    np.testing.assert_allclose(
+        features[name][first:], expected[first:], rtol=0.0, atol=tolerance, err_msg=name
+    )
 
 
-def test_series_features_equal_pandas(
-    obs: NDArray[np.float64], features: dict[str, NDArray[np.float64]]
-) -> None:
-    """Funding, open interest, sentiment and on-chain features equal their formulas."""
-    funding, interest, mood, flow, mvrv = (pd.Series(column) for column in obs[:, 6:].T)
-    size = flow.abs().expanding().mean()
-    for bar in range(2880, BARS):
-        size.iloc[bar] = size.iloc[bar - 1] * (1 - 1 / 2880) + abs(flow.iloc[bar]) / 2880
-    relative = (flow / size).clip(-5.0, 5.0)
-    relative.iloc[:479] = np.nan
-    expected = {
-        "funding_rate_norm": funding.clip(-0.003, 0.003) / 0.003,
-        "oi_change": interest.pct_change(16).clip(-1.0, 1.0),
-        "fear_greed": mood / 100.0,
-        "exchange_net_flow_norm": relative,
-        "mvrv": mvrv,
-    }
-    for name, column in expected.items():
-        np.testing.assert_allclose(features[name], column.to_numpy(), rtol=1e-9, err_msg=name)
+SQL = """
+with bars as (
+    select *, row_number() over (order by open_ms) as n,
+        lag(close) over (order by open_ms) as before,
+        date_trunc('day', make_timestamp(open_ms * 1000)) as day
+    from market
+), days as (
+    select *,
+        max(high) over so_far as top, min(low) over so_far as bottom,
+        avg(volume) over earlier as usual, count(*) over earlier as earlier_bars,
+        lag(close, 16) over (order by open_ms) as start,
+        count(*) filter (where close > open) over hours as rising,
+        count(*) filter (where close < open) over hours as falling
+    from bars
+    window so_far as (partition by day order by open_ms),
+        earlier as (order by open_ms rows between 20 preceding and 1 preceding),
+        hours as (order by open_ms rows between 15 preceding and current row)
+)
+select
+    case when n < 96 then null when top = bottom then 0.5
+        else (close - bottom) / (top - bottom) end as daily_range_position,
+    case when n >= 96 then least(top - close, close - bottom) end as nearest,
+    case when earlier_bars = 20 then (volume > 2 * usual)::int end as volume_surge,
+    case when start is null then null when close > start then falling / 16.0
+        when close < start then rising / 16.0 else 0 end as adverse_candle_ratio,
+    greatest(high, before) - least(low, before) as true_range
+from days order by open_ms
+"""
 
 
-def test_calendar_features_equal_pandas(
-    obs: NDArray[np.float64], features: dict[str, NDArray[np.float64]]
-) -> None:
-    """Sessions and the hour follow the UTC clock at the close of the bar."""
-    close = pd.DatetimeIndex(pd.to_datetime(obs[:, 0].astype(np.int64) + 900_000, unit="ms"))
-    hour = np.asarray(close.hour + close.minute / 60.0)
-    expected = {
-        "is_asian_session": hour < 8.0,
-        "is_london_session": (hour >= 7.0) & (hour < 16.0),
-        "is_ny_session": (hour >= 13.0) & (hour < 22.0),
-        "session_hour_sin": np.sin(2.0 * np.pi * hour / 24.0),
-        "session_hour_cos": np.cos(2.0 * np.pi * hour / 24.0),
-    }
-    for name, column in expected.items():
-        np.testing.assert_allclose(features[name], column, rtol=0, atol=2e-15, err_msg=name)
-
-
-def higher_closes(obs: NDArray[np.float64], rule: str) -> pd.Series:
-    """Return the close of each higher bar that has any, indexed by the time at which it ends."""
-    index = pd.to_datetime(obs[:, 0].astype(np.int64), unit="ms")
-    closes = pd.Series(obs[:, 4], index=index).resample(rule).last().dropna()
-    closes.index = closes.index + pd.Timedelta(rule)
-    return closes
-
-
-def joined_back(obs: NDArray[np.float64], higher: pd.Series) -> NDArray[np.float64]:
-    """Return per bar the latest higher value whose bar has ended by the close of the bar."""
-    close_time = pd.to_datetime(obs[:, 0].astype(np.int64) + 900_000, unit="ms")
-    return higher.reindex(close_time, method="ffill").to_numpy()
-
-
-@pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize("gaps", [False, True])
-def test_higher_timeframes_equal_a_pandas_resample(seed: int, gaps: bool) -> None:
-    """H4 and D1 context use exactly the higher bars that have ended, gaps or not, any start."""
-    start = 1_672_531_200_000 + 900_000 * (seed * 37)
-    obs = market(2_500, seed, start_ms=start)
-    if gaps:
-        obs = damaged(obs, np.random.default_rng(seed))
-        obs = obs[np.isfinite(obs[:, 1:6]).all(1) & (obs[:, 1:5] > 0).all(1) & (obs[:, 1] < 1e18)]
-        obs = obs[(obs[:, 1:6] < 1e18).all(1) & (obs[:, 5] >= 0)]
+@pytest.mark.parametrize("seed", range(4))
+def test_windows_of_days_and_bars_equal_sql(seed: int) -> None:
+    """Running days and bar windows equal SQL's over histories with gaps that begin at any hour."""
+    obs = market(2_500, seed, start_ms=1_672_531_200_000 + 900_000 * 37 * seed)
+    obs = damaged(obs, np.random.default_rng(seed))
+    fit = np.isfinite(obs[:, 1:6]).all(1) & (obs[:, 1:6] >= 0).all(1) & (obs[:, 1:6] < 1e18).all(1)
+    obs = obs[fit]
+    table = pd.DataFrame(obs[:, :6], columns=["open_ms", "open", "high", "low", "close", "volume"])
+    table["open_ms"] = table["open_ms"].astype(np.int64)
+    with duckdb.connect() as connection:
+        connection.register("market", table)
+        found = connection.execute(SQL).df()
     features = named(obs)
-    h4, d1 = higher_closes(obs, "4h"), higher_closes(obs, "24h")
-    expected = {
-        "h4_ema_bias": joined_back(obs, h4 / ema(h4, 20) - 1.0),
-        "h4_rsi_norm": joined_back(obs, rsi(h4)),
-        "d1_trend": joined_back(obs, d1 / ema(d1, 10) - 1.0),
-    }
-    for name, column in expected.items():
-        np.testing.assert_allclose(
-            features[name], column, rtol=1e-8, atol=1e-11, err_msg=f"{name}, {seed}, gaps {gaps}"
-        )
+    for name in ("daily_range_position", "volume_surge", "adverse_candle_ratio"):
+        expected = found[name].to_numpy(np.float64)
+        np.testing.assert_allclose(features[name], expected, rtol=0, atol=1e-12, err_msg=name)
+    near = np.minimum(found["nearest"].to_numpy(np.float64) / _atr(found["true_range"]), 10.0)
+    np.testing.assert_allclose(features["near_daily_high_low"], near, rtol=1e-9)
 
 
-def test_the_daily_open_is_that_of_the_midnight_bar() -> None:
-    """The distance to the day's open is NaN from a missing 00:00 bar until the next midnight."""
-    obs = market(96 * 4, seed=41)
-    without = np.delete(obs, 96 * 2, axis=0)
-    midnight = without[:, 0] // 86_400_000
-    opens = {row[0] // 86_400_000: row[1] for row in without if row[0] % 86_400_000 == 0}
-    day_open = np.array([opens.get(day, np.nan) for day in midnight])
-    found = named(without)["price_vs_d1_open"]
-    np.testing.assert_allclose(found, without[:, 4] / day_open - 1.0, rtol=0, atol=1e-15)
-    assert np.isnan(found).sum() == 95
+def _atr(true_range: pd.Series) -> Values:
+    seeded = true_range.copy()
+    seeded.iloc[14] = true_range.iloc[1:15].mean()
+    seeded.iloc[:14] = np.nan
+    return seeded.ewm(alpha=1.0 / 14.0, adjust=False).mean().to_numpy(np.float64)
 
 
-def test_atr_percentile_averages_ties() -> None:
-    """Where ATR stands still for all 500 bars its rank is in the middle of the ties."""
-    obs = market(600, seed=1)
-    obs[:, 1:5] = (100.0, 101.0, 99.0, 100.0)
-    assert named(obs)["atr_percentile"][-1] == 0.501
-
-
-def test_settled_features_equal_ta_lib(
-    obs: NDArray[np.float64], features: dict[str, NDArray[np.float64]]
-) -> None:
-    """Once their starts are forgotten, RSI, ATR, ADX, MACD, Bollinger and EMA equal TA-Lib's."""
-    talib = pytest.importorskip("talib")
-    high, low, close = (np.ascontiguousarray(obs[:, column]) for column in (2, 3, 4))
-    upper, middle, lower = talib.BBANDS(close, timeperiod=20)
-    expected = {
-        "rsi_14": talib.RSI(close, 14),
-        "atr_14": talib.ATR(high, low, close, 14) / close,
-        "adx_14": talib.ADX(high, low, close, 14),
-        "macd_hist_norm": talib.MACD(close)[2] / close,
-        "bb_width": (upper - lower) / middle,
-        "bb_position": (close - lower) / (upper - lower),
-        "price_vs_ema50": close / talib.EMA(close, 50) - 1.0,
-        "price_vs_ema200": close / talib.EMA(close, 200) - 1.0,
-    }
-    for name, column in expected.items():
-        np.testing.assert_allclose(
-            features[name][SETTLED:], column[SETTLED:], rtol=1e-6, atol=1e-9, err_msg=name
-        )
+@pytest.mark.parametrize("seed", range(3))
+def test_runs_of_candles_equal_islands_in_sql(seed: int) -> None:
+    """The signed length of a run equals that of gaps and islands, held within ten."""
+    obs = market(1_500, seed)
+    obs[::7, 4] = obs[::7, 1]  # no body
+    obs[200:230, 4] = obs[200:230, 1] + 1.0
+    table = pd.DataFrame({"n": np.arange(len(obs)), "way": np.sign(obs[:, 4] - obs[:, 1])})
+    islands = """
+    with grouped as (select *, n - row_number() over (partition by way order by n) as island
+        from candles)
+    select way * least(row_number() over (partition by way, island order by n), 10) as run
+    from grouped order by n
+    """
+    with duckdb.connect() as connection:
+        connection.register("candles", table)
+        expected = connection.execute(islands).df()["run"].to_numpy(np.float64)
+    found = named(obs)["consecutive_direction"]
+    np.testing.assert_array_equal(found[9:], expected[9:])
+    assert np.nanmax(found) == 10.0

@@ -22,6 +22,7 @@ def market(
     minute_high = np.maximum(minute_open, minute_close) * (1.0 + wiggle[0])
     minute_low = np.minimum(minute_open, minute_close) * (1.0 - wiggle[1])
     minute_volume = rng.gamma(2.0, 3.3, (bars, 15))
+    minute_volume *= np.random.default_rng((seed, 1)).choice((1.0, 4.0), (bars, 1), p=(0.95, 0.05))
     minutes = np.stack(
         [minute_open, minute_high, minute_low, minute_close, minute_volume], axis=2
     ).reshape(bars, 75)
