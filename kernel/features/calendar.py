@@ -1,5 +1,5 @@
-"""Sessions and the hour of day, at the close of the bar: the instant at which an order could
-follow.
+"""Sessions, the hour of day and the day of week, at the close of the bar: the instant at which an
+order could follow.
 """
 
 from kernel.features.definition import Definition, Group
@@ -15,20 +15,26 @@ BARS_SEEN = 0
 LAST_OPEN_TIME = 1
 
 _MINUTE_MS = 60_000
+_DAY_MS = 86_400_000
 _DAY_MINUTES = 1440
+_THURSDAY = 3  # the weekday of 1970-01-01, Monday being 0
 _HALF_PI = 1.5707963267948966
 
 
 def step(state: State, obs: Observation, out: Out) -> None:
-    """Count the bar, remember its time, and write session flags and the hour on a circle."""
+    """Count the bar, remember its time, write session flags, and hour and weekday on a circle."""
     state[BARS_SEEN] += 1.0
     state[LAST_OPEN_TIME] = obs[OPEN_TIME]
-    minute = (int(obs[OPEN_TIME]) + BAR_MS) // _MINUTE_MS % _DAY_MINUTES
+    close_ms = int(obs[OPEN_TIME]) + BAR_MS
+    minute = close_ms // _MINUTE_MS % _DAY_MINUTES
+    weekday = (close_ms // _DAY_MS + _THURSDAY) % 7
     out[0] = 1.0 if minute < 480 else 0.0
     out[1] = 1.0 if 420 <= minute < 960 else 0.0
     out[2] = 1.0 if 780 <= minute < 1320 else 0.0
     out[3] = sine_of_turn(minute / 1440.0)
     out[4] = sine_of_turn((minute + 360) % _DAY_MINUTES / 1440.0)
+    out[5] = sine_of_turn(weekday / 7.0)
+    out[6] = sine_of_turn((4 * weekday + 7) % 28 / 28.0)
 
 
 def sine_of_turn(turn: float) -> float:
@@ -58,26 +64,29 @@ def _session(name: str, hours: str) -> Definition:
         low=0.0,
         high=1.0,
         formula=f"1 when the bar closes within {hours} UTC, the end excluded, else 0",
-        source="opening hours of the region's markets, winter time",
+        source="defined here: business hours of the region's markets in winter, no holidays",
         inputs=("open_time_ms",),
         warmup_bars=1,
         missing="never",
     )
 
 
-def _hour(name: str, function: str) -> Definition:
+def _circle(name: str, function: str, turn: str) -> Definition:
     return Definition(
         name=name,
         unit="ratio",
         low=-1.0,
         high=1.0,
-        formula=f"{function}(2 pi * minute of the day at the close / 1440)",
-        source="circular encoding of time",
+        formula=f"{function}(2 pi * {turn}), by Taylor's series to the 21st power",
+        source="Mardia and Jupp, Directional Statistics, 2000: a date as an angle",
         inputs=("open_time_ms",),
         warmup_bars=1,
         missing="never",
     )
 
+
+_HOUR = "UTC minute of the day at the close / 1440"
+_WEEKDAY = "UTC weekday at the close / 7, Monday being 0"
 
 GROUP = Group(
     name="calendar",
@@ -87,7 +96,9 @@ GROUP = Group(
         _session("is_asian_session", "00:00-08:00"),
         _session("is_london_session", "07:00-16:00"),
         _session("is_ny_session", "13:00-22:00"),
-        _hour("session_hour_sin", "sin"),
-        _hour("session_hour_cos", "cos"),
+        _circle("session_hour_sin", "sin", _HOUR),
+        _circle("session_hour_cos", "cos", _HOUR),
+        _circle("weekday_sin", "sin", _WEEKDAY),
+        _circle("weekday_cos", "cos", _WEEKDAY),
     ),
 )

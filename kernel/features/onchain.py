@@ -1,67 +1,273 @@
-"""What moves on the chain: flows to and from exchanges, market value against realised value."""
+"""What moves on the chain: value, flows to and from exchanges, use, miners, and fees.
 
-from kernel.features.bounds import NAN, finite
+The series are daily: windows are over days, each day's value taken once, and the running day
+counts as the newest.
+"""
+
+from kernel.features.bounds import NAN
 from kernel.features.definition import Definition, Group
 from kernel.features.recursions import (
+    ACTIVE_ADDRESSES,
     EXCHANGE_NET_FLOW,
+    FEES,
+    HASH_RATE,
     MVRV,
+    OPEN_TIME,
+    TRANSACTIONS,
     Observation,
     Out,
     State,
-    average,
     clip,
 )
+from kernel.features.samples import (
+    DAY_MS,
+    SAMPLE_SLOTS,
+    complete,
+    known,
+    measure,
+    newest_total,
+    positive,
+    sample,
+)
 
-_SIZE = 0
-_SPAN_BARS = 2880
-_WARM_BARS = 480
+_SEASON = 90
+_MONTH = 30
+_WEEK = 7
+
+# Each series has its samples, then two slots for what is derived from them once a day.
+_MVRV = 0
+_FLOW = _MVRV + SAMPLE_SLOTS + _SEASON + 2
+_FLOW_SIZE = _FLOW + SAMPLE_SLOTS + _SEASON + 2
+_ADDRESSES = _FLOW_SIZE + SAMPLE_SLOTS + _MONTH + 2
+_TRANSACTIONS = _ADDRESSES + SAMPLE_SLOTS + 2 * _WEEK - 1 + 2
+_HASH_RATE = _TRANSACTIONS + SAMPLE_SLOTS + 2 * _WEEK - 1 + 2
+_FEES = _HASH_RATE + SAMPLE_SLOTS + 2 * _MONTH - 1 + 2
+_SLOTS = _FEES + SAMPLE_SLOTS + _MONTH + 2
 
 
 def step(state: State, obs: Observation, out: Out) -> None:
-    """Write the net flow against its usual size, and MVRV."""
-    out[0] = _relative_flow(state, obs[EXCHANGE_NET_FLOW])
-    mvrv = obs[MVRV]
-    out[1] = mvrv if finite(mvrv) else NAN
+    """Write each on-chain series against its own last days, and whether any is missing."""
+    day = int(obs[OPEN_TIME]) // DAY_MS
+    mvrv, flow = obs[MVRV], obs[EXCHANGE_NET_FLOW]
+    addresses, transactions = obs[ACTIVE_ADDRESSES], obs[TRANSACTIONS]
+    hash_rate, fees = obs[HASH_RATE], obs[FEES]
+    out[0] = mvrv if positive(mvrv) else NAN
+    out[1] = _zscore(state, _MVRV, day, mvrv) if positive(mvrv) else NAN
+    out[2] = _against_size(state, day, flow) if known(flow) else NAN
+    out[3] = _zscore(state, _FLOW, day, flow) if known(flow) else NAN
+    out[4] = _growth(state, _ADDRESSES, day, addresses) if positive(addresses) else NAN
+    out[5] = _growth(state, _TRANSACTIONS, day, transactions) if positive(transactions) else NAN
+    out[6] = _ribbon(state, day, hash_rate) if positive(hash_rate) else NAN
+    out[7] = _fee_pressure(state, day, fees) if positive(fees) else NAN
+    out[8] = 0.0 if _all_present(mvrv, flow, addresses, transactions, hash_rate, fees) else 1.0
 
 
-def _relative_flow(state: State, flow: float) -> float:
-    if not finite(flow):
+def _all_present(
+    mvrv: float, flow: float, addresses: float, transactions: float, hash_rate: float, fees: float
+) -> bool:
+    return (
+        positive(mvrv)
+        and known(flow)
+        and positive(addresses)
+        and positive(transactions)
+        and positive(hash_rate)
+        and positive(fees)
+    )
+
+
+def _zscore(state: State, at: int, day: int, x: float) -> float:
+    """Return the distance of `x` to the mean of the 90 earlier days in deviations, within -5..5."""
+    moments = at + SAMPLE_SLOTS + _SEASON
+    if sample(state, at, _SEASON, day, x):
+        measure(state, at, _SEASON, moments)
+    if not complete(state, at, _SEASON) or state[moments + 1] <= 0.0:
         return NAN
-    size = average(state, _SIZE, abs(flow), _SPAN_BARS, 1.0 / _SPAN_BARS)
-    if state[_SIZE] < _WARM_BARS or size <= 0.0:
-        return NAN
-    return clip(flow / size, -5.0, 5.0)
+    return clip((x - state[moments]) / state[moments + 1], -5.0, 5.0)
 
+
+def _against_size(state: State, day: int, flow: float) -> float:
+    """Return the flow over the mean size of the 30 earlier days' flows, within -5..5."""
+    size = _mean_of_month(state, _FLOW_SIZE, day, abs(flow))
+    return clip(flow / size, -5.0, 5.0) if size > 0.0 else NAN
+
+
+def _mean_of_month(state: State, at: int, day: int, x: float) -> float:
+    """Return the mean of the 30 earlier days; 0 before there are 30."""
+    mean = at + SAMPLE_SLOTS + _MONTH
+    if sample(state, at, _MONTH, day, x) and complete(state, at, _MONTH):
+        state[mean] = newest_total(state, at, _MONTH, 0, _MONTH) / _MONTH
+    return state[mean]
+
+
+def _halves(state: State, at: int, day: int, x: float, half: int) -> bool:
+    """Take in `x`; keep the sums of the half - 1 latest earlier days and of the half before them.
+
+    Return whether there are as many earlier days.
+    """
+    size = 2 * half - 1
+    sums = at + SAMPLE_SLOTS + size
+    if sample(state, at, size, day, x):
+        state[sums] = newest_total(state, at, size, 0, half - 1)
+        state[sums + 1] = newest_total(state, at, size, half - 1, size)
+    return complete(state, at, size)
+
+
+def _growth(state: State, at: int, day: int, x: float) -> float:
+    """Return this week's sum over last week's, less 1, at most 1."""
+    sums = at + SAMPLE_SLOTS + 2 * _WEEK - 1
+    if not _halves(state, at, day, x, _WEEK):
+        return NAN
+    return min((state[sums] + x) / state[sums + 1] - 1.0, 1.0)
+
+
+def _ribbon(state: State, day: int, x: float) -> float:
+    """Return mean of 30 over mean of 60 days, less 1, from the sums of the newer and older 30."""
+    sums = _HASH_RATE + SAMPLE_SLOTS + 2 * _MONTH - 1
+    if not _halves(state, _HASH_RATE, day, x, _MONTH):
+        return NAN
+    newer = state[sums] + x
+    return (newer - state[sums + 1]) / (newer + state[sums + 1])
+
+
+def _fee_pressure(state: State, day: int, fees: float) -> float:
+    usual = _mean_of_month(state, _FEES, day, fees)
+    return (fees - usual) / (fees + usual) if usual > 0.0 else NAN
+
+
+def _feature(
+    name: str,
+    low: float,
+    high: float,
+    formula: str,
+    source: str,
+    inputs: tuple[str, ...],
+    warmup_bars: int,
+) -> Definition:
+    return Definition(
+        name=name,
+        unit="z-score" if name.endswith("_zscore") else "ratio",
+        low=low,
+        high=high,
+        formula=formula,
+        source=source,
+        inputs=inputs,
+        warmup_bars=warmup_bars,
+        missing="nan",
+    )
+
+
+def _zscore_of(name: str, field: str, source: str) -> Definition:
+    return _feature(
+        name=name,
+        low=-5.0,
+        high=5.0,
+        formula=(
+            f"({field} - m) / s, held within +-5; m and population s of the 90 latest earlier "
+            f"{_DAYS}; NaN where all 90 are the same"
+        ),
+        source=source,
+        inputs=("open_time_ms", field),
+        warmup_bars=8641,
+    )
+
+
+def _growth_of(field: str, source: str) -> Definition:
+    return _feature(
+        name=f"{field}_growth",
+        low=-1.0,
+        high=1.0,
+        formula=(
+            f"sum of {field} now and of the 6 latest earlier {_DAYS} / sum of the 7 before them "
+            "- 1, held to at most 1"
+        ),
+        source=source,
+        inputs=("open_time_ms", field),
+        warmup_bars=1249,
+    )
+
+
+_DAYS = "UTC days, each as last seen in it, days without a value left out"
+_ALL = ("mvrv", "exchange_net_flow", "active_addresses", "transactions", "hash_rate", "fees")
 
 GROUP = Group(
     name="onchain",
     step=step,
-    state_size=2,
+    state_size=_SLOTS,
     features=(
-        Definition(
-            name="exchange_net_flow_norm",
-            unit="ratio",
-            low=-5.0,
-            high=5.0,
-            formula=(
-                "net flow / average |net flow| over the bars that had one (plain mean up to 2,880 "
-                "bars = 30 days, then exponential), held within +-5; NaN before 480 such bars"
-            ),
-            source="Coin Metrics community data: inflow minus outflow, daily",
-            inputs=("exchange_net_flow",),
-            warmup_bars=480,
-            missing="nan",
-        ),
-        Definition(
+        _feature(
             name="mvrv",
-            unit="ratio",
             low=0.0,
             high=float("inf"),
             formula="market value / realised value",
             source="Coin Metrics community data: CapMVRVCur, daily",
             inputs=("mvrv",),
             warmup_bars=1,
-            missing="nan",
+        ),
+        _zscore_of(
+            "mvrv_zscore",
+            "mvrv",
+            "defined here: MVRV against its own last 90 days; the MVRV Z-score of Mahmudov and "
+            "Puell, 2018, divides by a deviation over all of history, which no window warms up",
+        ),
+        _feature(
+            name="exchange_net_flow_norm",
+            low=-5.0,
+            high=5.0,
+            formula=(
+                f"net flow / mean |net flow| of the 30 latest earlier {_DAYS}, held within +-5"
+            ),
+            source="Coin Metrics community data: inflow minus outflow, daily",
+            inputs=("open_time_ms", "exchange_net_flow"),
+            warmup_bars=2881,
+        ),
+        _zscore_of(
+            "exchange_net_flow_zscore",
+            "exchange_net_flow",
+            "defined here: net flow against its own last 90 days",
+        ),
+        _growth_of(
+            "active_addresses",
+            "Coin Metrics community data: AdrActCnt; whole weeks, since use follows the weekday",
+        ),
+        _growth_of(
+            "transactions",
+            "Coin Metrics community data: TxCnt; whole weeks, since use follows the weekday",
+        ),
+        _feature(
+            name="hash_ribbon",
+            low=-1.0,
+            high=1.0,
+            formula=(
+                "mean of 30 / mean of 60 days of the hash rate - 1 = (a - b) / (a + b), a the sum "
+                f"of the rate now and of the 29 latest earlier {_DAYS}, b of the 30 before them"
+            ),
+            source="Edwards, Hash Ribbons and Bitcoin Bottoms, Capriole, 2019",
+            inputs=("open_time_ms", "hash_rate"),
+            warmup_bars=5665,
+        ),
+        _feature(
+            name="fee_pressure",
+            low=-1.0,
+            high=1.0,
+            formula=f"(fees - m) / (fees + m), m the mean of the 30 latest earlier {_DAYS}",
+            source=(
+                "defined here: fees against their usual level, bounded because a crowded day "
+                "costs twenty times the usual"
+            ),
+            inputs=("open_time_ms", "fees"),
+            warmup_bars=2881,
+        ),
+        Definition(
+            name="onchain_missing",
+            unit="flag",
+            low=0.0,
+            high=1.0,
+            formula=f"1 when any of {', '.join(_ALL)} is missing at the close, else 0",
+            source="defined here: absence is told to a model, never filled in",
+            inputs=_ALL,
+            warmup_bars=1,
+            missing="never",
         ),
     ),
+    modules=("samples",),
 )

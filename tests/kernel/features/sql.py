@@ -1,0 +1,48 @@
+"""Features in SQL: DuckDB as an oracle for windows and calendars."""
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from kernel.observation import OBSERVATION_FIELDS
+
+Values = NDArray[np.float64]
+
+
+def columns(obs: Values, query: str, **tables: pd.DataFrame) -> dict[str, Values]:
+    """Return the columns of a query on `bars`, which holds the observations, NaN being NULL.
+
+    `bars.ts` is the time at which a bar opens, `bars.closed` the time at which it closes.
+    """
+    with duckdb.connect() as connection:
+        frame = pd.DataFrame(obs, columns=list(OBSERVATION_FIELDS))
+        frame["open_time_ms"] = frame["open_time_ms"].astype(np.int64)
+        connection.register("observations", pa.Table.from_pandas(frame))
+        connection.execute(
+            "CREATE VIEW bars AS SELECT *, make_timestamp(open_time_ms * 1000) AS ts, "
+            "ts + INTERVAL 15 MINUTE AS closed FROM observations"
+        )
+        for name, table in tables.items():
+            connection.register(name, table)
+        found = connection.execute(query).fetchnumpy()
+    return {
+        name: np.ma.filled(np.ma.asarray(values).astype(np.float64), np.nan)
+        for name, values in found.items()
+    }
+
+
+def late(obs: Values, first: int, stop: int, bars: int = 37) -> Values:
+    """Return `obs` with the fields first..stop-1 known `bars` later, so within a day, and gaps."""
+    rng = np.random.default_rng(bars)
+    world = obs.copy()
+    world[bars:, first:stop] = obs[:-bars, first:stop]
+    world[:bars, first:stop] = np.nan
+    for field in range(first, stop):
+        for start in rng.integers(0, len(world), 5):
+            world[start : start + rng.integers(1, 300), field] = np.nan
+    keep = rng.random(len(world)) > 0.02
+    for start in rng.integers(0, len(world), 3):
+        keep[start : start + rng.integers(1, 250)] = False
+    return world[keep]
