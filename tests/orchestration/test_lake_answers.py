@@ -129,12 +129,19 @@ def test_old_digest_stays_when_history_is_restated(lake: Lake):
     assert lake.digest("BTCUSDT", cutoff_ms + HOUR_MS) != before
 
 
-def test_digest_is_of_what_a_training_set_rests_on(local: Lake):
-    """Trades and minutes do not move it: no feature is made of them."""
-    before = local.digest("BTCUSDT", FOREVER_MS)
-    local.append("trades", "BTCUSDT", trades([1]), FOREVER_MS)
-    local.append("minute_candles", "BTCUSDT", minutes(1), FOREVER_MS)
-    assert local.digest("BTCUSDT", FOREVER_MS) == before
+def test_digest_is_of_what_observations_rest_on(local: Lake):
+    """Minutes, trades and BTC's candles move it; a second venue's candles do not."""
+    digests = [local.digest("ETHUSDT", FOREVER_MS)]
+    local.append("reference_candles", "ETHUSDT", candles(1), FOREVER_MS)
+    assert local.digest("ETHUSDT", FOREVER_MS) == digests[0]
+    for table, symbol, rows in (
+        ("trades", "ETHUSDT", trades([1])),
+        ("minute_candles", "ETHUSDT", minutes(1)),
+        ("candles", "BTCUSDT", candles(1)),
+    ):
+        local.append(table, symbol, rows, FOREVER_MS)
+        digests.append(local.digest("ETHUSDT", FOREVER_MS))
+    assert len(set(digests)) == 4
 
 
 def test_read_spans_are_joined_where_they_touch(lake: Lake):

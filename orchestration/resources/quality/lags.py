@@ -14,5 +14,8 @@ def earliest_ms(universe: UniverseSettings, table: str) -> int:
 
 
 def earliest_by_series(universe: UniverseSettings) -> dict[str, int]:
-    """Return the same for every slow series of the kernel: for the lake, checks and the runner."""
-    return {name: earliest_ms(universe, table) for name, table in SERIES_TABLE.items()}
+    """Return the same for every slow series of the kernel whose table the universe has: for the
+    lake, checks and the runner.
+    """
+    held = {name: table for name, table in SERIES_TABLE.items() if table in universe.market}
+    return {name: earliest_ms(universe, table) for name, table in held.items()}
