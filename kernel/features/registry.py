@@ -19,6 +19,7 @@ from kernel.features import (
     context,
     derivatives,
     levels,
+    memory,
     microstructure,
     minutes,
     momentum,
@@ -26,8 +27,10 @@ from kernel.features import (
     returns,
     sentiment,
     smart_money,
+    spillover,
     trend,
     volatility,
+    volatility_models,
     volume,
 )
 from kernel.features.definition import Definition, Group
@@ -48,6 +51,9 @@ GROUPS: tuple[Group, ...] = (
     onchain.GROUP,
     smart_money.GROUP,
     microstructure.GROUP,
+    volatility_models.GROUP,
+    spillover.GROUP,
+    memory.GROUP,
 )
 FEATURES: tuple[str, ...] = tuple(
     definition.name for group in GROUPS for definition in group.features
