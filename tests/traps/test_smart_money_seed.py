@@ -8,8 +8,8 @@ from tests.kernel.features import alone
 from tests.kernel.features.worlds import market
 from tests.traps.seed_smart_money import NAMES, add_smc_features
 
-BARS = 800
-CUTS = 30
+BARS = 600
+CUTS = 20
 
 
 def table(title: str, certificates: list[Certificate]) -> None:
