@@ -7,13 +7,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernel.features.registry import feature
-from kernel.observation import OBSERVATION_FIELDS, SERIES
+from kernel.observation import (
+    DEPTH_FIELDS,
+    MINUTE_FIELDS,
+    OBSERVATION_FIELDS,
+    SERIES,
+    TRADE_FIELDS,
+)
 from research.folds import Fold
+
+SOURCES = {  # what can be missing, and the observation's fields in which it shows
+    **{name: (name,) for name in SERIES},
+    "minutes": MINUTE_FIELDS,
+    "trades": TRADE_FIELDS,
+    "book": DEPTH_FIELDS,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesShare:
     """The share of a window's rows in which a series has a value; 0 is a value, NaN is none.
+
+    Minutes, trades and the book count where they are whole.
 
     `enters` says whether a feature made of the series is in the training table.
     """
@@ -36,16 +51,23 @@ def windows(rows: int, folds: Sequence[Fold]) -> Iterator[tuple[str, NDArray[np.
 def series_shares(
     observations: NDArray[np.float64], folds: Sequence[Fold], feature_names: Sequence[str]
 ) -> list[SeriesShare]:
-    """Return the share of every slow series in every window, by series.
+    """Return the share of every series, of minutes, trades and book in every window, by series.
 
-    `observations` float64[n, 11] are the training table's rows as `kernel.observation.observe`
+    `observations` float64[n, K] are the training table's rows as `kernel.observation.observe`
     returns them; the folds index them. `feature_names` are the columns of the training table.
     """
     used = {name for chosen in feature_names for name in feature(chosen).inputs}
     parts = list(windows(len(observations), folds))
     return [
-        SeriesShare(name, window, float(np.isfinite(values[rows]).mean()), name in used)
-        for name in SERIES
-        for values in [observations[:, OBSERVATION_FIELDS.index(name)]]
+        SeriesShare(name, window, float(there[rows].mean()), not used.isdisjoint(columns))
+        for name, columns in SOURCES.items()
+        for there in [_whole(observations, columns)]
         for window, rows in parts
     ]
+
+
+def _whole(observations: NDArray[np.float64], columns: Sequence[str]) -> NDArray[np.bool_]:
+    """Return bool[n]: where every one of these fields has a value."""
+    first = OBSERVATION_FIELDS.index(columns[0])
+    there: NDArray[np.bool_] = np.isfinite(observations[:, first : first + len(columns)])
+    return np.logical_and.reduce(there, axis=1)

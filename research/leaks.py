@@ -1,15 +1,29 @@
 """Whether observations hold only what was known: the as-of join, done again the slow way."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 from math import isfinite, isnan, nan
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kernel.observation import MAX_AGE_MS, OBSERVATION_FIELDS, Series
+from kernel.observation import (
+    DEPTH_FIELDS,
+    MAX_AGE_MS,
+    MINUTE_FIELDS,
+    MINUTE_MS,
+    OBSERVATION_FIELDS,
+    TRADE_FIELDS,
+    Market,
+    Series,
+    observe,
+)
+from kernel.order_flow import Depth, Trades
 
 Times = NDArray[np.int64]
+Ticks = TypeVar("Ticks", Trades, Depth)
+TICKED = {"trades": TRADE_FIELDS, "depth": DEPTH_FIELDS, "minutes": MINUTE_FIELDS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +39,14 @@ class Leak:
 
 
 def known_too_early(series: Mapping[str, Series], earliest_ms: Mapping[str, int]) -> list[Leak]:
-    """Return the rows that count as known earlier than `earliest_ms` after their event."""
+    """Return the rows that count as known earlier than `earliest_ms` after their event.
+
+    A series without such a time is not read.
+    """
     leaks: list[Leak] = []
     for name, rows in series.items():
+        if name not in earliest_ms:
+            continue
         after_ms = rows.known_at_ms - rows.event_time_ms
         leaks += [
             Leak(
@@ -51,7 +70,7 @@ def used_too_early(
 ) -> list[Leak]:
     """Return the observations that differ from what the rows known at the bar's close say.
 
-    `observed` float64[n, 11] is what `kernel.observation.observe` made of bars that close at
+    `observed` float64[n, K] is what `kernel.observation.observe` made of bars that close at
     `close_ms` int64[n]. Each series is looked up anew, without that join, at bars drawn at random
     and at the last bar before and the first after rows drawn at random became known.
     """
@@ -67,6 +86,62 @@ def used_too_early(
             if found != expected and not (isnan(found) and isnan(expected)):
                 leaks.append(Leak(name, int(close_ms[bar]), f"{found!r}", f"{expected!r}"))
     return leaks
+
+
+def ticked_too_early(
+    observed: NDArray[np.float64], market: Market, bar_ms: int, *, samples: int, seed: int
+) -> list[Leak]:
+    """Return where minutes, trades or book of an observation are not what was known at the close.
+
+    `observed` float64[n, K] is what `observe` made of the market. Bars drawn at random, and those
+    on either side of ticks drawn at random, are observed again by themselves, from only the rows
+    that happened in them and were known at their close.
+    """
+    if not len(market.bars):
+        return []
+    rng = np.random.default_rng(seed)
+    leaks: list[Leak] = []
+    for bar in np.unique(list(_bars_drawn(rng, market, samples))).tolist():
+        alone = observe(_known_of(market, bar, bar_ms), bar_ms)[0]
+        close_ms = int(market.bars.open_time_ms[bar]) + bar_ms
+        for name, columns in TICKED.items():
+            first = OBSERVATION_FIELDS.index(columns[0])
+            part = slice(first, first + len(columns))
+            if not np.array_equal(observed[bar, part], alone[part], equal_nan=True):
+                found, expected = (str(row[part].tolist()) for row in (observed[bar], alone))
+                leaks.append(Leak(name, close_ms, found, expected))
+    return leaks
+
+
+def _bars_drawn(rng: np.random.Generator, market: Market, samples: int) -> Iterator[int]:
+    """Yield bars drawn anywhere, and those next to ticks: most of history may have none."""
+    opens = market.bars.open_time_ms
+    yield from rng.integers(0, len(opens), samples).tolist()
+    for ticks in (market.trades, market.depth):
+        known_ms = ticks.known_at_ms
+        drawn = known_ms[rng.integers(0, len(known_ms), samples)] if len(known_ms) else known_ms
+        at = np.searchsorted(opens, drawn, side="right") - 1
+        yield from np.clip(np.concatenate((at - 1, at)), 0, len(opens) - 1).tolist()
+
+
+def _known_of(market: Market, bar: int, bar_ms: int) -> Market:
+    """Return one bar with the minutes and ticks of it that were known at its close."""
+    open_ms = int(market.bars.open_time_ms[bar])
+    opened = market.minutes.open_time_ms
+    begin, end = np.searchsorted(opened, [open_ms, open_ms + bar_ms - MINUTE_MS + 1]).tolist()
+    return Market(
+        market.bars.slice(bar, bar + 1),
+        {},
+        market.minutes.slice(begin, end),
+        _known_ticks(market.trades, open_ms, open_ms + bar_ms),
+        _known_ticks(market.depth, open_ms, open_ms + bar_ms),
+    )
+
+
+def _known_ticks(ticks: Ticks, open_ms: int, close_ms: int) -> Ticks:
+    begin, end = np.searchsorted(ticks.event_time_ms, [open_ms, close_ms]).tolist()
+    rows = np.flatnonzero(ticks.known_at_ms[begin:end] <= close_ms) + begin
+    return type(ticks)(*(getattr(ticks, column.name)[rows] for column in fields(ticks)))
 
 
 def _drawn(

@@ -1,15 +1,17 @@
 """The slow look-up against the join, and rows that count as known too early."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernel.bars import Bars
-from kernel.observation import Series, observe
-from research.leaks import Leak, known_too_early, used_too_early
+from kernel.observation import Market, Series, observe
+from kernel.order_flow import Depth, Trades
+from research.leaks import Leak, known_too_early, ticked_too_early, used_too_early
 
 BAR_MS = 900_000
 DAY_MS = 86_400_000
+MINUTE_MS = 60_000
 BARS = 400
 
 
@@ -32,10 +34,11 @@ def leaks(
 ) -> list[Leak]:
     """Return where the join of `series` differs from what is known of the truth."""
     held = bars(count)
-    observed, close_ms = observe(held, series, BAR_MS), held.open_time_ms + BAR_MS
+    observed, close_ms = observe(Market(held, series), BAR_MS), held.open_time_ms + BAR_MS
     return used_too_early(observed, close_ms, truth or series, samples=50, seed=seed)
 
 
+@settings(deadline=None)  # the first join compiles
 @given(
     st.lists(
         st.tuples(
@@ -64,6 +67,11 @@ def test_a_row_known_before_it_could_be_is_named() -> None:
     assert leak.expected == f"at least {DAY_MS} ms"
 
 
+def test_a_series_that_is_not_read_has_no_lag_to_keep() -> None:
+    """A universe without a table says nothing of when its rows are known."""
+    assert known_too_early(rows("mark_close", (0, 0, 1.0)), {"mvrv": DAY_MS}) == []
+
+
 def test_rows_known_as_late_as_asked_are_no_leak() -> None:
     """The lag itself is early enough."""
     series = rows("mvrv", (0, 26 * 3_600_000, 2.0))
@@ -78,3 +86,52 @@ def test_a_join_that_looks_ahead_is_caught() -> None:
     assert found
     assert {leak.series for leak in found} == {"mvrv"}
     assert leaks(late, BARS, 1) == []
+
+
+def ticking(late_ms: int = 0) -> Market:
+    """Return bars with their minutes, ten trades and five books each; some come too late."""
+    held = bars(60)
+    rng = np.random.default_rng(8)
+    minute = MINUTE_MS * np.arange(60 * 15, dtype=np.int64)
+    price = rng.random(len(minute)) + 100.0
+    minutes = Bars(minute, price, price, price, price, price)
+    traded = np.sort(rng.integers(0, 60 * BAR_MS, 600))
+    seen = np.arange(0, 60 * BAR_MS, 45_000, dtype=np.int64)
+    trades = Trades(
+        traded,
+        traded + rng.choice((30, 60_000), 600) + late_ms,
+        np.full(600, 100.0),
+        np.full(600, 10.0),
+        rng.choice((-1.0, 1.0), 600),
+    )
+    book = rng.integers(1, 9, (6, len(seen))).astype(np.float64)
+    depth = Depth(seen, seen + rng.choice((30, 50_000), len(seen)) + late_ms, *book)
+    quantity = np.bincount(traded // BAR_MS, minlength=60) * 10.0
+    volume = Bars(held.open_time_ms, held.open, held.high, held.low, held.close, quantity)
+    return Market(volume, {}, minutes, trades, depth)
+
+
+def test_minutes_trades_and_book_use_nothing_before_it_is_known() -> None:
+    """Each bar says what it says when it is observed from what was known at its close alone."""
+    market = ticking()
+    observed = observe(market, BAR_MS)
+    assert np.isfinite(observed[:, 18:]).any(axis=0).all()
+    assert ticked_too_early(observed, market, BAR_MS, samples=40, seed=1) == []
+
+
+def test_ticks_that_are_used_before_they_are_known_are_caught() -> None:
+    """Were every trade and book known at once, bars would hold what came after their close."""
+    honest = ticking(late_ms=BAR_MS // 2)
+    early = observe(ticking(), BAR_MS)
+    found = ticked_too_early(early, honest, BAR_MS, samples=40, seed=1)
+    assert {leak.series for leak in found} == {"trades", "depth"}
+
+
+def test_a_minute_of_the_next_bar_is_caught() -> None:
+    """Minutes that lie one place too early hold a price after the close."""
+    market = ticking()
+    observed = observe(market, BAR_MS)
+    observed[:, -75:-5] = observed[:, -70:]
+    observed[:-1, -5:] = observed[1:, -75:-70]
+    found = ticked_too_early(observed, market, BAR_MS, samples=40, seed=1)
+    assert {leak.series for leak in found} == {"minutes"}
