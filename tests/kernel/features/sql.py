@@ -1,5 +1,7 @@
 """Features in SQL: DuckDB as an oracle for windows and calendars."""
 
+from collections.abc import Sequence
+
 import duckdb
 import numpy as np
 import pandas as pd
@@ -33,13 +35,15 @@ def columns(obs: Values, query: str, **tables: pd.DataFrame) -> dict[str, Values
     }
 
 
-def late(obs: Values, first: int, stop: int, bars: int = 37) -> Values:
-    """Return `obs` with the fields first..stop-1 known `bars` later, so within a day, and gaps."""
+def late(obs: Values, fields: Sequence[int], bars: int) -> Values:
+    """Return `obs` with some fields known `bars` later and at times missing, and without some
+    bars.
+    """
     rng = np.random.default_rng(bars)
     world = obs.copy()
-    world[bars:, first:stop] = obs[:-bars, first:stop]
-    world[:bars, first:stop] = np.nan
-    for field in range(first, stop):
+    for field in fields:
+        world[bars:, field] = obs[:-bars, field]
+        world[:bars, field] = np.nan
         for start in rng.integers(0, len(world), 5):
             world[start : start + rng.integers(1, 300), field] = np.nan
     keep = rng.random(len(world)) > 0.02
