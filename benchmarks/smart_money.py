@@ -14,10 +14,8 @@ from kernel.features.engine import fold_of
 from kernel.features.smart_money import GROUP
 from tests.kernel.features.worlds import market
 
-PAIRED_BARS = (10_000, 30_000, 100_000)
-PAIRS = {10_000: 3, 30_000: 3, 100_000: 1}
+PAIRS = {10_000: 3, 30_000: 3, 300_000: 1}
 OUR_BARS = (10_000, 100_000, 300_000, 1_000_000)
-BUDGET_BARS = 300_000
 LIVE_BARS = 20_000
 
 Values = NDArray[np.float64]
@@ -44,46 +42,32 @@ def theirs(frame: pd.DataFrame) -> None:
     smc.liquidity(frame, swings)
 
 
-def paired(obs: Values) -> list[tuple[float, float]]:
-    """Return our and their median seconds at each size, measured in turn."""
-    medians: list[tuple[float, float]] = []
-    for bars in PAIRED_BARS:
+def paired(obs: Values) -> None:
+    """Print both medians and their ratio at each size, measured in turn, and how theirs grows."""
+    medians: dict[int, float] = {}
+    for bars, times in PAIRS.items():
         rows = obs[:bars]
         frame = pd.DataFrame(rows[:, 1:6], columns=["open", "high", "low", "close", "volume"])
         pairs = [
             (seconds(lambda rows=rows: ours(rows)), seconds(lambda frame=frame: theirs(frame)))
-            for _ in range(PAIRS[bars])
+            for _ in range(times)
         ]
-        our, their = np.median(np.array(pairs), axis=0)
-        medians.append((our, their))
         ratios = sorted(their / our for our, their in pairs)
+        our, medians[bars] = np.median(np.array(pairs), axis=0)
         print(
-            f"   {bars:9,} bars: compiled {our * 1e3:6.1f} ms, smartmoneyconcepts {their:6.2f} s, "
-            f"ratio {ratios[len(ratios) // 2]:.0f} "
-            f"(of {len(pairs)} pairs: {ratios[0]:.0f} to {ratios[-1]:.0f})"
+            f"   {bars:9,} bars: compiled {our * 1e3:.1f} ms, smartmoneyconcepts "
+            f"{medians[bars]:.2f} s, ratio {ratios[times // 2]:.0f} "
+            f"(of {times}: {ratios[0]:.0f} to {ratios[-1]:.0f})"
         )
-    return medians
+    small, large = min(medians), max(medians)
+    power = log(medians[large] / medians[small]) / log(large / small)
+    print(f"   smartmoneyconcepts grows as bars^{power:.2f}")
 
 
-def at_budget(our: float, medians: list[tuple[float, float]]) -> None:
-    """Say how theirs grows, and what that makes of the ratio at the size of the budget."""
-    before, last = medians[-2][1], medians[-1][1]
-    power = log(last / before) / log(PAIRED_BARS[-1] / PAIRED_BARS[-2])
-    step = BUDGET_BARS / PAIRED_BARS[-1]
-    print(
-        f"   smartmoneyconcepts grows as bars^{power:.2f}: at {BUDGET_BARS:,} bars ours takes "
-        f"{our:.3f} s and theirs {last * step**power:.0f} s, ratio {last * step**power / our:.0f}; "
-        f"were it linear {last * step:.0f} s, ratio {last * step / our:.0f}"
-    )
-
-
-def linear(obs: Values) -> float:
-    """Print our cost a bar at each size; return the seconds at the size of the budget."""
-    best: dict[int, float] = {}
+def linear(obs: Values) -> None:
     for bars in OUR_BARS:
-        best[bars] = min(seconds(lambda bars=bars: ours(obs[:bars])) for _ in range(3))
-        print(f"   {bars:9,} bars: {best[bars] / bars * 1e9:.0f} ns a bar")
-    return best[BUDGET_BARS]
+        best = min(seconds(lambda bars=bars: ours(obs[:bars])) for _ in range(3))
+        print(f"   {bars:9,} bars: {best / bars * 1e9:.0f} ns a bar")
 
 
 def live(obs: Values) -> None:
@@ -99,11 +83,11 @@ def live(obs: Values) -> None:
 
 
 def main() -> None:
-    obs = market(BUDGET_BARS, seed=7)
+    obs = market(max(PAIRS), seed=7)
     ours(obs[:100])  # compile
     print(f"   {len(GROUP.features)} features, state of {GROUP.state_size} floats")
-    medians = paired(obs)
-    at_budget(linear(repeated(obs, max(OUR_BARS))), medians)
+    paired(obs)
+    linear(repeated(obs, max(OUR_BARS)))
     live(obs)
 
 

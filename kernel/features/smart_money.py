@@ -114,19 +114,16 @@ def _distance(state: State, zones: int, price: float, atr: float, lowest: float)
     return clip((price - state[zones + HIGHEST_UPPER]) / atr, lowest, _FARTHEST)
 
 
-def _is_near(state: State, zones: int, price: float, atr: float) -> float:
-    near = state[zones] > 0.0 and price - state[zones + HIGHEST_UPPER] <= _NEAR_ATRS * atr
+def _within(state: State, zones: int, price: float, reach: float) -> float:
+    """Return 1 when `price` is at most `reach` above the nearest zone, else 0."""
+    near = state[zones] > 0.0 and price - state[zones + HIGHEST_UPPER] <= reach
     return 1.0 if near else 0.0
-
-
-def _any(state: State, zones: int) -> float:
-    return 1.0 if state[zones] > 0.0 else 0.0
 
 
 def _write_blocks(state: State, close: float, atr: float, out: Out) -> None:
     demand, supply = _RISING + BLOCKS, _FALLING + BLOCKS
-    out[0] = _is_near(state, demand, close, atr)
-    out[1] = _is_near(state, supply, -close, atr)
+    out[0] = _within(state, demand, close, _NEAR_ATRS * atr)
+    out[1] = _within(state, supply, -close, _NEAR_ATRS * atr)
     out[2] = _distance(state, demand, close, atr, -_FARTHEST)
     out[3] = _distance(state, supply, -close, atr, -_FARTHEST)
     latest = demand if born(state, demand) > born(state, supply) else supply
@@ -136,8 +133,8 @@ def _write_blocks(state: State, close: float, atr: float, out: Out) -> None:
 
 def _write_gaps(state: State, close: float, atr: float, out: Out) -> None:
     below, above = _RISING + GAPS, _FALLING + GAPS
-    out[5] = _any(state, above)
-    out[6] = _any(state, below)
+    out[5] = _within(state, above, -close, _FARTHEST * atr)
+    out[6] = _within(state, below, close, _FARTHEST * atr)
     out[7] = _distance(state, above, -close, atr, 0.0)
     out[8] = _distance(state, below, close, atr, 0.0)
 
@@ -155,8 +152,8 @@ def _write_pools(state: State, close: float, atr: float, out: Out) -> None:
     above, below = _RISING + POOLS, _FALLING + POOLS
     out[12] = _distance(state, above, -close, atr, 0.0)
     out[13] = _distance(state, below, close, atr, 0.0)
-    out[14] = _any(state, above)
-    out[15] = _any(state, below)
+    out[14] = _within(state, above, -close, _FARTHEST * atr)
+    out[15] = _within(state, below, close, _FARTHEST * atr)
 
 
 _ROADMAP = "novosky roadmap 17.4, made causal"
@@ -270,8 +267,16 @@ GROUP = Group(
             warmup_bars=WARMUP,
             missing="nan",
         ),
-        _flag("fvg_bull_above", f"1 when there is a gap above the close; {_GAP}", _WHY_ABOVE),
-        _flag("fvg_bear_below", f"1 when there is a gap below the close; {_GAP}", _WHY_BELOW),
+        _flag(
+            "fvg_bull_above",
+            f"1 when a gap begins at most 10 ATR14 above the close, else 0; {_GAP}",
+            _WHY_ABOVE,
+        ),
+        _flag(
+            "fvg_bear_below",
+            f"1 when a gap begins at most 10 ATR14 below the close, else 0; {_GAP}",
+            _WHY_BELOW,
+        ),
         _atrs(
             "fvg_bull_dist",
             0.0,
@@ -318,13 +323,13 @@ GROUP = Group(
         ),
         _flag(
             "liq_above_present",
-            f"1 when there is a pool above the close, else 0; {_POOL}",
-            f"defined here: says where liq_above_dist has a value; {_ICT}",
+            f"1 when a pool is at most 10 ATR14 above the close, else 0; {_POOL}",
+            f"defined here: an old pool far away is none; {_ICT}",
         ),
         _flag(
             "liq_below_present",
-            f"1 when there is a pool below the close, else 0; {_POOL}",
-            f"defined here: says where liq_below_dist has a value; {_ICT}",
+            f"1 when a pool is at most 10 ATR14 below the close, else 0; {_POOL}",
+            f"defined here: an old pool far away is none; {_ICT}",
         ),
     ),
 )

@@ -44,23 +44,23 @@ def latest(obs: Values) -> list[float]:
     up, down = sides(obs)
     demand, supply = living(blocks(up), now), living(blocks(down), now)
     below, above = living(gaps(up), now), living(gaps(down), now)
-    pools_above, pools_below = living(pools(up), now), living(pools(down), now)
+    pools_above, pools_below = (mirrored(living(pools(side), now)) for side in (up, down))
     newest = max([*demand, *supply], key=lambda zone: zone.since, default=None)
     return [
-        float(any(close - zone.top <= 3.0 * atr for zone in demand)),
-        float(any(-close - zone.top <= 3.0 * atr for zone in supply)),
+        within(close, demand, 3.0 * atr),
+        within(-close, supply, 3.0 * atr),
         distance(close, demand, atr, -10.0),
         distance(-close, supply, atr, -10.0),
         newest.volume_ratio if newest else np.nan,
-        float(len(above) > 0),
-        float(len(below) > 0),
+        within(-close, above, 10.0 * atr),
+        within(close, below, 10.0 * atr),
         distance(-close, above, atr, 0.0),
         distance(close, below, atr, 0.0),
         *structure(up, down, now),
-        distance(-close, mirrored(pools_above), atr, 0.0),
-        distance(close, mirrored(pools_below), atr, 0.0),
-        float(len(pools_above) > 0),
-        float(len(pools_below) > 0),
+        distance(-close, pools_above, atr, 0.0),
+        distance(close, pools_below, atr, 0.0),
+        within(-close, pools_above, 10.0 * atr),
+        within(close, pools_below, 10.0 * atr),
     ]
 
 
@@ -90,6 +90,11 @@ def distance(close: float, zones: list[Zone], atr: float, lowest: float) -> floa
     if not zones or not atr > 0.0:
         return np.nan
     return float(np.clip((close - max(zone.top for zone in zones)) / atr, lowest, 10.0))
+
+
+def within(close: float, zones: list[Zone], reach: float) -> float:
+    """Return 1 when one of the zones is at most `reach` below the close, else 0."""
+    return float(any(close - zone.top <= reach for zone in zones))
 
 
 def mirrored(zones: list[Zone]) -> list[Zone]:

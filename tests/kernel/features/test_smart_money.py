@@ -44,8 +44,10 @@ def test_smart_money_is_warm_after_its_warm_up(offset: int):
     assert (share[SPARSE] > 0.0).all(), share[SPARSE]
 
 
-def test_distances_have_a_value_where_their_flag_says_so():
-    """No level is NaN and flag 0, never a distance of 0; a block's flag says within 3 ATR14."""
+def test_flags_say_which_distances_are_within_reach():
+    """A flag is 1 within 10 ATR14 (a block's within 3), where the distance is not clipped; no level
+    is NaN and flag 0, never a distance of 0.
+    """
     found = alone.batch(GROUP, market(5_000, seed=51))[0][WARMUP - 1 :]
     values = pd.DataFrame(found, columns=NAMES)
     for flag, distance in (
@@ -54,7 +56,7 @@ def test_distances_have_a_value_where_their_flag_says_so():
         ("liq_above_present", "liq_above_dist"),
         ("liq_below_present", "liq_below_dist"),
     ):
-        assert (values[flag].eq(1.0) == values[distance].notna()).all(), flag
+        assert (values[flag].eq(1.0) == values[distance].lt(10.0)).all(), flag
     for side in ("bullish", "bearish"):
         near = values[f"ob_{side}_dist"] <= 3.0
         assert (values[f"ob_{side}_present"].eq(1.0) == near).all(), side
