@@ -79,10 +79,11 @@ def spearman(values: Float64) -> Float64:
     count, sums, squares = held.T @ held, ranks.T @ held, (ranks * ranks).T @ held
     rows = np.maximum(count, 1.0)
     covariance = ranks.T @ ranks / rows - sums * sums.T / rows**2
-    variance = np.maximum(squares / rows - (sums / rows) ** 2, 0.0)
-    scale = np.sqrt(variance * variance.T)
-    sound = (count >= 3) & (scale > 1e-12)
-    found = np.where(sound, covariance / np.where(sound, scale, 1.0), 0.0)
+    variance = squares / rows - (sums / rows) ** 2
+    varies = variance > 1e-11  # of ranks in 0 … 1: two different ones among 20,000 are above it
+    sound = (count >= 3) & varies & varies.T
+    scale = np.sqrt(np.where(sound, variance * variance.T, 1.0))
+    found = np.where(sound, covariance / scale, 0.0)
     found = np.clip(found, -1.0, 1.0)
     np.fill_diagonal(found, 1.0)
     return found
