@@ -240,7 +240,7 @@ def in_sql(query: str, ticks: Trades | Depth, bar_ms: int) -> NDArray[np.float64
 
 def test_trades_are_summed_as_in_sql() -> None:
     """Window functions over the same rows give the same sums, within rounding (1e-12)."""
-    ticks = prints(np.random.default_rng(3), 20_000, 60 * MINUTE_MS)
+    ticks = prints(np.random.default_rng(3), 20_000, 60 * MINUTE_MS, 100)
     bars = minutes(60, volume_of(ticks, minutes(60, 1.0).open_time_ms, MINUTE_MS))
     found = trades_in_bars(ticks, bars, MINUTE_MS)
     expected = in_sql(TRADES_SQL, ticks, MINUTE_MS)

@@ -24,17 +24,14 @@ def bars_of(open_time_ms: NDArray[np.int64], volume: NDArray[np.float64]) -> Bar
 def prints(rng: np.random.Generator, count: int, span_ms: int, late_ms: int = 300) -> Trades:
     """Return `count` trades over `span_ms`, several in some milliseconds, each known a bit later.
 
-    Sides come in runs, as they do in a market.
+    Sides come in runs and move the price, as they do in a market.
     """
     times = START_MS + np.sort(rng.integers(0, span_ms, count))
-    flips = np.where(rng.random(count) < 0.3, -1.0, 1.0)
-    return Trades(
-        times,
-        times + rng.integers(0, late_ms, count),
-        np.round(30_000.0 + np.cumsum(rng.normal(0.0, 1.0, count)), 1),
-        np.round(rng.gamma(0.5, 0.2, count), 3) + 0.001,
-        np.cumprod(flips),
-    )
+    side = np.cumprod(np.where(rng.random(count) < 0.3, -1.0, 1.0))
+    quantity = np.round(rng.gamma(0.5, 0.2, count), 3) + 0.001
+    price = 30_000.0 + np.cumsum(3.0 * side * quantity + rng.normal(0.0, 0.3, count))
+    known_at_ms = times + rng.integers(0, late_ms, count)
+    return Trades(times, known_at_ms, np.round(price, 1), quantity, side)
 
 
 def book(rng: np.random.Generator, count: int, every_ms: int, late_ms: int = 300) -> Depth:
