@@ -44,7 +44,17 @@ def from_stream(kline: Mapping[str, Any]) -> Candle:
 
 def violation(candle: Candle, bar_ms: int) -> str:
     """Return what is wrong with a candle on its own, '' when nothing is."""
-    columns = (np.array([value], dtype=np.float64) for value in candle[1:])
-    bars = Bars(np.array([candle.open_time_ms], dtype=np.int64), *columns)
-    found = find_violations(bars, bar_ms)
+    found = find_violations(_bars([candle]), bar_ms)
     return "; ".join(f"{one.rule}: found {one.found}, expected {one.expected}" for one in found)
+
+
+def sound(candles: Sequence[Candle], bar_ms: int) -> list[Candle]:
+    """Return the candles with which nothing is wrong, in their order."""
+    broken = {one.row for one in find_violations(_bars(candles), bar_ms)}
+    return [candle for row, candle in enumerate(candles) if row not in broken]
+
+
+def _bars(candles: Sequence[Candle]) -> Bars:
+    columns = np.array(candles, dtype=np.float64).reshape(-1, len(Candle._fields)).T
+    times = np.array([candle.open_time_ms for candle in candles], dtype=np.int64)
+    return Bars(times, *columns[1:])

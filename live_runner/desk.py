@@ -51,6 +51,7 @@ class Desk:
         venue = Venue(client, REQUEST_BACKOFF, rng, self._feed_error)
         self._venue, self._history = venue, History(settings, venue, journal)
         self.swapper = Swapper(settings, journal, self.metrics, self.loops, self._history)
+        self._series = {symbol: SeriesBook(symbol, settings, venue) for symbol in settings.symbols}
         self._lanes = {symbol: self._lane(symbol) for symbol in settings.symbols}
         self._recorder = self._recording(client) if settings.recordings else None
 
@@ -81,7 +82,7 @@ class Desk:
         self._listeners.discard(queue)
 
     async def _trade(self, symbol: str) -> None:
-        series = SeriesBook(symbol, self.settings, self._venue)
+        series = self._series[symbol]
         state = self.journal.state(symbol)
         if state is None:
             start = partial(self._first_state, symbol, series)
@@ -159,7 +160,8 @@ class Desk:
 
         assert self.settings.recordings is not None
         recordings = Recordings(self.settings.recordings)
-        return Recorder(self.settings, recordings, client, self._rng, on_error)
+        observers = {symbol: series.observer for symbol, series in self._series.items()}
+        return Recorder(self.settings, recordings, client, self._rng, on_error, observers)
 
     def _feed_error(self, text: str) -> None:
         self.metrics.feed_error()

@@ -5,14 +5,15 @@ import time
 from collections.abc import AsyncIterator
 
 from kernel.features.engine import Stream
-from live_runner.candles import Candle, violation
+from live_runner.candles import Candle, sound
 from live_runner.journal import Journal
 from live_runner.series import SeriesBook
 from live_runner.settings import RunnerSettings
 from live_runner.venue import Venue
 
 PAGE = 256
-PUSHES_PER_TURN = 16  # about 2 ms of work before the event loop may decide a bar
+PUSHES_PER_TURN = 8  # some 2 ms of work before the event loop may decide a bar
+OBSERVED_PER_TURN = 32
 
 
 class History:
@@ -43,19 +44,20 @@ class History:
         candles = await self._venue.candles(
             symbol, self._settings.timeframe, bar_ms, start_ms, end_ms
         )
-        sound = {one.open_time_ms: one for one in candles if not violation(one, bar_ms)}
+        fit = {one.open_time_ms: one for one in sound(candles, bar_ms)}
         have = self._journal.accounted_opens(symbol, start_ms - bar_ms, end_ms - bar_ms)
         now_ms = time.time_ns() // 1_000_000
         for at in range(start_ms, end_ms, bar_ms):
-            if at not in sound and at not in have:
+            if at not in fit and at not in have:
                 self._journal.record_hole(
                     symbol, at, "venue has no sound bar in its history", now_ms
                 )
         observed = [
-            (candle, series.observer.observe(*candle))
-            async for candle in _giving_way([sound[at] for at in sound if at not in have])
+            (candle, series.observe(candle))
+            async for candle in _giving_way([fit[at] for at in fit if at not in have])
         ]
         self._journal.record_history(symbol, observed, now_ms)
+        series.observer.forget(end_ms)
 
     async def fold(self, symbol: str, stream: Stream, after_ms: int) -> int:
         """Push every recorded observation after `after_ms` and return the open time of the last one
@@ -73,6 +75,6 @@ class History:
 
 async def _giving_way(candles: list[Candle]) -> AsyncIterator[Candle]:
     for i, candle in enumerate(candles):
-        if i % PUSHES_PER_TURN == 0:
+        if i % OBSERVED_PER_TURN == 0:
             await asyncio.sleep(0)
         yield candle

@@ -21,7 +21,7 @@ from kernel.bundle import (
     check_golden,
     verify,
 )
-from kernel.features.registry import FEATURES
+from kernel.features.registry import FEATURES, warmup_bars
 from live_runner.graph import GRAPH_ERRORS, Graph
 
 GOLDEN_TOLERANCE = 1e-6
@@ -33,7 +33,8 @@ TIMED_ROUNDS = 3
 class LoadedBundle:
     """A bundle that passed every check; nothing in it changes.
 
-    `columns` picks the model's inputs out of FEATURES. `state` float64[S] is the feature state
+    `columns` picks the model's inputs out of FEATURES, which have their values after `warmup_bars`
+    bars. `state` float64[S] is the feature state
     after the bar that opens at `state_open_ms`. `p99_ms` is the measured latency of one row.
     """
 
@@ -42,6 +43,7 @@ class LoadedBundle:
     epoch: int
     graph: Graph
     columns: tuple[int, ...]
+    warmup_bars: int
     state: NDArray[np.float64]
     state_open_ms: int
     p99_ms: float
@@ -70,6 +72,7 @@ def load_bundle(
         epoch=verified.publication["epoch"],
         graph=graph,
         columns=tuple(FEATURES.index(name) for name in verified.manifest.features),
+        warmup_bars=warmup_bars(verified.manifest.features),
         state=verified.state,
         state_open_ms=verified.state_open_ms,
         p99_ms=p99_ms,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from kernel.decision import Abstain, rules_probabilities
 from kernel.features.engine import Stream
-from kernel.features.registry import FEATURES, WARMUP_BARS, feature
+from kernel.features.registry import FEATURES, feature, warmup_bars
 from kernel.observation import OBSERVATION_FIELDS
 from kernel.trading import Trader
 from kernel.trading_settings import TradingSettings
@@ -31,6 +31,7 @@ ATR, EMA_STACK, RSI, ADX = (
 FUNDING = OBSERVATION_FIELDS.index("funding_rate")
 NEVER_MISSING = frozenset(i for i, name in enumerate(FEATURES) if feature(name).missing == "never")
 RULE_INPUTS = (ATR, EMA_STACK, RSI, ADX)
+RULES_WARM_UP = warmup_bars([FEATURES[i] for i in RULE_INPUTS])
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,16 @@ class Model:
     def epoch(self) -> int:
         """Return the epoch under which the bundle was published, 0 for the rules."""
         return self.bundle.epoch if self.bundle else 0
+
+    @property
+    def inputs(self) -> Sequence[int]:
+        """Return which of FEATURES decide."""
+        return self.bundle.columns if self.bundle else RULE_INPUTS
+
+    @property
+    def warmup_bars(self) -> int:
+        """Return after how many bars all of them have a value."""
+        return self.bundle.warmup_bars if self.bundle else RULES_WARM_UP
 
 
 class SymbolLoop:
@@ -98,7 +109,7 @@ class SymbolLoop:
         """Decide one closed bar and commit it; `stale` says which series could not be read."""
         began_ns = time.perf_counter_ns()
         candle, model = arrival.candle, self.model
-        observation = self._series.observer.observe(*candle)
+        observation = self._series.observe(candle)
         features = model.stream.push(observation)
         abstain, reason = self._abstain(model, features, stale)
         probabilities = judge(model.bundle, features)
@@ -126,6 +137,7 @@ class SymbolLoop:
             compute_us=(decided_ns - began_ns) // 1_000,
         )
         self._commit(decision, orders, pending)
+        self._series.observer.forget(self.last_open_ms)
         self._metrics.decided(decision, arrival.received_ns, began_ns)
         self._health.decided(self.symbol, decision.latency_us, decision.catch_up)
         self._publish(decision)
@@ -146,10 +158,9 @@ class SymbolLoop:
         trouble = self._health.trouble(self.symbol, time.monotonic())
         if trouble[0]:
             return trouble
-        if model.stream.bars_seen < WARMUP_BARS:
-            return Abstain.NOT_WARM, f"{model.stream.bars_seen} of {WARMUP_BARS} warm-up bars"
-        needed = model.bundle.columns if model.bundle else RULE_INPUTS
-        for i in needed:
+        if model.stream.bars_seen < model.warmup_bars:
+            return Abstain.NOT_WARM, f"{model.stream.bars_seen} of {model.warmup_bars} warm-up bars"
+        for i in model.inputs:
             if i in NEVER_MISSING and math.isnan(features[i]):
                 return Abstain.MISSING_FEATURE, f"{FEATURES[i]} is missing"
         return Abstain.NONE, "" if model.bundle else "no bundle: rules decide"

@@ -7,7 +7,7 @@ only beside a venue clock that runs at our pace.
 import asyncio
 import json
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,9 @@ import websockets.asyncio.client
 from websockets.exceptions import InvalidHandshake, WebSocketException
 
 from kernel.observation import SERIES_TABLE
-from live_runner.recordings import Recordings
+from kernel.observer import Observer
+from live_runner.recordings import Recordings, tell
+from live_runner.recordings import Row as Recorded
 from live_runner.settings import RunnerSettings
 from live_runner.venue import DAY_MS, Backoff, Row, Venue, VenueError
 from live_runner.venue_clock import VenueClock
@@ -32,7 +34,11 @@ DESCRIBED_MS = {"onchain": DAY_MS}  # a row about a day cannot be known before t
 
 
 class Recorder:
-    """Write recordings of every symbol; `on_error` hears of what failed, and recording goes on."""
+    """Write recordings of every symbol; `on_error` hears of what failed, and recording goes on.
+
+    What is recorded is told to the symbol's observer. What comes in after a bar was observed is
+    recorded as known after its close: whoever reads the recordings sees what was decided on.
+    """
 
     def __init__(
         self,
@@ -41,8 +47,10 @@ class Recorder:
         client: httpx.AsyncClient,
         rng: random.Random,
         on_error: Callable[[str], None],
+        observers: Mapping[str, Observer],
     ) -> None:
         self._settings, self._recordings, self._rng = settings, recordings, rng
+        self._observers = observers
         self._on_error = on_error
         self._venue = Venue(client, REQUEST_BACKOFF, rng, on_error)
         self.clock = VenueClock(self._venue)
@@ -90,16 +98,24 @@ class Recorder:
             self._on_error(f"recorder: found a message that fails with {error!r}: {message!r:.80}")
 
     def _hear_trade(self, trade: Any) -> None:
-        event_ms = int(trade["T"])
+        symbol, event_ms = str(trade["s"]), int(trade["T"])
         row = {
             "event_time_ms": event_ms,
-            "known_at_ms": max(self.clock.now_ms(), event_ms),
+            "known_at_ms": self._known_ms(symbol, event_ms),
             "trade_id": int(trade["a"]),
             "price": float(trade["p"]),
             "quantity": float(trade["q"]),
             "side": -1.0 if trade["m"] else 1.0,
         }
-        self._recordings.add("trades", str(trade["s"]), row)
+        self._record("trades", symbol, row)
+
+    def _known_ms(self, symbol: str, event_ms: int) -> int:
+        """Return when a row that came in just now counts as known."""
+        return max(self.clock.now_ms(), event_ms, self._observers[symbol].latest_close_ms + 1)
+
+    def _record(self, table: str, symbol: str, row: Recorded) -> None:
+        self._recordings.add(table, symbol, row)
+        tell(self._observers[symbol], table, row)
 
     async def _listen(self) -> None:
         intervals = dict.fromkeys(("1m", self._settings.timeframe))
@@ -128,8 +144,8 @@ class Recorder:
 
     async def _record_depth(self, symbol: str) -> None:
         book = await self._venue.depth(symbol)
-        row = {**book, "known_at_ms": max(self.clock.now_ms(), book["event_time_ms"])}
-        self._recordings.add("depth", symbol, row)
+        row = {**book, "known_at_ms": self._known_ms(symbol, book["event_time_ms"])}
+        self._record("depth", symbol, row)
 
     async def _again(self, every_s: float, work: Callable[[], Awaitable[None]]) -> None:
         while True:

@@ -6,11 +6,25 @@ A line is one row of the lake's table of that name, with the moment at which it 
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+
+from kernel.observer import Observer
 
 Row = Mapping[str, int | float | str | None]
+TICKS = ("trades", "depth")
+BOOK = (
+    "best_bid",
+    "best_ask",
+    "best_bid_quantity",
+    "best_ask_quantity",
+    "bid_quantity_100",
+    "ask_quantity_100",
+)
+PAGE_LINES = 500  # some two milliseconds of work
+CLOCK_SLACK_MS = 60_000  # how much earlier a later line may say that it was received
 
 
 class Recordings:
@@ -43,6 +57,60 @@ class Recordings:
                 file.write("\n".join(lines) + "\n")
             self._whole.add(path)
         return sum(map(len, waiting.values()))
+
+
+def tell(observer: Observer, table: str, row: Mapping[str, Any]) -> None:
+    """Tell an observer one recorded row of trades or depth."""
+    times = (row["event_time_ms"], row["known_at_ms"])
+    if table == "trades":
+        observer.trades.add(*times, row["trade_id"], row["quantity"], row["side"])
+    else:
+        observer.depth.add(*times, row["update_id"], [row[name] for name in BOOK])
+
+
+def recorded(
+    folder: Path, table: str, symbol: str, since_ms: int
+) -> Iterator[list[Mapping[str, Any]]]:
+    """Yield, page by page, the rows of events since then; a line that is no row is left out."""
+    first = datetime.fromtimestamp(since_ms / 1_000, UTC).date()
+    for path in sorted((folder / table / f"symbol={symbol}").glob("*.jsonl")):
+        if path.stem >= str(first):
+            yield from _pages(path, since_ms)
+
+
+def _pages(path: Path, since_ms: int) -> Iterator[list[Mapping[str, Any]]]:
+    with path.open("rb") as file:
+        file.seek(_line_since(path, since_ms - CLOCK_SLACK_MS))
+        while lines := [line for _, line in zip(range(PAGE_LINES), file, strict=False)]:
+            rows = [row for line in lines if (row := _parsed(line)) is not None]
+            yield [row for row in rows if row["event_time_ms"] >= since_ms]
+
+
+def _line_since(path: Path, since_ms: int) -> int:
+    """Return where the lines begin that were received since then: lines are in that order."""
+    low, high = 0, path.stat().st_size
+    with path.open("rb") as file:
+        while high - low > 65_536:
+            middle = (low + high) // 2
+            file.seek(middle)
+            file.readline()
+            row = _parsed(file.readline())
+            if row is None or row["known_at_ms"] >= since_ms:
+                high = middle
+            else:
+                low = middle
+        file.seek(low)
+        if low:
+            file.readline()
+        return file.tell()
+
+
+def _parsed(line: bytes) -> Mapping[str, Any] | None:
+    """Return the row of a line, None for one that was cut off."""
+    try:
+        return json.loads(line) if line.endswith(b"\n") else None
+    except ValueError:
+        return None
 
 
 def _cut_broken_line(path: Path) -> None:

@@ -12,6 +12,8 @@ from kernel.observation import SERIES
 from kernel.trading import TradingSettings
 from live_runner.health import HealthLimits
 
+LAGGED = (*SERIES, "minutes")
+
 
 class SettingsError(ValueError):
     """Say which key of which file is wrong, what was found and what was expected."""
@@ -21,11 +23,11 @@ class SettingsError(ValueError):
 class RunnerSettings:
     """What one runner process trades, where it reads and where it writes.
 
-    `lags_ms` maps each series to the delay after which a row counts as known, the same delays as
-    the lake's. `trading` is in force while rules decide; a bundle brings its own. `history_bars`
-    bars are read at a first start to warm the features up. What the feed brings is recorded under
-    `recordings`, null records nothing. The admin token file must belong to its
-    owner alone (0600).
+    `lags_ms` maps each series, and `minutes`, to the delay after which a row counts as known, the
+    same delays as the lake's; null for one that the lake does not have. `trading` is in force while
+    rules decide; a bundle brings its own. `history_bars` bars are read at a first start to warm the
+    features up. What the feed brings is recorded under `recordings`, null records nothing. The
+    admin token file must belong to its owner alone (0600).
     """
 
     host: str
@@ -38,7 +40,7 @@ class RunnerSettings:
     journal: Path
     public_keys_dir: Path
     admin_token_file: Path
-    lags_ms: Mapping[str, int]
+    lags_ms: Mapping[str, int | None]
     trading: TradingSettings
     history_bars: int
     health: HealthLimits
@@ -112,11 +114,11 @@ def _timeframe(value: Any) -> str:
     return str(value)
 
 
-def _lags(value: Any) -> dict[str, int]:
+def _lags(value: Any) -> dict[str, int | None]:
     lags = _mapping(value)
-    if set(lags) != set(SERIES):
-        raise ValueError(f"lags_ms: found {value!r:.200}, expected exactly the keys {list(SERIES)}")
-    return {name: _whole(lag, 0, 10**9) for name, lag in lags.items()}
+    if set(lags) != set(LAGGED):
+        raise ValueError(f"lags_ms: found {value!r:.200}, expected exactly the keys {list(LAGGED)}")
+    return {name: None if lag is None else _whole(lag, 0, 10**9) for name, lag in lags.items()}
 
 
 def _trading(value: Any) -> TradingSettings:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import httpx
 
@@ -24,6 +24,19 @@ BOOK_LEVELS = 100
 FUNDING_PAGE_MS = 100 * DAY_MS
 OPEN_INTEREST_PAGE = 400
 OPEN_INTEREST_KEPT_MS = 29 * DAY_MS  # the exchange keeps one month
+Price = Literal["last", "mark", "index"]
+KLINES: Mapping[Price, tuple[str, str]] = {  # where they are, and what names the symbol there
+    "last": ("/fapi/v1/klines", "symbol"),
+    "mark": ("/fapi/v1/markPriceKlines", "symbol"),
+    "index": ("/fapi/v1/indexPriceKlines", "pair"),
+}
+ONCHAIN = {  # the lake's columns that are one of Coin Metrics' own
+    "mvrv": "CapMVRVCur",
+    "active_addresses": "AdrActCnt",
+    "transactions": "TxCnt",
+    "hash_rate": "HashRate",
+    "fees": "FeeTotNtv",
+}
 
 
 class VenueError(RuntimeError):
@@ -73,15 +86,25 @@ class Venue:
         return int((await self._get("/fapi/v1/time", {}))["serverTime"])
 
     async def candles(
-        self, symbol: str, timeframe: str, bar_ms: int, start_ms: int, end_ms: int
+        self,
+        symbol: str,
+        timeframe: str,
+        bar_ms: int,
+        start_ms: int,
+        end_ms: int,
+        price: Price = "last",
     ) -> list[Candle]:
-        """Return the candles that open in [start, end), ascending; all must have closed."""
+        """Return the candles that open in [start, end), ascending; all must have closed.
+
+        Those of mark and index have no volume that means anything.
+        """
         found: dict[int, Candle] = {}
+        path, name = KLINES[price]
         for page_ms in range(start_ms, end_ms, KLINE_PAGE * bar_ms):
             last_ms = min(page_ms + KLINE_PAGE * bar_ms, end_ms) - 1
-            params = {"symbol": symbol, "interval": timeframe, "limit": KLINE_PAGE}
+            params = {name: symbol, "interval": timeframe, "limit": KLINE_PAGE}
             rows = await self._rows(
-                "/fapi/v1/klines", {**params, "startTime": page_ms, "endTime": last_ms}, from_rest
+                path, {**params, "startTime": page_ms, "endTime": last_ms}, from_rest
             )
             found.update(
                 {row.open_time_ms: row for row in rows if page_ms <= row.open_time_ms <= last_ms}
@@ -129,14 +152,16 @@ class Venue:
         return _read("depth", partial(_book, await self._get("/fapi/v1/depth", params)))
 
     async def onchain(self, symbol: str, start_ms: int, end_ms: int) -> list[Row]:
-        """Return net exchange flow (USD, in minus out) and MVRV of the days that start in [start,
-        end].
+        """Return the daily on-chain metrics of the lake, of the days that start in [start, end]; of
+        net exchange flow USD in minus out. What the source does not have is no row.
         """
         params = {
             "assets": symbol.removesuffix("USDT").lower(),
-            "metrics": "FlowInExUSD,FlowOutExUSD,CapMVRVCur",
+            "metrics": ",".join(("FlowInExUSD", "FlowOutExUSD", *ONCHAIN.values())),
             "frequency": "1d",
             "page_size": 10_000,
+            "ignore_unsupported_errors": "true",
+            "ignore_forbidden_errors": "true",
             "start_time": _iso(start_ms),
             "end_time": _iso(end_ms),
         }
@@ -226,8 +251,11 @@ def _onchain(row: Mapping[str, Any]) -> list[Row]:
     if row.get("FlowInExUSD") is not None and row.get("FlowOutExUSD") is not None:
         net = float(row["FlowInExUSD"]) - float(row["FlowOutExUSD"])
         rows.append(Row("exchange_net_flow", event_ms, net))
-    if row.get("CapMVRVCur") is not None:
-        rows.append(Row("mvrv", event_ms, float(row["CapMVRVCur"])))
+    rows += [
+        Row(name, event_ms, float(row[metric]))
+        for name, metric in ONCHAIN.items()
+        if row.get(metric) is not None
+    ]
     return rows
 
 

@@ -11,7 +11,7 @@ import yaml
 from orchestration.cli.processes import Service, free_port
 from orchestration.environments import Environment
 from orchestration.instance import mlflow_database
-from orchestration.resources.quality.lags import earliest_by_series
+from orchestration.resources.quality.lags import lags_of_runner
 from research.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -116,7 +116,7 @@ def write_runner_config(
         "journal": str(home / "runner" / "journal.sqlite"),
         "public_keys_dir": str(home / "keys" / "public"),
         "admin_token_file": str(home / "keys" / "admin.token"),
-        "lags_ms": earliest_by_series(settings.universe),
+        "lags_ms": lags_of_runner(settings.universe),
         "trading": settings.trading.to_dict(),
         "history_bars": 3000,
         "health": {"api_errors_a_minute": 10, "latency_ms": 500, "slow_bars": 3},

@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 import yaml
 
-from kernel.bars import Bars
 from kernel.decision import rules_probabilities
 from kernel.features.engine import compute
 from kernel.features.registry import FEATURES
-from kernel.observation import OBSERVATION_FIELDS, Series, observe
-from replay_venue.generator import generate
+from kernel.observation import OBSERVATION_FIELDS, OTHER_MARKET, SERIES, Market, Series, observe
+from replay_venue.climate import Climate
+from replay_venue.generator import History
 from research.replay import replay
 from tests.live_runner.bundles import TRADING
 
@@ -39,8 +39,16 @@ LAGS_MS = {
     "funding_rate": 60_000,
     "open_interest": 60_000,
     "fear_greed": 3_600_000,
-    "exchange_net_flow": 93_600_000,
-    "mvrv": 93_600_000,
+    **dict.fromkeys(SERIES[3:9], 93_600_000),
+    **dict.fromkeys(("mark_close", "index_close", "btc_close"), BAR_MS),
+    "minutes": 60_000,
+}
+ONCHAIN = {
+    "mvrv": "CapMVRVCur",
+    "active_addresses": "AdrActCnt",
+    "transactions": "TxCnt",
+    "hash_rate": "HashRate",
+    "fees": "FeeTotNtv",
 }
 
 
@@ -252,21 +260,31 @@ def truth(symbol: str, start_ms: int, split_ms: int, end_ms: int) -> Truth:
 
 def market_observations(symbol: str, start_ms: int, end_ms: int) -> np.ndarray:
     """Return the observations, float64[n, K], of the market's bars as a lake would give them."""
-    market = generate(SEED, symbol, EDGE, start_ms - 10 * 86_400_000, end_ms, "15m")
-    first = int(np.searchsorted(market.bars.open_time_ms, start_ms))
-    bars: Bars = market.bars.slice(first, len(market.bars))
-    flow = market.onchain.value["FlowInExUSD"] - market.onchain.value["FlowOutExUSD"]
+    read_ms = start_ms - 10 * 86_400_000
+    history, other = (History(Climate(SEED), name, EDGE) for name in (symbol, OTHER_MARKET))
+    market = history.market(read_ms, end_ms, "15m")
+    chain = market.onchain
     points = {
         "funding_rate": (market.funding.time_ms, market.funding.value),
         "open_interest": (market.open_interest.time_ms, market.open_interest.value),
         "fear_greed": (market.fear_greed.time_ms, market.fear_greed.value),
-        "exchange_net_flow": (market.onchain.time_ms, flow),
-        "mvrv": (market.onchain.time_ms, market.onchain.value["CapMVRVCur"]),
+        "exchange_net_flow": (
+            chain.time_ms,
+            chain.value["FlowInExUSD"] - chain.value["FlowOutExUSD"],
+        ),
+        **{name: (chain.time_ms, chain.value[theirs]) for name, theirs in ONCHAIN.items()},
     }
+    for name, bars in (
+        ("mark_close", history.mark_bars(read_ms, end_ms, "15m")),
+        ("index_close", history.index_bars(read_ms, end_ms, "15m")),
+        ("btc_close", other.bars(read_ms, end_ms, "15m")),
+    ):
+        points[name] = (bars.open_time_ms, bars.close)
     series = {
         name: Series(name, at, at + LAGS_MS[name], value) for name, (at, value) in points.items()
     }
-    return observe(bars, series, BAR_MS)
+    bars = history.bars(start_ms, end_ms, "15m")
+    return observe(Market(bars, series, history.bars(start_ms, end_ms, "1m")), BAR_MS)
 
 
 def rule_rows(observations: np.ndarray, features: np.ndarray) -> np.ndarray:

@@ -1,26 +1,35 @@
 """The slow series: never asked for in vain, never forgotten."""
 
 import asyncio
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernel.observation import OBSERVATION_FIELDS
+from kernel.observation import DEPTH_FIELDS, OBSERVATION_FIELDS
+from live_runner.candles import Candle
+from live_runner.recordings import Recordings
 from live_runner.series import SeriesBook
-from live_runner.venue import DAY_MS, Row, Venue, VenueError
+from live_runner.venue import DAY_MS, Price, Row, Venue, VenueError
 from tests.live_runner.inside import desk_settings
 from tests.live_runner.stage import BAR_MS, LAGS_MS, START_MS
 
 FUNDING_MS = 8 * 3_600_000
+MINUTE_MS = 60_000
 
 
 @dataclass
 class CountingVenue(Venue):
-    """A venue whose series are functions of time; it counts requests."""
+    """A venue whose series are functions of time; it counts requests.
+
+    It lacks the candles that open at some times, and answers for no source that is down.
+    """
 
     down: frozenset[str] = frozenset()
+    lacks: frozenset[int] = frozenset()
     asked: list[str] = field(default_factory=list)
 
     def _serve(self, source: str, step_ms: int, start_ms: int, end_ms: int) -> range:
@@ -41,6 +50,22 @@ class CountingVenue(Venue):
         times = self._serve("interest", BAR_MS, start_ms, end_ms)
         return [Row("open_interest", at, at / BAR_MS) for at in times]
 
+    async def candles(
+        self,
+        symbol: str,
+        timeframe: str,
+        bar_ms: int,
+        start_ms: int,
+        end_ms: int,
+        price: Price = "last",
+    ) -> list[Candle]:
+        """Serve a candle an interval, of no height, at a price of its own."""
+        name = f"{symbol} {timeframe} {price}"
+        times = self._serve(name, bar_ms, start_ms, end_ms - bar_ms)
+        level = {"last": 1.0, "mark": 2.0, "index": 3.0}[price] + (symbol != "BTCUSDT")
+        held = [at for at in times if at not in self.lacks]
+        return [Candle(at, *[level * at / MINUTE_MS] * 4, 0.0) for at in held]
+
     async def onchain(self, symbol: str, start_ms: int, end_ms: int) -> list[Row]:
         """Serve two values a day, each known after the day."""
         times = self._serve("onchain", DAY_MS, start_ms, end_ms - DAY_MS)
@@ -53,12 +78,13 @@ class CountingVenue(Venue):
         return [Row("fear_greed", at, 50.0) for at in times]
 
 
-def _book(venue: CountingVenue) -> SeriesBook:
-    return SeriesBook("BTCUSDT", desk_settings(Path("unused"), "http://127.0.0.1:1"), venue)
+def _book(venue: CountingVenue, symbol: str = "BTCUSDT", **changes: Any) -> SeriesBook:
+    settings = replace(desk_settings(Path("unused"), "http://127.0.0.1:1"), **changes)
+    return SeriesBook(symbol, settings, venue)
 
 
-def _observed(book: SeriesBook, close_ms: int) -> dict[str, float]:
-    row = book.observer.observe(close_ms - BAR_MS, 1.0, 1.0, 1.0, 1.0, 1.0)
+def _observed(book: SeriesBook, close_ms: int, volume: float = 1.0) -> dict[str, float]:
+    row = book.observe(Candle(close_ms - BAR_MS, 1.0, 1.0, 1.0, 1.0, volume))
     return dict(zip(OBSERVATION_FIELDS, row, strict=True))
 
 
@@ -82,6 +108,8 @@ def test_a_day_of_bars_asks_no_more_than_could_have_changed() -> None:
     assert counts["funding"] <= 5
     assert counts["fear"] <= 3
     assert counts["onchain"] <= 3
+    for name in ("BTCUSDT 1m last", "BTCUSDT 15m mark", "BTCUSDT 15m index"):
+        assert venue.asked.count(name) == 96
 
 
 @given(batches=st.lists(st.integers(1, 400), min_size=1, max_size=8))
@@ -95,7 +123,7 @@ def test_backlogs_of_any_size_see_what_single_bars_would(batches: list[int]) -> 
     async def drain(size: int, first_ms: int) -> None:
         before = len(venue.asked)
         assert await book.ensure(first_ms, first_ms + (size - 1) * BAR_MS) == ""
-        assert len(venue.asked) - before <= 4
+        assert len(venue.asked) - before <= 7
 
     for size in batches:
         asyncio.run(drain(size, first_ms))
@@ -106,6 +134,11 @@ def test_backlogs_of_any_size_see_what_single_bars_would(batches: list[int]) -> 
             assert seen["funding_rate"] == (close_ms - lag_ms) // FUNDING_MS
             assert seen["open_interest"] == (close_ms - LAGS_MS["open_interest"]) // BAR_MS
             assert (seen["fear_greed"], seen["mvrv"]) == (50.0, 2.0)
+            open_ms = close_ms - BAR_MS
+            assert seen["mark_close"] == 2.0 * open_ms / MINUTE_MS
+            assert seen["index_close"] == 3.0 * open_ms / MINUTE_MS
+            assert seen["minute_00_close"] == open_ms / MINUTE_MS
+            assert seen["minute_14_close"] == (close_ms - MINUTE_MS) / MINUTE_MS
         first_ms += size * BAR_MS
 
 
@@ -119,3 +152,63 @@ def test_a_series_that_cannot_be_read_is_named_and_asked_for_again() -> None:
     assert asyncio.run(book.ensure(START_MS + BAR_MS, START_MS + BAR_MS)) == ""
     seen = _observed(book, START_MS)
     assert seen["open_interest"] == START_MS // BAR_MS - 1
+
+
+def _ensured(venue: CountingVenue, symbol: str = "BTCUSDT", **changes: Any) -> dict[str, float]:
+    book = _book(venue, symbol, **changes)
+    assert asyncio.run(book.ensure(START_MS + BAR_MS, START_MS + BAR_MS)) == ""
+    return _observed(book, START_MS + BAR_MS)
+
+
+def test_btc_is_asked_for_beside_another_symbol_and_is_its_own_beside_itself() -> None:
+    """ETHUSDT reads BTCUSDT's closed candle; BTCUSDT asks nobody for its own."""
+    venue = CountingVenue()
+    assert _ensured(venue, "ETHUSDT")["btc_close"] == START_MS / MINUTE_MS
+    assert venue.asked.count("BTCUSDT 15m last") == 1
+    alone = CountingVenue()
+    assert _ensured(alone)["btc_close"] == 1.0
+    assert "BTCUSDT 15m last" not in alone.asked
+
+
+def test_what_the_lake_does_not_have_is_not_asked_for() -> None:
+    """Without a lag there is no table, and without BTCUSDT among the symbols no candles of it."""
+    lags = {**LAGS_MS, "mark_close": None, "minutes": None}
+    venue = CountingVenue()
+    seen = _ensured(venue, "ETHUSDT", lags_ms=lags, symbols=("ETHUSDT",))
+    assert {"ETHUSDT 15m mark", "ETHUSDT 1m last", "BTCUSDT 15m last"}.isdisjoint(venue.asked)
+    assert math.isnan(seen["mark_close"])
+    assert math.isnan(seen["minute_14_close"])
+    assert math.isnan(seen["btc_close"])
+    assert seen["index_close"] == 4.0 * START_MS / MINUTE_MS
+
+
+def test_the_newest_candle_is_asked_for_twice_and_then_missing() -> None:
+    """A minute that the venue does not have leaves its place empty and stops nothing."""
+    venue = CountingVenue(lacks=frozenset({START_MS + 14 * MINUTE_MS}))
+    seen = _ensured(venue)
+    assert venue.asked.count("BTCUSDT 1m last") == 2
+    assert math.isnan(seen["minute_14_close"])
+    assert seen["minute_13_close"] == START_MS / MINUTE_MS + 13
+
+
+def test_trades_and_books_recorded_before_a_restart_are_recalled(tmp_path: Path) -> None:
+    """What an earlier process recorded of the running bar counts as if this one had heard it."""
+    recordings = Recordings(tmp_path)
+    for number in range(3_000):
+        at = START_MS + number * 300
+        keys = {"event_time_ms": at, "known_at_ms": at + 40}
+        trade = {"trade_id": number, "price": 1.0, "quantity": 1.0, "side": 1.0}
+        recordings.add("trades", "BTCUSDT", {**keys, **trade})
+        book = dict.fromkeys(DEPTH_FIELDS[:6], 1.0 + number)
+        recordings.add("depth", "BTCUSDT", {**keys, "update_id": number, **book})
+    recordings.flush()
+    with next(tmp_path.glob("trades/*/*.jsonl")).open("a") as file:
+        file.write('{"event_time_ms": 17')
+    book = _book(CountingVenue(), recordings=tmp_path)
+    asyncio.run(book.load(START_MS + BAR_MS, START_MS + BAR_MS))
+    seen = _observed(book, START_MS + BAR_MS, volume=3_000.0)
+    assert (seen["trade_count"], seen["sign_sum"]) == (3_000.0, 3_000.0)
+    assert seen["best_bid"] == 3_000.0
+    later = _book(CountingVenue(), recordings=tmp_path)
+    asyncio.run(later.load(START_MS + 2 * BAR_MS, START_MS + 2 * BAR_MS))
+    assert math.isnan(_observed(later, START_MS + BAR_MS, volume=3_000.0)["trade_count"])

@@ -8,7 +8,7 @@ import yaml
 
 from live_runner.settings import SettingsError, load_settings
 from tests.live_runner.bundles import TRADING
-from tests.live_runner.stage import RunnerProcess
+from tests.live_runner.stage import LAGS_MS, RunnerProcess
 
 
 def _write(home: Path, changes: dict[str, Any]) -> Path:
@@ -24,6 +24,13 @@ def test_settings_round_trip(tmp_path: Path) -> None:
     assert (settings.symbols, settings.bar_ms) == (("BTCUSDT", "ETHUSDT"), 900_000)
     assert settings.trading == TRADING
     assert settings.journal == tmp_path / "journal.sqlite"
+    assert settings.lags_ms == LAGS_MS
+
+
+def test_a_series_that_the_lake_lacks_has_no_lag(tmp_path: Path) -> None:
+    """Null says that nothing is asked for; the key may not simply be left out."""
+    lags = {**LAGS_MS, "mark_close": None}
+    assert load_settings(_write(tmp_path, {"lags_ms": lags})).lags_ms["mark_close"] is None
 
 
 @pytest.mark.parametrize(
@@ -39,6 +46,7 @@ def test_settings_round_trip(tmp_path: Path) -> None:
         ({"symbols": ["../etc"]}, "'../etc'"),
         ({"symbols": [1]}, "found 1"),
         ({"lags_ms": {"mvrv": 1}}, "lags_ms"),
+        ({"lags_ms": {**LAGS_MS, "minutes": -1}}, "found -1"),
         ({"trading": {}}, "missing"),
         ({"history_bars": True}, "True"),
         ({"host": ""}, "non-empty"),

@@ -19,3 +19,11 @@ def earliest_by_series(universe: UniverseSettings) -> dict[str, int]:
     """
     held = {name: table for name, table in SERIES_TABLE.items() if table in universe.market}
     return {name: earliest_ms(universe, table) for name, table in held.items()}
+
+
+def lags_of_runner(universe: UniverseSettings) -> dict[str, int | None]:
+    """Return the same for the runner's settings: None for what the universe does not have."""
+    known = earliest_by_series(universe)
+    lags = {name: known.get(name) for name in SERIES_TABLE}
+    held = "minute_candles" in universe.market
+    return {**lags, "minutes": earliest_ms(universe, "minute_candles") if held else None}
