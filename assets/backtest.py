@@ -4,8 +4,9 @@ from typing import Any
 
 import dagster as dg
 
-from orchestration.partitions import cutoff_ms, symbol, symbol_by_week
+from orchestration.partitions import cutoff_ms, months_read, symbol, symbol_by_week
 from orchestration.resources.bundle_store import BundleStore
+from orchestration.resources.feature_store import FeatureStore
 from orchestration.resources.lake import Lake
 from orchestration.resources.presentation import picture, table
 from orchestration.resources.promotion_store import PromotionStore
@@ -19,31 +20,32 @@ GROUP = "backtest"
     key=[GROUP, "walk_forward"],
     group_name=GROUP,
     partitions_def=symbol_by_week,
-    ins={
-        "matrix": dg.AssetIn(["features", "matrix"]),
-        "files": dg.AssetIn(["training", "candidate"]),
-    },
+    ins={"files": dg.AssetIn(["training", "candidate"])},
+    deps=[dg.AssetDep(["features", "matrix"], partition_mapping=months_read)],
 )
 def walk_forward(
     context: dg.AssetExecutionContext,
     lake: Lake,
+    feature_store: FeatureStore,
     settings: ResearchSettings,
     promotion_store: PromotionStore,
     bundles: BundleStore,
     tracking: Tracking,
-    matrix: Any,
     files: Any,
 ) -> dg.MaterializeResult:
     """Hold each fold's figures, one account through all, it under stress, and the champion's."""
     from research import candidate as candidates
     from research import comparison, figures
+    from research.matrix import rows_of
 
     name, until_ms = symbol(context), cutoff_ms(context)
     bars, series = lake.bars(name, until_ms), lake.series(name, until_ms)
     champion = promotion_store.standing(name).champion
     kept = bundles.candidate(champion)
     judged, held = candidates.from_files(files), candidates.from_files(kept) if kept else None
-    found = comparison.compare(bars, series, matrix, judged, held, settings.load())
+    wanted = comparison.features_needed(held)
+    rows = rows_of(feature_store.read(name, wanted, until_ms), bars)
+    found = comparison.compare(bars, series, rows, judged, held, settings.load())
     plot = figures.equity_png(found.walk.result.rows[:, 0], found.walk.result.equity)
     log = RunLog("", metrics=found.series(), files={"equity.png": plot})
     tracking.add(files["tracking_run"].decode(), log)

@@ -4,9 +4,9 @@ from typing import Any
 
 import dagster as dg
 
-from orchestration.partitions import cutoff_ms, symbol, symbol_by_week
+from orchestration.partitions import cutoff_ms, months_read, symbol, symbol_by_week
 from orchestration.resources.bundle_store import BundleStore
-from orchestration.resources.lake import Lake
+from orchestration.resources.feature_store import FeatureStore
 from orchestration.resources.presentation import table
 from orchestration.resources.research_settings import ResearchSettings
 
@@ -21,23 +21,26 @@ GROUP = "bundles"
         "files": dg.AssetIn(["training", "candidate"]),
         "dataset": dg.AssetIn(["datasets", "training_set"]),
         "report": dg.AssetIn(["gates", "report"]),
+        "certificate": dg.AssetIn(["features", "certificate"]),
     },
+    deps=[dg.AssetDep(["features", "matrix"], partition_mapping=months_read)],
 )
 def bundle(
     context: dg.AssetExecutionContext,
-    lake: Lake,
+    feature_store: FeatureStore,
     settings: ResearchSettings,
     bundles: BundleStore,
     files: Any,
     dataset: Any,
     report: Any,
+    certificate: Any,
 ) -> dg.MaterializeResult:
     """Hold the digest of the written bundle; the folder under bundles/ carries its name."""
     from research import sealing
 
-    name, until_ms, chosen = symbol(context), cutoff_ms(context), settings.load()
-    bars, series = lake.bars(name, until_ms), lake.series(name, until_ms)
-    written = sealing.seal(bundles.root, name, files, dataset, report, bars, series, chosen)
+    name, chosen = symbol(context), settings.load()
+    state = feature_store.snapshot(name, cutoff_ms(context), chosen.universe.bar_ms)
+    written = sealing.seal(bundles.root, name, files, dataset, report, certificate, state, chosen)
     bundles.keep_candidate(written.digest, files)
     return dg.MaterializeResult(
         value=written.record(),

@@ -4,7 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from orchestration.partitions import cutoff_ms, symbol, symbol_by_week
+from kernel.features.registry import feature_hash
+from orchestration.partitions import cutoff_ms, months_read, symbol, symbol_by_week
+from orchestration.resources.feature_store import FeatureStore
 from orchestration.resources.lake import Lake
 from orchestration.resources.presentation import span, table
 from orchestration.resources.research_settings import ResearchSettings
@@ -19,32 +21,35 @@ GROUP = "datasets"
     key=[GROUP, "training_set"],
     group_name=GROUP,
     partitions_def=symbol_by_week,
-    ins={
-        "matrix": dg.AssetIn(["features", "matrix"]),
-        "labels": dg.AssetIn(["labels", "triple_barrier"]),
-    },
+    ins={"labels": dg.AssetIn(["labels", "triple_barrier"])},
+    deps=[
+        dg.AssetDep(["features", "matrix"], partition_mapping=months_read),
+        ["features", "certificate"],
+    ],
 )
 def training_set(
     context: dg.AssetExecutionContext,
     lake: Lake,
+    feature_store: FeatureStore,
     settings: ResearchSettings,
-    matrix: Any,
     labels: Any,
 ) -> dg.MaterializeResult:
     """Hold the warm rows, the covered features, the label spans and the weights."""
     from research import dataset, dataset_files
     from research import matrix as tables
 
-    chosen = settings.load()
-    bars = lake.bars(symbol(context), cutoff_ms(context))
-    data_digest = lake.digest(symbol(context), cutoff_ms(context))
-    values, found = tables.feature_values(matrix), tables.labels_of(labels)
-    built = dataset.build(bars, values, found, chosen.features, chosen.validation)
+    chosen, name, until_ms = settings.load(), symbol(context), cutoff_ms(context)
+    names, bars = chosen.features, lake.bars(name, until_ms)
+    data_digest = lake.digest(name, until_ms)
+    rows = tables.rows_of(feature_store.read(name, names, until_ms), bars)
+    values, found = tables.feature_values(rows, names), tables.labels_of(labels)
+    built = dataset.build(bars, values, found, names, chosen.validation)
     return dg.MaterializeResult(
         value=dataset_files.to_files(built, data_digest),
         metadata={
             "dagster/row_count": len(built.y),
             "features": len(built.feature_names),
+            "feature_hash": feature_hash(built.feature_names),
             "left_out": ", ".join(built.left_out) or "none",
             "span": span(int(built.start_ms[0]), built.cutoff_ms),
             "digest": built.digest,
@@ -54,30 +59,69 @@ def training_set(
     )
 
 
+@dg.asset_check(asset=[GROUP, "training_set"], blocking=True, partitions_def=symbol_by_week)
+def training_set_reaches_the_cutoff(
+    context: dg.AssetCheckExecutionContext, files: Any
+) -> dg.AssetCheckResult:
+    """The last row is decided at the week's end: no week is trained on that was not ingested."""
+    from research import dataset_files
+
+    built = dataset_files.from_files(files)
+    found = span(built.cutoff_ms, cutoff_ms(context))
+    return dg.AssetCheckResult(
+        passed=built.cutoff_ms == cutoff_ms(context),
+        description=f"last close … cutoff: found {found}, expected one moment: ingest it first",
+        metadata={"rows": len(built.y)},
+    )
+
+
+@dg.asset_check(asset=[GROUP, "training_set"], blocking=True, partitions_def=symbol_by_week)
+def training_set_rests_on_the_market_as_it_is(
+    context: dg.AssetCheckExecutionContext,
+    feature_store: FeatureStore,
+    settings: ResearchSettings,
+    files: Any,
+) -> dg.AssetCheckResult:
+    """The features, computed again from the lake in one pass, are those of the store to the byte,
+    and so is the state that a bundle would start from.
+    """
+    chosen, name = settings.load(), symbol(context)
+    bar_ms, until_ms = chosen.universe.bar_ms, cutoff_ms(context)
+    found = feature_store.difference(name, chosen.features, until_ms, bar_ms)
+    where = f", in {found.month} first" if found.month else ""
+    return dg.AssetCheckResult(
+        passed=not (found.bytes or found.state),
+        description=f"found {found.bytes} differing bytes in {found.compared} rows{where}"
+        f"{' and another state' if found.state else ''}, expected 0: else materialize "
+        "features/matrix again from that month on",
+        metadata={
+            "differing_bytes": found.bytes,
+            "rows_compared": found.compared,
+            "rows_of_one_side": found.rows,
+            "features_that_differ": ", ".join(found.features) or "none",
+            "first_month": found.month or "none",
+            "data_digest": files["data_digest"].decode(),
+        },
+    )
+
+
 @dg.asset_check(
     asset=[GROUP, "training_set"],
-    additional_ins={"matrix": dg.AssetIn(["features", "matrix"])},
+    additional_ins={"certificate": dg.AssetIn(["features", "certificate"])},
     blocking=True,
     partitions_def=symbol_by_week,
 )
-def training_set_rests_on_the_market_as_it_is(
-    context: dg.AssetCheckExecutionContext,
-    lake: Lake,
-    settings: ResearchSettings,
-    files: Any,
-    matrix: Any,
-) -> dg.AssetCheckResult:
-    """The features, computed again from the lake, are those that the rows were taken from."""
-    from research.matrix import feature_matrix
+def every_feature_carries_its_proof(files: Any, certificate: Any) -> dg.AssetCheckResult:
+    """What entered has a certificate of today's code: with values, and without one mismatch."""
+    from research import dataset_files, leak_certificate
 
-    name, until_ms = symbol(context), cutoff_ms(context)
-    bars, series = lake.bars(name, until_ms), lake.series(name, until_ms)
-    fresh = feature_matrix(bars, series, settings.load().universe.bar_ms)
+    names = dataset_files.from_files(files).feature_names
+    found = leak_certificate.faults(certificate, names)
     return dg.AssetCheckResult(
-        passed=bool(fresh.equals(matrix)),
-        description=f"found {len(matrix)} rows of features, expected the {len(fresh)} of the lake "
-        "as it is: else materialize features/matrix again",
-        metadata={"data_digest": files["data_digest"].decode()},
+        passed=not found,
+        description=f"{len(found)} of {len(names)} features lack their proof, expected none"
+        + "".join(f": {name} {fault}" for name, fault in list(found.items())[:1]),
+        metadata={"faults": table({"feature": k, "fault": v} for k, v in found.items())},
     )
 
 
@@ -110,16 +154,17 @@ def no_training_label_meets_a_test_span(
 
 @dg.asset_check(asset=[GROUP, "training_set"], blocking=True, partitions_def=symbol_by_week)
 def series_cover_every_fold_they_enter(
-    context: dg.AssetCheckExecutionContext, lake: Lake, settings: ResearchSettings, files: Any
+    context: dg.AssetCheckExecutionContext,
+    feature_store: FeatureStore,
+    settings: ResearchSettings,
+    files: Any,
 ) -> dg.AssetCheckResult:
     """What a feature is made of has values in nearly every row of every fold's windows."""
-    from kernel.observation import observe
     from research import coverage, dataset, dataset_files
 
     chosen, name, until_ms = settings.load(), symbol(context), cutoff_ms(context)
     built = dataset_files.from_files(files)
-    bars, series = lake.bars(name, until_ms), lake.series(name, until_ms)
-    observed = observe(bars, series, chosen.universe.bar_ms)[built.bar]
+    observed = feature_store.observed(name, 0, until_ms, chosen.universe.bar_ms)[built.bar]
     folds = dataset.blocks(built.start_ms, built.end_ms, chosen.validation)
     shares = coverage.series_shares(observed, folds, built.feature_names)
     least = chosen.validation.min_coverage

@@ -4,7 +4,8 @@ from typing import Any
 
 import dagster as dg
 
-from orchestration.partitions import cutoff_ms, symbol, symbol_by_week
+from orchestration.partitions import cutoff_ms, months_read, symbol, symbol_by_week
+from orchestration.resources.feature_store import FeatureStore
 from orchestration.resources.lake import Lake
 from orchestration.resources.presentation import table
 from orchestration.resources.research_settings import ResearchSettings
@@ -17,18 +18,23 @@ MIN_SHARE = 0.01
     key=[GROUP, "triple_barrier"],
     group_name=GROUP,
     partitions_def=symbol_by_week,
-    ins={"matrix": dg.AssetIn(["features", "matrix"])},
+    deps=[dg.AssetDep(["features", "matrix"], partition_mapping=months_read)],
 )
 def triple_barrier(
-    context: dg.AssetExecutionContext, lake: Lake, settings: ResearchSettings, matrix: Any
+    context: dg.AssetExecutionContext,
+    lake: Lake,
+    feature_store: FeatureStore,
+    settings: ResearchSettings,
 ) -> dg.MaterializeResult:
     """Hold each bar's label and the span it looks at; -1 where the data end before it resolves."""
     from research import labels
     from research import matrix as tables
 
     chosen = settings.load()
-    bars = lake.bars(symbol(context), cutoff_ms(context))
-    found = labels.triple_barrier(bars, tables.atr(matrix), chosen.labels, chosen.universe.bar_ms)
+    name, until_ms = symbol(context), cutoff_ms(context)
+    bars = lake.bars(name, until_ms)
+    atr = tables.atr(tables.rows_of(feature_store.read(name, ["atr_14"], until_ms), bars))
+    found = labels.triple_barrier(bars, atr, chosen.labels, chosen.universe.bar_ms)
     frame = tables.label_frame(bars, found)
     shares = frame["label"].value_counts(normalize=True).sort_index()
     return dg.MaterializeResult(

@@ -18,7 +18,7 @@ def measure(edge: float, worlds: int) -> float:
     accepted = 0
     for seed in range(FIRST_SEED, FIRST_SEED + worlds):
         began = time.perf_counter()
-        result = retrain(*world(seed, edge, chosen), chosen)
+        result = retrain(world(seed, edge, chosen), chosen)
         accepted += result.report.accepted
         print(
             f"edge {edge} seed {seed} {time.perf_counter() - began:5.1f} s {_line(result)}",

@@ -14,10 +14,10 @@ from tests.research.worlds import settings, world
 def main() -> None:
     """Print the stages of a retrain on 37 weeks of generated bars."""
     chosen = settings()
-    bars, series = world(1, 0.25, chosen)
-    prepare(bars, series, chosen)  # compiles
+    market = world(1, 0.25, chosen)
+    prepare(market, chosen)  # compiles
     times = [time.perf_counter()]
-    prepared = prepare(bars, series, chosen)
+    prepared = prepare(market, chosen)
     times.append(time.perf_counter())
     candidate = stack.train(prepared.table, chosen)
     times.append(time.perf_counter())

@@ -1,4 +1,4 @@
-"""Ingest: raw market data into the lake and through the warehouse, all symbols in one run."""
+"""Ingest: raw market data into the lake, the warehouse and the features, all symbols in one run."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -10,8 +10,10 @@ from orchestration.resources.sources.catalogue import Sources
 
 ingest_job = dg.define_asset_job(
     "ingest_job",
-    selection=dg.AssetSelection.groups("market", "warehouse"),
-    description="Fetch months of raw data for the symbols and rebuild the warehouse on them.",
+    selection=dg.AssetSelection.groups("market", "warehouse")
+    | dg.AssetSelection.assets(["features", "matrix"]),
+    description="Fetch months of raw data for the symbols, and rebuild the warehouse and the "
+    "features on them.",
 )
 
 

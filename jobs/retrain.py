@@ -18,7 +18,9 @@ RETRAIN_GROUPS = (
 
 retrain_job = dg.define_asset_job(
     "retrain_job",
-    selection=dg.AssetSelection.groups(*RETRAIN_GROUPS),
+    selection=dg.AssetSelection.groups(*RETRAIN_GROUPS)
+    - dg.AssetSelection.assets(["features", "matrix"])  # made by month, with the raw data
+    - dg.AssetSelection.assets(["features", "proposals"]),  # made for a person, when asked for
     executor_def=dg.in_process_executor,
     description="Train, gate and request promotion for one symbol and week.",
 )

@@ -32,6 +32,19 @@ _symbols = dg.StaticPartitionsDefinition(SYMBOLS)
 symbol_by_month = dg.MultiPartitionsDefinition({"month": _months, "symbol": _symbols})
 symbol_by_week = dg.MultiPartitionsDefinition({"week": _weeks, "symbol": _symbols})
 
+WEEKS_READ = 30  # a retrain reads all history up to its cutoff; this much is shown as its lineage
+months_read = dg.MultiPartitionMapping(
+    {
+        "month": dg.DimensionPartitionMapping(
+            "week",
+            dg.TimeWindowPartitionMapping(
+                start_offset=-WEEKS_READ, allow_nonexistent_upstream_partitions=True
+            ),
+        ),
+        "symbol": dg.DimensionPartitionMapping("symbol", dg.IdentityPartitionMapping()),
+    }
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Window:

@@ -3,6 +3,7 @@
 import io
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,13 +27,14 @@ GOLDEN_ROWS = 64
 @dataclass(frozen=True, slots=True)
 class Provenance:
     """Where a bundle comes from: `data_digest` of the market as known, code revision, tracking
-    run.
+    run, and the certificate that its features see no future.
     """
 
     symbol: str
     data_digest: str
     code_revision: str
     tracking_run: str
+    certificate: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ def write(
     The folder appears whole or not at all; one that is there already is left alone. `golden`
     float32[g,F'] are rows whose answers go into the bundle.
     """
-    files = contents(candidate, golden, state, report)
+    files = contents(candidate, golden, state, report, provenance.certificate)
     manifest = _manifest(candidate, files, state, report, provenance, settings)
     folder = root / manifest.digest
     if not folder.exists():
@@ -72,7 +74,11 @@ def golden_rows(x: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def contents(
-    candidate: Candidate, golden: NDArray[np.float32], state: StateAtCutoff, report: GateReport
+    candidate: Candidate,
+    golden: NDArray[np.float32],
+    state: StateAtCutoff,
+    report: GateReport,
+    certificate: Mapping[str, Any],
 ) -> dict[str, bytes]:
     """Return every file of the bundle but its manifest; equal arguments give equal bytes."""
     answers = outputs(candidate.signal, [PROBABILITIES], golden)[0]
@@ -81,6 +87,7 @@ def contents(
         "golden.npz": _npz(features=golden, probabilities=answers),
         "state.npz": _npz(state=state.state, bars=np.array(state.open_time_ms, np.int64)),
         "training_metadata.json": canonical_json(_metadata(candidate)),
+        "leak_certificate.json": canonical_json(certificate),
         "improvement_report.md": improvement_report(candidate, report).encode(),
     }
 

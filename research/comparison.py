@@ -5,17 +5,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from kernel import observation
 from kernel.bars import Bars
-from kernel.features.registry import FEATURES
-from kernel.observation import OBSERVATION_FIELDS, Series, observe
+from kernel.observation import OBSERVATION_FIELDS, Series
 from research.candidate import Candidate
 from research.evidence import champion_metrics
 from research.matrix import Table, atr, feature_values
 from research.metrics import Metrics
 from research.settings import Settings
 from research.walk_forward import Market, WalkForward, backtest
+
+FUNDING = "funding_rate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,11 @@ class Comparison:
         }
 
 
+def features_needed(champion: Candidate | None) -> tuple[str, ...]:
+    """Return the features that a comparison reads: the ATR, and what the champion decides on."""
+    return tuple(dict.fromkeys(("atr_14", *(champion.feature_names if champion else ()))))
+
+
 def compare(
     bars: Bars,
     series: Mapping[str, Series],
@@ -65,20 +71,16 @@ def compare(
 ) -> Comparison:
     """Trade the candidate's gate folds, and the champion on the decisions of the same bars.
 
-    `matrix` holds every registered feature of every bar, as `research.matrix` makes it.
+    `matrix` holds, of every bar, `atr_14` and the champion's features; of the series only the
+    funding rate is looked at.
     """
-    observed = observe(bars, series, settings.universe.bar_ms)
-    funding = observed[:, OBSERVATION_FIELDS.index("funding_rate")]
-    market = Market(bars, atr(matrix), funding)
+    paid = observation.Market(bars, {FUNDING: series[FUNDING]})
+    observed = observation.observe(paid, settings.universe.bar_ms)
+    market = Market(bars, atr(matrix), observed[:, OBSERVATION_FIELDS.index(FUNDING)])
     walk = backtest(market, candidate.folds, settings)
     if champion is None:
         return Comparison(walk, None)
     first_ms = walk.start_ms + settings.universe.bar_ms
     window_ms = (first_ms, first_ms + len(walk.result.equity) * settings.universe.bar_ms)
-    own = _columns(feature_values(matrix), champion.feature_names)
+    own = feature_values(matrix, champion.feature_names).astype(np.float32)
     return Comparison(walk, champion_metrics(champion, own, market, window_ms, settings))
-
-
-def _columns(features: NDArray[np.float64], names: tuple[str, ...]) -> NDArray[np.float32]:
-    columns = [FEATURES.index(name) for name in names]
-    return np.ascontiguousarray(features[:, columns].astype(np.float32))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from kernel.bars import Bars
 from kernel.digest import canonical_json
-from kernel.features.registry import FEATURES, WARMUP_BARS
+from kernel.features.registry import warmup_bars
 from research.coverage import windows
 from research.folds import Fold, walk_forward
 from research.labels import UNRESOLVED_MS, Labels
@@ -52,23 +52,22 @@ def build(
     feature_names: Sequence[str],
     settings: ValidationSettings,
 ) -> TrainingTable:
-    """Return the table of `bars` with the named columns of `features`, float64[n, registry].
+    """Return the table of `bars` with their features, float64[n, F] of the columns named.
 
+    Its rows begin where every named feature is warm, in a history that begins with the first bar.
     A feature without a value in more than 1 - min_coverage of the rows, in the whole table or in
     the training or test rows of any one fold of the walk-forward pass, is left out. Raises
     ValueError when no row is warm or no feature is covered.
     """
-    if features.shape != (len(bars), len(FEATURES)):
-        raise ValueError(
-            f"features: found shape {features.shape}, expected {(len(bars), len(FEATURES))}"
-        )
-    rows = np.arange(min(WARMUP_BARS, len(bars)), len(bars))
+    expected = (len(bars), len(feature_names))
+    if features.shape != expected:
+        raise ValueError(f"features: found shape {features.shape}, expected {expected}")
+    warm = warmup_bars(feature_names)
+    rows = np.arange(min(warm, len(bars)), len(bars))
     if len(rows) == 0:
-        raise ValueError(
-            f"bars: found {len(bars)}, expected more than the {WARMUP_BARS} of the warm-up"
-        )
+        raise ValueError(f"bars: found {len(bars)}, expected more than the {warm} of the warm-up")
     start, end = labels.start_ms[rows], labels.end_ms[rows]
-    chosen = features[rows][:, [FEATURES.index(name) for name in feature_names]].astype(np.float32)
+    chosen = features[rows].astype(np.float32)
     coverage = _coverage(chosen, feature_names, blocks(start, end, settings))
     kept = [i for i, name in enumerate(feature_names) if coverage[name] >= settings.min_coverage]
     if not kept:

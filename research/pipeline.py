@@ -1,19 +1,20 @@
 """The offline half in one call: the same functions that the assets call, stage by stage."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kernel.bars import Bars
+from kernel import observation
 from kernel.features.engine import compute
-from kernel.observation import OBSERVATION_FIELDS, Series, observe
+from kernel.features.registry import FEATURES
+from kernel.observation import OBSERVATION_FIELDS, observe
 from research import gates, stack
 from research.backtest import atr_of
 from research.candidate import Candidate
 from research.dataset import TrainingTable, build
 from research.evidence import Evaluation, evaluate_calibration, gather
+from research.garch import starting_state
 from research.gates import Evidence, GateReport
 from research.labels import Labels, triple_barrier
 from research.metrics import Metrics
@@ -46,28 +47,27 @@ class Retrained:
     report: GateReport
 
 
-def prepare(bars: Bars, series: Mapping[str, Series], settings: Settings) -> Prepared:
-    """Return the training table of `bars`, ascending and complete, and of the series as they were
-    known.
-    """
-    bar_ms = settings.universe.bar_ms
-    observed = observe(bars, series, bar_ms)
-    features, state = compute(observed)
+def prepare(seen: observation.Market, settings: Settings) -> Prepared:
+    """Return the training table of a market as it was seen, from the beginning of its history."""
+    bars, bar_ms = seen.bars, settings.universe.bar_ms
+    observed = observe(seen, bar_ms)
+    features, state = compute(observed, starting_state(observed))
     market = Market(
         bars, atr_of(features, bars.close), observed[:, OBSERVATION_FIELDS.index("funding_rate")]
     )
     labels = triple_barrier(bars, market.atr, settings.labels, bar_ms)
-    table = build(bars, features, labels, settings.features, settings.validation)
+    chosen = features[:, [FEATURES.index(name) for name in settings.features]]
+    table = build(bars, chosen, labels, settings.features, settings.validation)
     return Prepared(market, features, state, labels, table)
 
 
 def retrain(
-    bars: Bars, series: Mapping[str, Series], settings: Settings, champion: Metrics | None = None
+    seen: observation.Market, settings: Settings, champion: Metrics | None = None
 ) -> Retrained:
-    """Return the candidate of the bars and the gates' report on it; the cutoff is the close of
+    """Return the candidate of a market and the gates' report on it; the cutoff is the close of
     the last bar.
     """
-    return judge(prepare(bars, series, settings), settings, champion)
+    return judge(prepare(seen, settings), settings, champion)
 
 
 def judge(prepared: Prepared, settings: Settings, champion: Metrics | None = None) -> Retrained:

@@ -5,15 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kernel.bars import Bars
 from kernel.bundle import BundleRefused, check_golden, verify_contents
-from kernel.features.engine import compute
-from kernel.observation import Series, observe
 from research import bundling, dataset_files
 from research import candidate as candidates
 from research.bundling import Provenance, StateAtCutoff
 from research.export import PROBABILITIES
+from research.feature_history import Snapshot
 from research.gates import GateReport
+from research.leak_certificate import faults
 from research.revision import source_revision
 from research.runtime import outputs
 from research.settings import Settings
@@ -49,28 +48,34 @@ def seal(
     files: Mapping[str, bytes],
     dataset: Mapping[str, bytes],
     report: Mapping[str, Any],
-    bars: Bars,
-    series: Mapping[str, Series],
+    certificate: Mapping[str, Any],
+    cutoff: Snapshot,
     settings: Settings,
 ) -> Sealed:
     """Write the bundle of a stored candidate under `root`.
 
-    `files`, `dataset` and `report` are what training, datasets and gates stored; `bars` and
-    `series` the market up to the cutoff, from which the feature state comes. Raises ValueError
-    where the report was altered after it was written.
+    `files`, `dataset`, `report` and `certificate` are what training, datasets, gates and features
+    stored; `cutoff` is the feature state after the last bar. Raises ValueError where the report was
+    altered after it was written, and where the certificate does not prove a feature.
     """
     judged = GateReport.from_dict(report)
+    candidate = candidates.from_files(files)
+    if unproved := faults(certificate, candidate.feature_names):
+        name, fault = next(iter(unproved.items()))
+        raise ValueError(
+            f"leak certificate: found that {name} {fault}, expected a proof of each of the "
+            f"{len(candidate.feature_names)} features: materialize features/certificate"
+        )
     provenance = Provenance(
         symbol=symbol,
         data_digest=dataset[dataset_files.DATA_DIGEST].decode(),
         code_revision=source_revision(),
         tracking_run=files["tracking_run"].decode(),
+        certificate=certificate,
     )
     golden = bundling.golden_rows(dataset_files.from_files(dataset).x)
-    state = state_at_cutoff(bars, series, settings.universe.bar_ms)
-    digest = bundling.write(
-        root, candidates.from_files(files), golden, state, judged, provenance, settings
-    )
+    state = StateAtCutoff(cutoff.state, cutoff.open_time_ms)
+    digest = bundling.write(root, candidate, golden, state, judged, provenance, settings)
     return Sealed(
         digest=digest,
         symbol=symbol,
@@ -79,12 +84,6 @@ def seal(
         tracking_run=provenance.tracking_run,
         sizes={path.name: path.stat().st_size for path in sorted((root / digest).iterdir())},
     )
-
-
-def state_at_cutoff(bars: Bars, series: Mapping[str, Series], bar_ms: int) -> StateAtCutoff:
-    """Return the feature state after the last bar."""
-    _, state = compute(observe(bars, series, bar_ms))
-    return StateAtCutoff(state, int(bars.open_time_ms[-1]))
 
 
 def broken_rule(folder: Path, symbol: str, timeframe: str) -> str | None:

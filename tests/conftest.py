@@ -15,6 +15,7 @@ def retrained(tmp_path_factory: pytest.TempPathFactory) -> Installation:
     """Retrain the generated market with gates that let everything pass; nobody has approved yet."""
     installation = install(tmp_path_factory.mktemp("retrained"))
     fill_lake(installation.lake)
+    installation.make_features()
     installation.job("retrain_job").execute_in_process(
         partition_key=partition(), instance=dg.DagsterInstance.ephemeral()
     )

@@ -1,4 +1,4 @@
-"""A small Tidegate in a folder: ten generated weeks of one symbol, MLflow on SQLite."""
+"""A small Tidegate in a folder: twelve generated weeks of one symbol, MLflow on SQLite."""
 
 import shutil
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ import yaml
 
 from orchestration.definitions import code_location, resources
 from orchestration.environments import Environment
-from orchestration.partitions import week_key
+from orchestration.partitions import Window, week_key
 from orchestration.resources.lake import Lake
 from orchestration.resources.promotion_store import PromotionStore, ensure_keys
 from orchestration.resources.sources.onchain_metrics import in_our_columns
@@ -24,7 +24,7 @@ SYMBOL = "BTCUSDT"
 WEEK = "2025-12-07"  # its end, Sunday 2025-12-14 00:00 UTC, is the cutoff
 WEEK_MS = 7 * 86_400_000
 CUTOFF_MS = 1_765_670_400_000
-HISTORY_WEEKS = 10
+HISTORY_WEEKS = 12
 SMALL: Mapping[str, Mapping[str, Any]] = {
     "validation": {"first_train_weeks": 3, "block_weeks": 1, "gate_folds": 3},
     "models/random_forest": {"trees": 8, "max_depth": 5},
@@ -67,6 +67,11 @@ class Installation:
     def lake(self) -> Lake:
         return self.resources["lake"]
 
+    def make_features(self) -> None:
+        """Compute the features of every month that the lake holds, as an ingest does."""
+        whole = Window(SYMBOL, CUTOFF_MS - HISTORY_WEEKS * WEEK_MS, CUTOFF_MS)
+        self.resources["feature_store"].write([whole], 900_000)
+
     @property
     def home(self) -> Path:
         return self.environment.home
@@ -106,7 +111,7 @@ def install(
 
 
 def fill_lake(lake: Lake, *, seed: int = 7, edge: float = 0.12) -> None:
-    """Put ten generated weeks up to the cutoff into the lake, with publication lags."""
+    """Put twelve generated weeks up to the cutoff into the lake, with publication lags."""
     start_ms = CUTOFF_MS - HISTORY_WEEKS * WEEK_MS
     market = generate(seed, SYMBOL, edge, start_ms, CUTOFF_MS, "15m")
     bars, onchain = market.bars, market.onchain

@@ -16,7 +16,7 @@ from tests.installation import CUTOFF_MS, SYMBOL, Installation, fill_lake, insta
 
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
-MADE = (["features", "matrix"], ["labels", "triple_barrier"], ["datasets", "training_set"])
+MADE = (["features", "certificate"], ["labels", "triple_barrier"], ["datasets", "training_set"])
 COVERED = "series_cover_every_fold_they_enter"
 KNOWN = "observations_hold_only_what_was_known"
 COVERAGE_CHECK = dg.AssetCheckKey(dg.AssetKey(MADE[-1]), COVERED)
@@ -48,7 +48,8 @@ def run(
 
 
 def prepared(installation: Installation, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
-    """Make features, labels and training set, with their checks."""
+    """Make features, their certificate, labels and training set, with their checks."""
+    installation.make_features()
     return run(installation, instance, dg.AssetSelection.assets(*MADE))
 
 
@@ -60,7 +61,7 @@ def instance() -> Any:
 
 
 def test_a_sound_market_passes_both(tmp_path: Path, instance: dg.DagsterInstance):
-    """Ten generated weeks: the join is what the slow look-up says, and every series is there."""
+    """Twelve generated weeks: the join is what the slow look-up says, and every series is there."""
     installation = install(tmp_path)
     fill_lake(installation.lake)
     result = prepared(installation, instance)

@@ -88,6 +88,7 @@ def refused(
     gates = {"gates": {"min_fold_win_rate": 0.99}}
     installation = install(tmp_path_factory.mktemp("refused"), gates=gates)
     fill_lake(installation.lake, edge=0.0)
+    installation.make_features()
     instance = dg.DagsterInstance.local_temp(str(tmp_path_factory.mktemp("instance")))
     result = installation.job("retrain_job").execute_in_process(
         partition_key=partition(), instance=instance, raise_on_error=False

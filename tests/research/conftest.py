@@ -4,7 +4,7 @@ from research.pipeline import Retrained, retrain
 from research.settings import Settings
 from tests.research.worlds import small_settings, world
 
-SMALL_WEEKS = 14
+SMALL_WEEKS = 17
 
 
 @pytest.fixture(scope="session")
@@ -15,4 +15,4 @@ def small() -> Settings:
 @pytest.fixture(scope="session")
 def trained(small: Settings) -> Retrained:
     """Return a small retrain on a world with a strong edge, shared by tests that only read it."""
-    return retrain(*world(3, 0.3, small, SMALL_WEEKS), small)
+    return retrain(world(3, 0.3, small, SMALL_WEEKS), small)

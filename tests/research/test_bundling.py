@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ from research.pipeline import Retrained
 from research.runtime import outputs
 from research.settings import Settings
 
-PROVENANCE = bundling.Provenance("BTCUSDT", "ab" * 32, "0123abc", "run-1")
+CERTIFICATE = {"features": [{"feature": "oi_change", "mismatches": 0}]}
+PROVENANCE = bundling.Provenance("BTCUSDT", "ab" * 32, "0123abc", "run-1", CERTIFICATE)
 
 
 def write(root: Path, trained: Retrained, small: Settings) -> str:
@@ -38,6 +40,7 @@ def test_bundle_is_one_the_kernel_verifies(tmp_path: Path, trained: Retrained, s
     assert manifest.cutoff_ms == trained.prepared.table.cutoff_ms
     assert manifest.gate_report_digest == trained.report.digest
     assert np.array_equal(found.state, trained.prepared.state)
+    assert json.loads(found.files["leak_certificate.json"]) == CERTIFICATE
     answers = outputs(found.files["signal.onnx"], ["probabilities"], found.golden["features"])[0]
     check_golden(answers, found.golden["probabilities"], tolerance=0.0)
     assert np.isnan(found.golden["features"][-1]).all()

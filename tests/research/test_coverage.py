@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from kernel.bars import Bars
-from kernel.features.registry import WARMUP_BARS
-from kernel.observation import Series, observe
+from kernel.features.engine import compute
+from kernel.features.registry import FEATURES, warmup_bars
+from kernel.observation import Market, Series, observe
 from research import coverage, dataset
 from research.labels import triple_barrier
-from research.matrix import feature_matrix, feature_values
 from research.settings import WEEK_MS, LabelSettings
 from tests.research import worlds
 
@@ -40,15 +40,21 @@ def known(name: str, start_ms: int, step_ms: int, value: float | None = None) ->
     return Series(name, times, times + HOUR_MS, values)
 
 
+def features_of(bars: Bars, series: dict[str, Series]) -> np.ndarray:
+    """Return the named features of a market."""
+    values, _ = compute(observe(Market(bars, series), BAR_MS))
+    return values[:, [FEATURES.index(name) for name in NAMES]]
+
+
 def built(
     bars: Bars, series: dict[str, Series]
 ) -> tuple[dataset.TrainingTable, list[coverage.SeriesShare]]:
     """Return the training table and what each series covers of it."""
-    values = feature_values(feature_matrix(bars, series, BAR_MS))
+    values = features_of(bars, series)
     labels = triple_barrier(bars, bars.close * 0.004, LabelSettings(3.0, 3.0, 48), BAR_MS)
     made = dataset.build(bars, values, labels, NAMES, VALIDATION)
     folds = dataset.blocks(made.start_ms, made.end_ms, VALIDATION)
-    observed = observe(bars, series, BAR_MS)[made.bar]
+    observed = observe(Market(bars, series), BAR_MS)[made.bar]
     return made, coverage.series_shares(observed, folds, made.feature_names)
 
 
@@ -98,13 +104,13 @@ def test_half_a_year_of_funding_does_not_enter_a_longer_history(bars: Bars):
 
 
 def test_a_series_missing_only_where_the_first_fold_learns_does_not_enter(bars: Bars):
-    """A week is 2 % of the year, but a fourteenth of what the first fold is trained on."""
-    late = known("mvrv", WARMUP_BARS * BAR_MS + WEEK_MS, DAY_MS)
-    values = feature_values(feature_matrix(bars, whole(bars, mvrv=late), BAR_MS))
+    """A week is 2 % of the year, but a seventeenth of what the first fold is trained on."""
+    late = known("mvrv", warmup_bars(NAMES) * BAR_MS + WEEK_MS, DAY_MS)
+    values = features_of(bars, whole(bars, mvrv=late))
     labels = triple_barrier(bars, bars.close * 0.004, LabelSettings(3.0, 3.0, 48), BAR_MS)
     made = dataset.build(bars, values, labels, NAMES, VALIDATION)
     assert made.left_out == ("mvrv",)
-    assert made.coverage["mvrv"] == pytest.approx(0.92, abs=0.02)
+    assert made.coverage["mvrv"] == pytest.approx(0.94, abs=0.02)
     fewer = dataclasses.replace(VALIDATION, max_blocks=3)
     assert dataset.build(bars, values, labels, NAMES, fewer).left_out == ()
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernel.bars import Bars
-from kernel.features.registry import FEATURES, WARMUP_BARS
+from kernel.features.registry import WARMUP_BARS, warmup_bars
 from research.dataset import TrainingTable, blocks, build, recency, row_weights, uniqueness
 from research.labels import Labels, triple_barrier
 from research.settings import WEEK_MS, LabelSettings
@@ -16,6 +16,7 @@ from tests.research import worlds
 BAR_MS = 900_000
 N = 12_000
 NAMES = ("rsi_14", "oi_change", "mvrv")
+WARM = warmup_bars(NAMES)
 VALIDATION = dataclasses.replace(
     worlds.settings().validation, first_train_weeks=6, block_weeks=2, gate_folds=2
 )
@@ -28,7 +29,7 @@ def market(seed: int = 1) -> tuple[Bars, np.ndarray, Labels]:
     spread = rng.uniform(1.0005, 1.004, N)
     bars = Bars(np.arange(N) * BAR_MS, close, close * spread, close / spread, close, np.ones(N))
     labels = triple_barrier(bars, close * 0.004, LabelSettings(3.0, 3.0, 48), BAR_MS)
-    return bars, rng.normal(size=(N, len(FEATURES))), labels
+    return bars, rng.normal(size=(N, len(NAMES))), labels
 
 
 def table(features: np.ndarray | None = None) -> TrainingTable:
@@ -37,14 +38,14 @@ def table(features: np.ndarray | None = None) -> TrainingTable:
 
 
 def test_table_holds_every_warm_bar_and_the_named_columns():
-    """Rows begin after the warm-up, columns are the asked-for features as float32."""
+    """Rows begin after the warm-up of these features, not of the catalogue, as float32."""
     _, values, labels = market()
     built = table()
-    assert built.bar.tolist() == list(range(WARMUP_BARS, N))
+    assert built.bar.tolist() == list(range(WARM, N))
     assert built.feature_names == NAMES
-    expected = values[WARMUP_BARS:, [FEATURES.index(name) for name in NAMES]].astype(np.float32)
-    assert np.array_equal(built.x, expected)
-    assert np.array_equal(built.y, labels.label[WARMUP_BARS:])
+    assert WARM < WARMUP_BARS
+    assert np.array_equal(built.x, values[WARM:].astype(np.float32))
+    assert np.array_equal(built.y, labels.label[WARM:])
     assert built.cutoff_ms == N * BAR_MS
     assert (built.y[-1], built.weights[-1]) == (-1, 0.0)
 
@@ -55,7 +56,7 @@ def test_table_leaves_out_a_feature_that_is_missing_in_one_block_only():
     """
     _, values, _ = market()
     week = WEEK_MS // BAR_MS
-    values[-week:, FEATURES.index("mvrv")] = np.nan
+    values[-week:, NAMES.index("mvrv")] = np.nan
     built = table(values)
     assert built.feature_names == ("rsi_14", "oi_change")
     assert built.left_out == ("mvrv",)
@@ -68,19 +69,19 @@ def test_table_refuses_when_nothing_is_covered_or_warm():
     bars, values, labels = market()
     with pytest.raises(ValueError, match=r"found coverage .* expected one of at least 0.95"):
         build(bars, np.full_like(values, np.nan), labels, NAMES, VALIDATION)
-    short = bars.slice(0, WARMUP_BARS)
+    short = bars.slice(0, WARM)
     few = triple_barrier(short, short.close, LabelSettings(3.0, 3.0, 48), BAR_MS)
-    with pytest.raises(ValueError, match=f"bars: found {WARMUP_BARS}, expected more than"):
-        build(short, values[:WARMUP_BARS], few, NAMES, VALIDATION)
+    with pytest.raises(ValueError, match=f"bars: found {WARM}, expected more than"):
+        build(short, values[:WARM], few, NAMES, VALIDATION)
     with pytest.raises(ValueError, match="features: found shape"):
-        build(bars, values[:, :3], labels, NAMES, VALIDATION)
+        build(bars, values[:, :2], labels, NAMES, VALIDATION)
 
 
 def test_table_digest_follows_its_content():
     """Equal tables have one digest; one changed value, label or name gives another."""
     bars, values, labels = market()
     first = table()
-    values[N // 2, FEATURES.index("rsi_14")] += 1e-3
+    values[N // 2, NAMES.index("rsi_14")] += 1e-3
     renamed = build(bars, market()[1], labels, ("rsi_14", "oi_change", "fear_greed"), VALIDATION)
     assert table().digest == first.digest
     assert len({first.digest, table(values).digest, renamed.digest}) == 3

@@ -22,7 +22,7 @@ def shown(result: Retrained) -> str:
 @pytest.fixture(scope="module", params=SEEDS)
 def strong(request: pytest.FixtureRequest) -> Prepared:
     """Return a market with a planted edge, ready to train on."""
-    return prepare(*world(request.param, STRONG_EDGE, SETTINGS), SETTINGS)
+    return prepare(world(request.param, STRONG_EDGE, SETTINGS), SETTINGS)
 
 
 def test_gates_accept_a_market_with_a_planted_edge(strong: Prepared):
@@ -36,14 +36,14 @@ def test_gates_refuse_a_market_without_an_edge(seed: int):
     """The same market without drift has nothing to trade on, and the gates say which figures
     lack.
     """
-    result = retrain(*world(seed, 0.0, SETTINGS), SETTINGS)
+    result = retrain(world(seed, 0.0, SETTINGS), SETTINGS)
     refused = {one.gate for one in result.report.outcomes if not one.passed}
     assert refused & {"fold_trades", "fold_profit_factor", "fold_win_rate"}, shown(result)
 
 
 def test_gates_refuse_a_shuffled_target():
     """Labels dealt out anew, spans kept, teach nothing even where there is an edge."""
-    prepared = prepare(*world(SEEDS[0], STRONG_EDGE, SETTINGS), SETTINGS)
+    prepared = prepare(world(SEEDS[0], STRONG_EDGE, SETTINGS), SETTINGS)
     table = prepared.table
     y = table.y.copy()
     labelled = np.flatnonzero(y >= 0)

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kernel.bars import Bars
-from kernel.observation import Series
+from kernel.observation import Market, Series
 from orchestration.resources.quality.lags import earliest_by_series
 from replay_venue.generator import generate
 from research.settings import WEEK_MS, Settings, load_settings
@@ -50,9 +49,7 @@ def small_settings() -> Settings:
     return dataclasses.replace(full, validation=validation, models=models)
 
 
-def world(
-    seed: int, edge: float, chosen: Settings, weeks: int = FULL_WEEKS
-) -> tuple[Bars, dict[str, Series]]:
+def world(seed: int, edge: float, chosen: Settings, weeks: int = FULL_WEEKS) -> Market:
     """Return bars and series of a generated market that ends at `END_MS`, known after their
     lags.
     """
@@ -73,4 +70,4 @@ def world(
         present = np.isfinite(value)
         lag_ms = lags_ms[name]
         series[name] = Series(name, time_ms[present], time_ms[present] + lag_ms, value[present])
-    return market.bars, series
+    return Market(market.bars, series)

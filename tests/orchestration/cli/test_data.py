@@ -18,7 +18,7 @@ LATE_MS = CUTOFF_MS + 5 * HOUR_MS
 
 
 class Shell:
-    """The command in an installation with ten generated weeks."""
+    """The command in an installation with twelve generated weeks."""
 
     def __init__(self, home: Path) -> None:
         self.configs = home / "configs"
