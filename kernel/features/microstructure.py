@@ -114,7 +114,7 @@ GROUP = Group(
             formula=(
                 "sum of e_n over the bar's snapshots / mean of (best_bid_quantity + "
                 "best_ask_quantity) / 2 at the close of the last 96 bars with a book, within "
-                "+-1000; the bars start anew after 96 in a row without a book"
+                "+-10^5; the bars start anew after 96 in a row without a book"
             ),
             source=(
                 "Cont, Kukanov & Stoikov, The Price Impact of Order Book Events, J. Financial "

@@ -24,7 +24,7 @@ from kernel.features.recursions import (
 )
 from kernel.features.windows import sliding_total
 
-FLOW_CAP = 1_000.0
+FLOW_CAP = 100_000.0
 _SIZES = WINDOW_SLOTS
 FLOW_SLOTS = _SIZES + RING
 

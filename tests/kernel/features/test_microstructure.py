@@ -307,12 +307,12 @@ def test_microprice_leans_to_the_thinner_side() -> None:
 
 
 def test_order_flow_imbalance_is_counted_in_best_quotes() -> None:
-    """Order flow of 30 on quotes that average 10 is 3; it is held within 1000."""
+    """Order flow of 30 on quotes that average 10 is 3; it is held within 10^5."""
     world = market(97, seed=39)
     world[:, 25], world[:, 26], world[:, 29] = 12.0, 8.0, 30.0
     assert feature("order_flow_imbalance", world)[95] == 3.0
     world[95:, 29] = (-1e9, 1e9)
-    assert feature("order_flow_imbalance", world)[95:].tolist() == [-1_000.0, 1_000.0]
+    assert feature("order_flow_imbalance", world)[95:].tolist() == [-100_000.0, 100_000.0]
 
 
 @pytest.mark.parametrize(
