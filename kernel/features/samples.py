@@ -3,6 +3,9 @@
 Bars repeat the value of a series until the next one is known. To count each value once, a window
 over days or settlements takes the last value that was present in each period, once a value of a
 later period is seen. Periods without any value are absent: they shorten nothing.
+
+What a period's bars see is taken to be published within it. A value known at the very instant at
+which its period begins is seen by the bar that closes then, and counts for the period before.
 """
 
 from math import sqrt

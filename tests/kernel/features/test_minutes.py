@@ -141,3 +141,13 @@ def test_volume_after_a_quiet_stretch_is_held() -> None:
     obs[0, MINUTES + 4 :: 5] = 1.0
     obs[0, MINUTES + 10 * 5 + 4 :: 5] = 1_000.0
     assert alone.column(GROUP, alone.batch(GROUP, obs)[0], "m1_vol_ratio_5")[0] == 100.0
+
+
+@pytest.mark.parametrize("price", [np.nan, 0.0, -1.0, np.inf, 1e300])
+def test_an_unusable_minute_is_a_missing_one(price: float) -> None:
+    """A price that no bar may have makes its minute missing: five minutes are no move over five."""
+    obs = market(1, seed=86)
+    obs[0, MINUTES + 9 * 5 + 3] = price
+    (row,), _ = alone.batch(GROUP, obs)
+    assert np.isnan(row).tolist() == [True, True, False, False, False, False]
+    assert row[5] == 1.0
