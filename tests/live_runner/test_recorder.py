@@ -10,6 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
+from kernel.observation import OBSERVATION_FIELDS
+from kernel.observer import Observer
 from live_runner.recorder import POLL_EVERY_S, Recorder, Watch
 from live_runner.recordings import Recordings
 from live_runner.venue import Backoff, Row, Venue
@@ -19,6 +21,8 @@ from tests.live_runner.stage import RunnerProcess, until, venue
 
 NOW_MS = 1_765_670_400_000
 DAY_MS = 86_400_000
+BAR_MS = 900_000
+TRADE_COUNT = OBSERVATION_FIELDS.index("trade_count")
 
 
 class Hands:
@@ -60,7 +64,8 @@ class SlowRows(Recorder):
 def recorder_of(hands: Hands, folder: Path, errors: list[str]) -> SlowRows:
     settings = desk_settings(folder, "http://venue.test")
     recordings = Recordings(folder / "recordings")
-    one = SlowRows(settings, recordings, hands.client(), random.Random(1), errors.append)
+    observers = {symbol: Observer(settings.bar_ms) for symbol in settings.symbols}
+    one = SlowRows(settings, recordings, hands.client(), random.Random(1), errors.append, observers)
     one.clock = clock_of(hands)
     return one
 
@@ -116,6 +121,28 @@ def test_trades_and_closed_candles_are_written_with_the_moment_they_came(tmp_pat
     (arrival,) = lines(tmp_path, "arrivals")
     assert (arrival["series"], arrival["lag_ms"]) == ("minute_candles", 250)
     assert len(errors) == 1
+
+
+def test_what_is_recorded_is_told_and_what_comes_after_a_bar_is_known_after_it(
+    tmp_path: Path,
+) -> None:
+    """A trade heard once its bar was observed is recorded as known after that bar's close."""
+    hands = Hands()
+    recorder = recorder_of(hands, tmp_path, [])
+    asyncio.run(_looks(hands, recorder.clock, 1.0))
+    now_ms = recorder.clock.now_ms()
+    open_ms = now_ms // BAR_MS * BAR_MS
+    observer = recorder._observers["BTCUSDT"]
+    heard = {"e": "aggTrade", "s": "BTCUSDT", "p": "100", "q": "2", "T": now_ms}
+    recorder.hear(json.dumps({"data": {**heard, "a": 1, "m": False}}))
+    assert observer.observe(open_ms, 1.0, 1.0, 1.0, 1.0, 2.0)[TRADE_COUNT] == 1.0
+    recorder.hear(json.dumps({"data": {**heard, "a": 2, "m": False}}))
+    assert observer.observe(open_ms, 1.0, 1.0, 1.0, 1.0, 2.0)[TRADE_COUNT] == 1.0
+    recorder._recordings.flush()
+    assert [row["known_at_ms"] for row in lines(tmp_path, "trades")] == [
+        now_ms,
+        open_ms + BAR_MS + 1,
+    ]
 
 
 def test_a_slow_row_is_timed_only_when_it_was_not_there_a_moment_before(tmp_path: Path) -> None:

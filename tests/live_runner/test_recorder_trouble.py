@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from kernel.observer import Observer
 from live_runner.recorder import Recorder
 from live_runner.recordings import Recordings
 from live_runner.venue import VenueError
@@ -75,7 +76,8 @@ async def recorded(
         transport=httpx.MockTransport(venue.answer), base_url="http://venue.test"
     )
     settings = replace(desk_settings(folder, "http://venue.test"), symbols=symbols)
-    recorder = Recorder(settings, recordings, client, random.Random(1), errors.append)
+    observers = {symbol: Observer(settings.bar_ms) for symbol in settings.symbols}
+    recorder = Recorder(settings, recordings, client, random.Random(1), errors.append, observers)
     recorder.clock = Eager(recorder._venue)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(recorder.run(), 2.0)
@@ -122,7 +124,8 @@ def test_a_message_of_no_year_is_told_and_left_out(tmp_path: Path, moment: str) 
     errors: list[str] = []
     settings, client = desk_settings(tmp_path, "http://venue.test"), httpx.AsyncClient()
     recordings = Recordings(tmp_path / "recordings")
-    recorder = Recorder(settings, recordings, client, random.Random(1), errors.append)
+    observers = {symbol: Observer(settings.bar_ms) for symbol in settings.symbols}
+    recorder = Recorder(settings, recordings, client, random.Random(1), errors.append, observers)
     recorder.clock._look = (0.0, NOW_MS)
     trade = f'{{"e":"aggTrade","s":"BTCUSDT","a":5,"p":"1","q":"1","m":true,"T":{moment}}}'
     recorder.hear(f'{{"data":{trade}}}')
