@@ -97,8 +97,8 @@ class Journal(dg.ConfigurableResource):
     def audit_features(self, lake: Lake, window: Window, bar_ms: int) -> FeatureAudit:
         """Compute the window's features again from the lake and compare them byte by byte.
 
-        Each stream that the runner started is folded from its recorded state over the lake's bars
-        and series, as they were known at the end of the window.
+        Each stream that the runner started is folded from its recorded state over what the lake
+        holds, as it was first seen, by the end of the window.
         """
         from kernel.features.registry import FEATURES
 
@@ -126,11 +126,13 @@ class Journal(dg.ConfigurableResource):
         from kernel.features.registry import FEATURES, STATE_SIZE
         from kernel.observation import observe
 
-        bars = lake.bars(window.symbol, window.end_ms)
-        observed = observe(bars, lake.series(window.symbol, window.end_ms), bar_ms)
+        streams = list(self._streams(window))
+        start_ms = min((begin_ms for begin_ms, _, _ in streams), default=window.end_ms)
+        market = lake.market(window.symbol, window.end_ms, start_ms)
+        bars, observed = market.bars, observe(market, bar_ms)
         features = np.full((len(bars), len(FEATURES)), np.nan)
         held = np.zeros(len(bars), dtype=np.bool_)
-        for begin_ms, end_ms, state in self._streams(window.symbol):
+        for begin_ms, end_ms, state in streams:
             part = (bars.open_time_ms >= begin_ms) & (bars.open_time_ms < end_ms)
             if part.any():
                 features[part] = compute(observed[part], _matrix([state], STATE_SIZE)[0])[0]
@@ -142,15 +144,18 @@ class Journal(dg.ConfigurableResource):
             known = (bars.open_time_ms[at] == times) & held[at]
         return known, features[at[known]]
 
-    def _streams(self, symbol: str) -> Iterator[tuple[int, int, bytes]]:
-        """Yield (first bar, bar before which it ended, state before the first) of each stream."""
+    def _streams(self, window: Window) -> Iterator[tuple[int, int, bytes]]:
+        """Yield (first bar, bar before which it ended, state before the first) of each stream that
+        decided in the window.
+        """
         with self.opened() as db:
             starts = db.execute(
                 "SELECT open_time_ms, stream FROM streams WHERE symbol = ? ORDER BY open_time_ms",
-                (symbol,),
+                (window.symbol,),
             ).fetchall()
         for (begin_ms, state), (end_ms, _) in pairwise([*starts, (LAST_MS, b"")]):
-            yield begin_ms, end_ms, state
+            if begin_ms < window.end_ms and end_ms > window.start_ms:
+                yield begin_ms, end_ms, state
 
     def _decided(self, window: Window, names: Sequence[str]) -> dict[str, list[Any]]:
         """Return the named columns of the window's decisions, ascending in time."""

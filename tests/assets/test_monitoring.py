@@ -85,6 +85,8 @@ def run_live(path: Path, bars: Bars) -> None:
     start = State("BTCUSDT", FIRST_MS - BAR_MS, trader.snapshot(), stream.snapshot(), 0, "", "")
     journal.record_start(start, stream.snapshot(), FIRST_MS)
     for number, candle in enumerate(candles):
+        at_ms = candle.open_time_ms
+        observer.learn("btc_close", at_ms, at_ms + BAR_MS, candle.close)
         seen = observer.observe(*candle)
         features = stream.push(seen)
         if number < WARM_UP:
