@@ -103,12 +103,13 @@ def _complete(state: State, at: int, close: float) -> None:
     average(state, at + _EMA20, close, 20, 2.0 / 21.0)
     strength = rsi(state, at + _RSI, close, 14)
     if state[at + _RSI + 1] >= 14.0:
-        state[at + _STRENGTH] = min(strength / 100.0, 1.0)
+        state[at + _STRENGTH] = strength / 100.0
     fast = average(state, at + _FAST, close, 12, 2.0 / 13.0)
     slow = average(state, at + _SLOW, close, 26, 2.0 / 27.0)
     if state[at + _SLOW] >= 26.0:
-        signal = average(state, at + _SIGNAL, fast - slow, 9, 2.0 / 10.0)
-        state[at + _LEAN] = float((fast - slow > signal) - (fast - slow < signal))
+        macd = fast - slow
+        signal = average(state, at + _SIGNAL, macd, 9, 2.0 / 10.0)
+        state[at + _LEAN] = 1.0 if macd > signal else -1.0 if macd < signal else 0.0
 
 
 def _against_day_open(state: State, open_ms: int, open_price: float, close: float) -> float:

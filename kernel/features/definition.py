@@ -34,7 +34,7 @@ class Group:
 
     `step(state, observation, out)` advances `state` in place and writes one float per feature into
     `out`. All three are indexable floats: lists live, arrays over history. The step lives in the
-    module `kernel.features.<name>`; `modules` names those beside it that only this group uses.
+    module `kernel.features.<name>`; `modules` names those beside it that its step uses.
     """
 
     name: str

@@ -168,13 +168,16 @@ def test_a_missing_input_costs_its_own_features_only(block: str) -> None:
 
 
 def test_ranges_hold_on_an_ordinary_market() -> None:
-    """Every value of 20,000 ordinary bars lies within its stated range."""
+    """20,000 ordinary bars give values within the stated range; few are missing."""
     features, _ = compute(market(20_000, seed=56), fitted_state())
     for column, name in enumerate(FEATURES):
-        values = features[feature(name).warmup_bars - 1 :, column]
-        assert np.isfinite(values).all(), name
-        assert values.min() >= feature(name).low, name
-        assert values.max() <= feature(name).high, name
+        row = feature(name)
+        values = features[row.warmup_bars - 1 :, column]
+        there = values[~np.isnan(values)]
+        assert len(there) == len(values) or row.missing == "nan", name
+        assert len(there) > 0.5 * len(values), name
+        assert there.min() >= row.low, name
+        assert there.max() <= row.high, name
 
 
 def test_a_flat_market_is_neutral() -> None:

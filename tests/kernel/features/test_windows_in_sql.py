@@ -9,7 +9,7 @@ from kernel.features.engine import compute
 from kernel.features.registry import FEATURES, feature
 from tests.kernel.features.worlds import damaged, market
 
-# Each feature as SQL over (i, open, high, low, close, volume, atr); windows count bars as they exist.
+# Each feature as SQL over (i, open, high, low, close, volume, atr).
 SQL = {
     "return_1": "close / lag(close, 1) OVER w - 1",
     "hourly_return": "close / lag(close, 4) OVER w - 1",
