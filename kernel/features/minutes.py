@@ -72,7 +72,7 @@ def _fold(state: State, high: float, low: float, close: float) -> float:
     previous = state[_STRENGTH]
     if previous > 0.0:
         average(state, _RANGE, true_range(high, low, previous), 3, 1.0 / 3.0)
-    return min(rsi(state, _STRENGTH, close, 9), 100.0)
+    return rsi(state, _STRENGTH, close, 9)
 
 
 def _move(close: float, earlier: float) -> float:

@@ -151,3 +151,16 @@ def test_an_unusable_minute_is_a_missing_one(price: float) -> None:
     (row,), _ = alone.batch(GROUP, obs)
     assert np.isnan(row).tolist() == [True, True, False, False, False, False]
     assert row[5] == 1.0
+
+
+@pytest.mark.parametrize(("there", "warm"), [(3, []), (4, [3]), (9, [0, 3]), (10, [0, 1, 2, 3])])
+def test_a_history_that_begins_within_a_bar_is_warm_minute_by_minute(
+    there: int, warm: list[int]
+) -> None:
+    """ATR3 takes 4 minutes, RSI9 10; before them they are NaN, compiled and plain alike."""
+    obs = market(1, seed=87)
+    obs[0, MINUTES : MINUTES + (15 - there) * 5] = np.nan
+    (row,), _ = alone.batch(GROUP, obs)
+    (live,), _ = alone.stream(GROUP, obs)
+    assert np.flatnonzero(~np.isnan(row[:4])).tolist() == warm
+    assert row.tobytes() == live.tobytes()
