@@ -9,7 +9,6 @@ from kernel.features.recursions import State
 from kernel.features.smart_money_zones import (
     ZONES_SLOTS,
     add,
-    holds,
     trade_into,
     trade_through,
 )
@@ -86,7 +85,7 @@ def _is_swing(state: State, ring: int, bar: int) -> bool:
 def _confirm(state: State, at: int, level: float, tolerance: float) -> None:
     """Make `level` the swing to break, and a pool with the earlier swings beside it."""
     pool, paired = _pool(state, at, level, tolerance)
-    if paired and not holds(state, at + POOLS, -pool):
+    if paired:
         add(state, at + POOLS, -pool, -pool, 0.0, 0.0)
     push(state, at + _SWINGS, SWINGS, level)
     state[at + _LEVEL] = level
@@ -97,17 +96,15 @@ def _pool(state: State, at: int, level: float, tolerance: float) -> tuple[float,
     """Return the highest of `level` and the earlier swings within `tolerance` of it, and whether
     there are any.
 
-    One with a higher swing than both in between is swept and does not count.
+    What came before a higher swing is swept and does not count.
     """
     pool = level
     paired = False
-    beyond = level
     for ago in range(min(int(state[at + _SWINGS]), SWINGS)):
         earlier = back(state, at + _SWINGS, SWINGS, ago)
-        if abs(earlier - level) <= tolerance and beyond <= max(earlier, level):
+        if earlier - level > tolerance:
+            break
+        if level - earlier <= tolerance:
             pool = max(pool, earlier)
             paired = True
-        beyond = max(beyond, earlier)
-        if beyond - level > tolerance:
-            break
     return pool, paired

@@ -60,14 +60,6 @@ def trade_into(state: State, at: int, price: float) -> None:
     _recount(state, at, kept)
 
 
-def holds(state: State, at: int, lower: float) -> bool:
-    """Return whether there is a zone with this lower edge."""
-    found = False
-    for i in range(int(state[at])):
-        found = found or state[_zone(at, i) + _LOWER] == lower
-    return found
-
-
 def born(state: State, at: int) -> float:
     """Return the bar of the newest zone; 0 where there is none."""
     count = int(state[at])

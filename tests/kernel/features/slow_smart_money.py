@@ -179,9 +179,8 @@ def pools(side: Side) -> list[Zone]:
             if abs(earlier - price) <= 0.25 * side.atr[since]
             and side.high[then : bar + 1].max() <= max(earlier, price)
         ]
-        level = max([price, *equal])
-        here = any(zone.top == level and zone.until > since for zone in living(zones, since))
-        if equal and not here:
+        if equal:
+            level = max([price, *equal])
             zones.append(Zone(since, first(side.high > level, since), level, level))
     return zones
 

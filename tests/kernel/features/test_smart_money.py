@@ -1,5 +1,7 @@
 """The smart-money group: its laws, tiny markets worked out by hand, and a slow oracle."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +13,7 @@ from tests.kernel.features import alone, slow_smart_money
 from tests.kernel.features.worlds import market
 
 NAMES = [row.name for row in GROUP.features]
+REAL = Path(__file__).parents[4] / "shared" / "data" / "ohlcv_BTCUSDT_15m_okx-swap.parquet"
 SPARSE = [row.name for row in GROUP.features if row.missing == "nan"]
 
 
@@ -94,6 +97,19 @@ def whole_volumes(kind: str, bars: int, seed: int) -> NDArray[np.float64]:
     return obs
 
 
+@pytest.mark.skipif(not REAL.is_file(), reason="recorded data (../shared/data) is not here")
+def test_smart_money_equals_the_slow_oracle_on_real_bars():
+    """The same on random stretches of three years of BTCUSDT, volumes to the last few bits."""
+    frame = pd.read_parquet(REAL, columns=["open", "high", "low", "close", "volume"])
+    for start in np.random.default_rng(4).integers(0, len(frame) - 400, 10):
+        obs = market(400, seed=0)
+        obs[:, 1:6] = frame[start : start + 400]
+        found, _ = alone.batch(GROUP, obs)
+        for end in range(WARMUP, 400, 20):
+            expected = slow_smart_money.latest(obs[: end + 1])
+            np.testing.assert_allclose(found[end], expected, rtol=1e-12, atol=0.0)
+
+
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("kind", KINDS)
 def test_smart_money_equals_the_slow_oracle(kind: str, seed: int):
@@ -148,6 +164,14 @@ def test_a_swing_counts_from_its_tenth_bar():
     early = candles(*trend, PEAK, *[CALM] * 9, RISE)
     assert feature("recent_choch", known)[-1] == 1.0
     assert sum(feature("recent_choch", early)) == 0.0
+
+
+def test_a_swing_needs_ten_bars_before_it():
+    """A high on the eleventh bar of a history is one that can break; on the tenth it is not."""
+    for peak, blocks in ((10, 1.0), (9, 0.0)):
+        obs = candles((100.0, 100.5, 99.5, 99.8, 10.0), RISE)
+        obs[peak, 2] = 105.0
+        assert feature("ob_bullish_present", obs)[-1] == blocks
 
 
 def test_the_first_break_is_neither_and_later_ones_have_names():
