@@ -18,6 +18,7 @@ from research.feature_report import Columns, Table, constants, months
 from research.settings import ValidationSettings
 
 MONTHS, CONSTANTS, CLUSTERS = "months.parquet", "constants.parquet", "clusters.json"
+PICTURES = ("stability.png", "clusters.png", "distributions.png")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +81,9 @@ def to_files(found: FeatureReport) -> dict[str, bytes]:
         MONTHS: _parquet(found.months),
         CONSTANTS: _parquet(found.constants),
         CLUSTERS: canonical_json([asdict(cluster) for cluster in found.alike.clusters]),
-        "stability.png": stability_png(found.months),
-        "clusters.png": clusters_png(found.alike),
-        "distributions.png": distributions_png(found.months),
+        PICTURES[0]: stability_png(found.months),
+        PICTURES[1]: clusters_png(found.alike),
+        PICTURES[2]: distributions_png(found.months),
     }
 
 

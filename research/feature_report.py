@@ -125,16 +125,32 @@ class Shift:
 
 
 def drifted(table: Table) -> list[str]:
-    """Return the features that a later month found elsewhere than all months of the window.
+    """Return the features that a later month found elsewhere than all months of the window."""
+    return [str(row["feature"]) for row in shifts(table) if row["drifted"]]
 
-    From the rows of `months`: PSI above 0.25 after the window, and above every month inside it, so
-    that a feature that is different every month anyway is not called drifted.
+
+def shifts(table: Table) -> list[dict[str, Any]]:
+    """Return, per feature of the rows of `months`, its highest PSI inside the window and after it.
+
+    Keys: feature, inside, after, drifted: a PSI above 0.25 after the window, and above every month
+    inside it, so that a feature that is different every month anyway is not called drifted.
     """
     inside = table[table["inside"]].groupby("feature")["psi"].max().fillna(0.0)
     after = table[~table["inside"]].groupby("feature")["psi"].max().fillna(0.0)
-    usual = inside.reindex(after.index).fillna(0.0)
-    found = set(after.index[(after > DRIFTED_PSI) & (after > usual)])
-    return [name for name in dict.fromkeys(table["feature"]) if name in found]
+    highest = [
+        (name, float(inside.get(name, 0.0)), float(after.get(name, 0.0)))
+        for name in dict.fromkeys(table["feature"])
+    ]
+    return [
+        {"feature": name, "inside": usual, "after": psi, "drifted": psi > max(usual, DRIFTED_PSI)}
+        for name, usual, psi in highest
+    ]
+
+
+def out_of_range(table: Table) -> dict[str, int]:
+    """Return how many values each feature has outside the registry's range, those with any."""
+    counts = (table["below"] + table["above"]).groupby(table["feature"]).sum()
+    return {str(name): int(count) for name, count in counts.items() if count}
 
 
 def constants(columns: Columns, folds: Sequence[Fold]) -> Table:

@@ -5,8 +5,8 @@ the first of them began. Nothing is removed here; a person reads the proposals.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,6 +98,49 @@ class Proposals:
     folds: int
     looks: int
     window_ms: tuple[int, int]
+
+    def to_record(self) -> dict[str, Any]:
+        """Return everything as plain values, with the verdict of each group."""
+        return asdict(self) | {"verdicts": {one.group: one.verdict for one in self.ablations}}
+
+    def group_rows(self) -> list[dict[str, Any]]:
+        """Return a record per group, and one of all proposals at once, log-loss in thousandths."""
+        rows = [
+            _record(one.group, len(one.features), one.difference, one.adjusted, one.verdict)
+            for one in sorted(self.ablations, key=lambda one: -one.difference.mean)
+        ]
+        if self.together is not None:
+            p = self.together.p_value
+            rows.append(_record("all proposals", len(self.removed), self.together, p, ""))
+        return rows
+
+    def feature_rows(self) -> list[dict[str, Any]]:
+        """Return a record per feature, the strongest first."""
+        return [
+            {
+                "feature": one.feature,
+                "group": one.group,
+                "mean |SHAP|": one.mean,
+                "least fold": min(one.by_fold),
+                "most": max(one.by_fold),
+                "proposed": "yes" if one.feature in self.removed else "",
+            }
+            for one in sorted(self.strengths, key=lambda one: -one.mean)
+        ]
+
+
+def _record(
+    name: str, features: int, cost: Difference, p_value: float, verdict: str
+) -> dict[str, Any]:
+    return {
+        "without": name,
+        "features": features,
+        "log-loss ×1000": 1e3 * cost.mean,
+        "from": 1e3 * cost.low,
+        "to": 1e3 * cost.high,
+        "p": p_value,
+        "verdict": verdict,
+    }
 
 
 def inner(table: TrainingTable, validation: ValidationSettings) -> Inner:

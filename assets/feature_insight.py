@@ -1,0 +1,114 @@
+"""Features, looked at: how they are distributed, which say the same, which might go."""
+
+from dataclasses import asdict
+from typing import Any
+
+import dagster as dg
+
+from kernel.features.registry import FEATURES
+from orchestration.partitions import cutoff_ms, months_read, symbol, symbol_by_week
+from orchestration.resources.feature_store import FeatureStore
+from orchestration.resources.presentation import picture, span, table
+from orchestration.resources.research_settings import ResearchSettings
+
+GROUP = "features"
+
+
+@dg.asset(
+    key=[GROUP, "report"],
+    group_name=GROUP,
+    partitions_def=symbol_by_week,
+    ins={"files": dg.AssetIn(["datasets", "training_set"])},
+    deps=[dg.AssetDep([GROUP, "matrix"], partition_mapping=months_read)],
+)
+def report(
+    context: dg.AssetExecutionContext,
+    feature_store: FeatureStore,
+    settings: ResearchSettings,
+    files: Any,
+) -> dg.MaterializeResult:
+    """Hold every feature's distribution per month, its shift, where it is constant, its likes."""
+    from research import dataset_files, feature_files, feature_report
+
+    chosen, built = settings.load(), dataset_files.from_files(files)
+    frame = feature_store.read(symbol(context), FEATURES, cutoff_ms(context))
+    columns = feature_files.rows_of(frame, FEATURES, built, chosen.universe.bar_ms)
+    found = feature_files.report(columns, built, chosen.validation)
+    made = feature_files.to_files(found)
+    moved = [one for one in feature_report.shifts(found.months) if one["drifted"]]
+    return dg.MaterializeResult(
+        value=made,
+        metadata={
+            "dagster/row_count": len(columns.open_time_ms),
+            "features": len(FEATURES),
+            "training_window": span(*found.learned_ms),
+            **{n.removesuffix(".png"): picture(made[n], n) for n in feature_files.PICTURES},
+            "drifted": table({k: v for k, v in one.items() if k != "drifted"} for one in moved),
+            "constant": table(found.constants.to_dict("records")),
+            "collinear": table(asdict(one) for one in found.alike.clusters),
+        },
+    )
+
+
+@dg.asset_check(asset=[GROUP, "report"], partitions_def=symbol_by_week)
+def features_stay_within_their_ranges(files: Any) -> dg.AssetCheckResult:
+    """No value of any feature lies outside the range that the registry states."""
+    from research import feature_files, feature_report
+
+    outside = feature_report.out_of_range(feature_files.months_of(files))
+    return dg.AssetCheckResult(
+        passed=not outside,
+        description=f"found {sum(outside.values())} values out of range in {len(outside)} features"
+        ", expected none" + "".join(f": {name} has {n}" for name, n in list(outside.items())[:1]),
+        metadata={"outside": table({"feature": k, "values": v} for k, v in outside.items())},
+    )
+
+
+@dg.asset_check(asset=[GROUP, "report"], partitions_def=symbol_by_week)
+def features_change_in_every_fold(files: Any) -> dg.AssetCheckResult:
+    """No feature is one and the same value in what a fold learns from; a warning for those that
+    are not in the chosen set, which is checked with the training set.
+    """
+    from research import feature_files
+
+    still = feature_files.constants_of(files)
+    names = list(dict.fromkeys(still["feature"]))
+    return dg.AssetCheckResult(
+        passed=not names,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{len(names)} features are constant or empty in a fold: {', '.join(names)}",
+        metadata={"constant": table(still.to_dict("records"))},
+    )
+
+
+@dg.asset(
+    key=[GROUP, "proposals"],
+    group_name=GROUP,
+    partitions_def=symbol_by_week,
+    ins={"files": dg.AssetIn(["datasets", "training_set"])},
+)
+def proposals(settings: ResearchSettings, files: Any) -> dg.MaterializeResult:
+    """Hold what earlier folds made of the features, for a person to read: nothing is removed."""
+    from research import dataset_files, feature_selection, models, selection_pictures
+
+    chosen = settings.load()
+    inside = feature_selection.inner(dataset_files.from_files(files), chosen.validation)
+    found = feature_selection.propose(
+        inside,
+        models.LightGBM(chosen.models.lightgbm),
+        seed=chosen.models.stack.seed,
+        n_jobs=chosen.models.stack.n_jobs,
+        memory_rows=feature_selection.memory_rows(chosen),
+    )
+    return dg.MaterializeResult(
+        value=found.to_record(),
+        metadata={
+            "dagster/row_count": found.rows,
+            "looks": found.looks,
+            "window": span(*found.window_ms),
+            "proposed": ", ".join(found.removed) or "none",
+            "proposals": picture(selection_pictures.proposals_png(found), "proposals"),
+            "groups": table(found.group_rows()),
+            "strengths": table(found.feature_rows()),
+        },
+    )

@@ -1,0 +1,10 @@
+"""Looks at the features that a person asks for; nothing else rests on them."""
+
+import dagster as dg
+
+feature_proposals_job = dg.define_asset_job(
+    "feature_proposals_job",
+    selection=dg.AssetSelection.assets(["features", "proposals"]),
+    executor_def=dg.in_process_executor,
+    description="Propose features to remove, on the folds before the gates of one symbol and week.",
+)

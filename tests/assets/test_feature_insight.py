@@ -1,0 +1,121 @@
+"""The report and the proposals of a week, as a person finds them on the assets."""
+
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from kernel.features.registry import FEATURES
+from orchestration.io_managers import LakeIOManager
+from research import dataset_files, feature_files
+from tests.installation import EVERYTHING_PASSES, Installation, fill_lake, install, partition
+
+VALIDATION = {"first_train_weeks": 2, "block_weeks": 1, "gate_folds": 1}
+BEFORE = [["features", "certificate"], ["labels", "triple_barrier"], ["datasets", "training_set"]]
+
+
+def run(installation: Installation, job: str, *keys: list[str]) -> dg.ExecuteInProcessResult:
+    """Materialize these assets of a job for the one symbol and week."""
+    return installation.job(job).execute_in_process(
+        partition_key=partition(),
+        instance=dg.DagsterInstance.ephemeral(),
+        asset_selection=[dg.AssetKey(key) for key in keys],
+    )
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    """Return an installation with a training set that has several folds before its gate fold."""
+    settings = {**EVERYTHING_PASSES, "validation": VALIDATION}
+    installation = install(tmp_path_factory.mktemp("insight"), gates=settings)
+    fill_lake(installation.lake)
+    installation.make_features()
+    run(installation, "retrain_job", *BEFORE)
+    return installation
+
+
+def stored(installation: Installation, *key: str) -> Any:
+    lake: LakeIOManager = installation.resources["io_manager"]
+    return lake.read(dg.AssetKey(key), partition())
+
+
+def metadata(result: dg.ExecuteInProcessResult, name: str) -> dict[str, Any]:
+    events = result.asset_materializations_for_node(f"features__{name}")
+    return {key: one.value for key, one in events[0].metadata.items()}
+
+
+@pytest.fixture(scope="module")
+def reported(prepared: Installation) -> dg.ExecuteInProcessResult:
+    return run(prepared, "retrain_job", ["features", "report"])
+
+
+@pytest.fixture(scope="module")
+def proposed(prepared: Installation) -> dg.ExecuteInProcessResult:
+    return run(prepared, "feature_proposals_job", ["features", "proposals"])
+
+
+def test_report_shows_three_pictures_of_the_whole_catalogue(
+    reported: dg.ExecuteInProcessResult,
+) -> None:
+    """Stability, likes and distributions of every registered feature are pictures on the asset."""
+    found = metadata(reported, "report")
+    assert found["features"] == len(FEATURES)
+    for name in ("stability", "clusters", "distributions"):
+        assert found[name].startswith(f"![{name}.png](data:image/png;base64,iVBOR")
+    assert "…" in found["training_window"]
+
+
+def test_report_rests_on_the_training_sets_rows(
+    prepared: Installation, reported: dg.ExecuteInProcessResult
+) -> None:
+    """Its months hold as many rows as the training set, once per feature."""
+    rows = len(dataset_files.from_files(stored(prepared, "datasets", "training_set")).y)
+    months = feature_files.months_of(stored(prepared, "features", "report"))
+    assert metadata(reported, "report")["dagster/row_count"] == rows
+    assert months.groupby("feature")["rows"].sum().to_dict() == dict.fromkeys(FEATURES, rows)
+
+
+def test_report_is_checked_for_ranges_and_for_what_never_changes(
+    prepared: Installation, reported: dg.ExecuteInProcessResult
+) -> None:
+    """Ranges hold; a feature without any input is named by a warning, which stops nothing."""
+    checks = {one.check_name: one for one in reported.get_asset_check_evaluations()}
+    still = feature_files.constants_of(stored(prepared, "features", "report"))
+    unchanging = checks["features_change_in_every_fold"]
+    assert reported.success
+    assert checks["features_stay_within_their_ranges"].passed
+    assert "basis" in set(still["feature"])
+    assert not unchanging.passed
+    assert unchanging.severity == dg.AssetCheckSeverity.WARN
+    assert "basis" in str(unchanging.description)
+
+
+def test_proposals_are_for_a_person_and_change_nothing(
+    prepared: Installation, proposed: dg.ExecuteInProcessResult
+) -> None:
+    """The record names verdicts, strengths and looks; the settings stay as they were."""
+    record = stored(prepared, "features", "proposals")
+    names = dataset_files.from_files(stored(prepared, "datasets", "training_set")).feature_names
+    before = prepared.environment.config_dir / "features.yaml"
+    assert [one["feature"] for one in record["strengths"]] == list(names)
+    assert set(record["verdicts"].values()) <= {"carries", "nothing shown", "harms"}
+    assert record["looks"] == len(record["verdicts"]) + (2 if record["together"] else 1)
+    assert before.read_bytes() == Path("configs/features.yaml").read_bytes()
+    assert metadata(proposed, "proposals")["proposals"].startswith("![proposals](data:image/png")
+
+
+def test_proposals_end_where_the_gate_fold_begins(
+    prepared: Installation, proposed: dg.ExecuteInProcessResult
+) -> None:
+    """With one gate fold of a week, nothing of the last week was looked at."""
+    table = dataset_files.from_files(stored(prepared, "datasets", "training_set"))
+    _, until_ms = stored(prepared, "features", "proposals")["window_ms"]
+    assert until_ms == table.cutoff_ms - 7 * 86_400_000
+
+
+def test_proposals_are_no_part_of_a_retrain(prepared: Installation) -> None:
+    """They are looked at when a person asks; the report comes with every retrain."""
+    keys = {node.name for node in prepared.job("retrain_job").graph.nodes}
+    assert "features__report" in keys
+    assert "features__proposals" not in keys
