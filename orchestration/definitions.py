@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 import assets
+from jobs.features import feature_proposals_job
 from jobs.ingest import hourly_ingest_schedule, ingest_job
 from jobs.monitor import monitor_job
 from jobs.promotion import (
@@ -19,6 +20,7 @@ from orchestration.environments import Environment
 from orchestration.io_managers import LakeIOManager
 from orchestration.resources.bundle_store import BundleStore
 from orchestration.resources.evidence import EvidenceReader
+from orchestration.resources.feature_store import FeatureStore
 from orchestration.resources.journal import Journal
 from orchestration.resources.lake import Lake
 from orchestration.resources.notifier import Notifier
@@ -51,6 +53,7 @@ def code_location(environment: Environment) -> dg.Definitions:
             ingest_job,
             retrain_job,
             monitor_job,
+            feature_proposals_job,
             approve_promotion_job,
             decline_promotion_job,
             publish_promotion_job,
@@ -75,6 +78,7 @@ def resources(environment: Environment) -> dict[str, Any]:
     return {
         "io_manager": stored,
         "lake": lake,
+        "feature_store": FeatureStore(lake=lake),
         "sources": sources,
         "market_clock": Sources(  # the schedule has no time to wait
             folder=configs, venue_url=environment.venue_url, attempts=1
