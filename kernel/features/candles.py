@@ -3,14 +3,15 @@
 from kernel.features.bounds import NAN
 from kernel.features.definition import Definition, Group
 from kernel.features.recursions import CLOSE, HIGH, LOW, OPEN, Observation, Out, State, clip
-from kernel.features.windows import back, push
+from kernel.features.windows import back, push, sliding_total
 
 _COUNT = 0
 _RUN = 1
 _LONGEST_RUN = 10
 _MOVE_BARS = 16
-_DIRECTIONS = 2
-_CLOSES = _DIRECTIONS + 1 + _MOVE_BARS
+_RISING = 2
+_FALLING = _RISING + 2 + _MOVE_BARS
+_CLOSES = _FALLING + 2 + _MOVE_BARS
 _SLOTS = _CLOSES + 1 + _MOVE_BARS + 1
 
 
@@ -50,16 +51,14 @@ def _shape(open_price: float, high: float, low: float, close: float, out: Out) -
 
 
 def _adverse(state: State, direction: float, close: float) -> float:
-    push(state, _DIRECTIONS, _MOVE_BARS, direction)
+    rising = sliding_total(state, _RISING, _MOVE_BARS, max(direction, 0.0))
+    falling = sliding_total(state, _FALLING, _MOVE_BARS, max(-direction, 0.0))
     if push(state, _CLOSES, _MOVE_BARS + 1, close) < _MOVE_BARS + 1:
         return NAN
-    against = -_sign(close - back(state, _CLOSES, _MOVE_BARS + 1, _MOVE_BARS))
-    if against == 0.0:
+    earlier = back(state, _CLOSES, _MOVE_BARS + 1, _MOVE_BARS)
+    if close == earlier:
         return 0.0
-    adverse = 0
-    for i in range(_MOVE_BARS):
-        adverse += state[_DIRECTIONS + 1 + i] == against
-    return adverse / _MOVE_BARS
+    return (falling if close > earlier else rising) / _MOVE_BARS
 
 
 def _part(name: str, part: str) -> Definition:

@@ -1,48 +1,35 @@
-"""The highest and the lowest value of a window, and how long ago each was seen.
-
-They read the rings of `kernel.features.windows` over their latest values, oldest first.
-"""
+"""The highest of the last values, and how long ago it was seen."""
 
 from kernel.features.recursions import State
 
-
-def highest(state: State, at: int, size: int) -> float:
-    """Return the largest value of a full ring."""
-    result = state[at + 1]
-    for i in range(1, size):
-        result = max(result, state[at + 1 + i])
-    return result
+AGO = 1
+EXTRA_SLOTS = 3
 
 
-def lowest(state: State, at: int, size: int) -> float:
-    """Return the smallest value of a full ring."""
-    result = state[at + 1]
-    for i in range(1, size):
-        result = min(result, state[at + 1 + i])
-    return result
+def highest(state: State, at: int, size: int, x: float) -> float:
+    """Put `x` in the place of the oldest value and return the largest of the last `size` values.
 
-
-def bars_since_highest(state: State, at: int, size: int) -> int:
-    """Return how many values ago a full ring took its largest one, the latest of equal ones."""
-    latest = (int(state[at]) - 1) % size
-    best = state[at + 1 + latest]
-    ago = 0
-    for i in range(1, size):
-        value = state[at + 1 + (latest - i) % size]
-        if value > best:
-            best = value
-            ago = i
-    return ago
-
-
-def bars_since_lowest(state: State, at: int, size: int) -> int:
-    """Return how many values ago a full ring took its smallest one, the latest of equal ones."""
-    latest = (int(state[at]) - 1) % size
-    best = state[at + 1 + latest]
-    ago = 0
-    for i in range(1, size):
-        value = state[at + 1 + (latest - i) % size]
-        if value < best:
-            best = value
-            ago = i
-    return ago
+    A ring of its own, of `EXTRA_SLOTS` + `size` slots from `at`: how many values it was given, how
+    many bars ago the largest came (`AGO`, the latest of equal ones), that value, and the values.
+    They are read again only when the largest leaves. The lowest of x is -highest of -x.
+    """
+    count = int(state[at])
+    ago = state[at + AGO] + 1.0
+    best = state[at + 2]
+    place = count % size
+    state[at] = count + 1.0
+    state[at + 3 + place] = x
+    if x >= best or count == 0:
+        ago = 0.0
+        best = x
+    elif ago >= size:
+        ago = 0.0
+        best = x
+        for i in range(1, size):
+            earlier = place - i if place >= i else place - i + size
+            if state[at + 3 + earlier] > best:
+                best = state[at + 3 + earlier]
+                ago = float(i)
+    state[at + AGO] = ago
+    state[at + 2] = best
+    return best

@@ -2,7 +2,7 @@
 
 from kernel.features.bounds import NAN, finite
 from kernel.features.definition import Definition, Group
-from kernel.features.extremes import highest, lowest
+from kernel.features.extremes import EXTRA_SLOTS, highest
 from kernel.features.recursions import (
     CLOSE,
     HIGH,
@@ -15,7 +15,7 @@ from kernel.features.recursions import (
     clip,
     rsi,
 )
-from kernel.features.windows import back, full, push, total
+from kernel.features.windows import back, full, push
 
 _RSI14 = 0
 _RSI7 = _RSI14 + RSI_SLOTS
@@ -25,17 +25,16 @@ _SIGNAL = _SLOW + 2
 _SLOPE_BARS = 4
 _STRENGTHS = _SIGNAL + 2
 _STOCH_BARS = 14
-_SMOOTH_BARS = 3
 _HIGHS = _STRENGTHS + 1 + _SLOPE_BARS + 1
-_LOWS = _HIGHS + 1 + _STOCH_BARS
-_FAST_K = _LOWS + 1 + _STOCH_BARS
-_SLOW_K = _FAST_K + 1 + _SMOOTH_BARS
+_LOWS = _HIGHS + EXTRA_SLOTS + _STOCH_BARS
+_FAST_K = _LOWS + EXTRA_SLOTS + _STOCH_BARS
+_SLOW_K = _FAST_K + 2
 _CCI_BARS = 20
-_TYPICAL = _SLOW_K + 1 + _SMOOTH_BARS
-_CLOSES = _TYPICAL + 1 + _CCI_BARS
+_PRICES = _SLOW_K + 2
+_CLOSES = _PRICES + _CCI_BARS
 _PEAK_BARS = 24
 _MOMENTA = _CLOSES + 1 + 9
-_SLOTS = _MOMENTA + 1 + _PEAK_BARS
+_SLOTS = _MOMENTA + EXTRA_SLOTS + _PEAK_BARS
 
 
 def step(state: State, obs: Observation, out: Out) -> None:
@@ -46,7 +45,7 @@ def step(state: State, obs: Observation, out: Out) -> None:
     out[2] = rsi(state, _RSI7, close, 7)
     _macd(state, close, out)
     _stochastic(state, high, low, close, out)
-    out[8] = _channel_index(state, (high + low + close) / 3.0)
+    out[8] = _channel_index(state, high + low + close)
     _change(state, close, out)
 
 
@@ -80,31 +79,46 @@ def _stochastic(state: State, high: float, low: float, close: float, out: Out) -
     """Write Lane's slow %K and %D."""
     out[6] = NAN
     out[7] = NAN
-    push(state, _HIGHS, _STOCH_BARS, high)
-    if push(state, _LOWS, _STOCH_BARS, low) < _STOCH_BARS:
+    bottom = -highest(state, _LOWS, _STOCH_BARS, -low)
+    span = highest(state, _HIGHS, _STOCH_BARS, high) - bottom
+    bars = state[_HIGHS]
+    if bars < _STOCH_BARS:
         return
-    bottom = lowest(state, _LOWS, _STOCH_BARS)
-    span = highest(state, _HIGHS, _STOCH_BARS) - bottom
     place = 100.0 * clip((close - bottom) / span, 0.0, 1.0) if span > 0.0 else 50.0
-    if push(state, _FAST_K, _SMOOTH_BARS, place) < _SMOOTH_BARS:
-        return
-    out[6] = total(state, _FAST_K, _SMOOTH_BARS) / _SMOOTH_BARS
-    if push(state, _SLOW_K, _SMOOTH_BARS, out[6]) >= _SMOOTH_BARS:
-        out[7] = total(state, _SLOW_K, _SMOOTH_BARS) / _SMOOTH_BARS
+    slow = _mean_of_three(state, _FAST_K, place)
+    if bars >= _STOCH_BARS + 2:
+        out[6] = slow
+        smooth = _mean_of_three(state, _SLOW_K, slow)
+        if bars >= _STOCH_BARS + 4:
+            out[7] = smooth
 
 
-def _channel_index(state: State, typical: float) -> float:
-    """Return Lambert's index; the mean is taken about the latest price, which keeps its digits."""
-    if push(state, _TYPICAL, _CCI_BARS, typical) < _CCI_BARS:
-        return NAN
+def _mean_of_three(state: State, at: int, x: float) -> float:
+    """Return the mean of `x` and the two values before it, which two slots keep."""
+    mean = (state[at] + state[at + 1] + x) / 3.0
+    state[at] = state[at + 1]
+    state[at + 1] = x
+    return mean
+
+
+def _channel_index(state: State, price: float) -> float:
+    """Return Lambert's index of a price in any unit.
+
+    The mean is taken about the latest price, which keeps its digits. The ring holds the 19 prices
+    before it and takes it in last: a processor waits for what it reads right after writing it.
+    """
+    known = full(state, _PRICES, _CCI_BARS - 1)
     gaps = 0.0
-    for i in range(_CCI_BARS):
-        gaps += state[_TYPICAL + 1 + i] - typical
-    shift = gaps / _CCI_BARS
-    spread = 0.0
-    for i in range(_CCI_BARS):
-        spread += abs(state[_TYPICAL + 1 + i] - typical - shift)
-    return clip(-shift / (0.015 * (spread / _CCI_BARS)), -667.0, 667.0) if spread > 0.0 else 0.0
+    for i in range(_CCI_BARS - 1):
+        gaps += state[_PRICES + 1 + i] - price
+    mean = price + gaps / _CCI_BARS
+    spread = abs(price - mean)
+    for i in range(_CCI_BARS - 1):
+        spread += abs(state[_PRICES + 1 + i] - mean)
+    push(state, _PRICES, _CCI_BARS - 1, price)
+    if not known:
+        return NAN
+    return clip(-gaps / (0.015 * spread), -667.0, 667.0) if spread > 0.0 else 0.0
 
 
 def _change(state: State, close: float, out: Out) -> None:
@@ -116,8 +130,8 @@ def _change(state: State, close: float, out: Out) -> None:
     hour_ago, two_hours_ago = back(state, _CLOSES, 9, 4), back(state, _CLOSES, 9, 8)
     out[9] = close / hour_ago - hour_ago / two_hours_ago
     momentum = abs(close / two_hours_ago - 1.0)
-    if push(state, _MOMENTA, _PEAK_BARS, momentum) >= _PEAK_BARS:
-        peak = highest(state, _MOMENTA, _PEAK_BARS)
+    peak = highest(state, _MOMENTA, _PEAK_BARS, momentum)
+    if state[_MOMENTA] >= _PEAK_BARS:
         out[10] = 1.0 - momentum / peak if peak > 0.0 else 0.0
 
 

@@ -2,7 +2,7 @@
 
 from kernel.features.bounds import NAN
 from kernel.features.definition import Definition, Group
-from kernel.features.extremes import bars_since_highest, bars_since_lowest
+from kernel.features.extremes import AGO, EXTRA_SLOTS, highest
 from kernel.features.recursions import (
     CLOSE,
     HIGH,
@@ -29,8 +29,8 @@ _SLOPE_BARS = 4
 _AVERAGES = 17
 _AROON_BARS = 25
 _HIGHS = _AVERAGES + 1 + _SLOPE_BARS + 1
-_LOWS = _HIGHS + 1 + _AROON_BARS + 1
-_SLOTS = _LOWS + 1 + _AROON_BARS + 1
+_LOWS = _HIGHS + EXTRA_SLOTS + _AROON_BARS + 1
+_SLOTS = _LOWS + EXTRA_SLOTS + _AROON_BARS + 1
 
 
 def step(state: State, obs: Observation, out: Out) -> None:
@@ -93,13 +93,11 @@ def _directional(state: State, high: float, low: float, close: float, out: Out) 
 
 
 def _aroon(state: State, high: float, low: float) -> float:
-    push(state, _LOWS, _AROON_BARS + 1, low)
-    if push(state, _HIGHS, _AROON_BARS + 1, high) < _AROON_BARS + 1:
+    highest(state, _HIGHS, _AROON_BARS + 1, high)
+    highest(state, _LOWS, _AROON_BARS + 1, -low)
+    if state[_HIGHS] < _AROON_BARS + 1:
         return NAN
-    lead = bars_since_lowest(state, _LOWS, _AROON_BARS + 1) - bars_since_highest(
-        state, _HIGHS, _AROON_BARS + 1
-    )
-    return 100.0 * lead / _AROON_BARS
+    return 100.0 * (state[_LOWS + AGO] - state[_HIGHS + AGO]) / _AROON_BARS
 
 
 def _distance(bars: int) -> Definition:

@@ -4,7 +4,7 @@ from math import sqrt
 
 from kernel.features.bounds import NAN
 from kernel.features.definition import Definition, Group
-from kernel.features.extremes import highest, lowest
+from kernel.features.extremes import EXTRA_SLOTS, highest
 from kernel.features.recursions import (
     CLOSE,
     HIGH,
@@ -17,8 +17,10 @@ from kernel.features.recursions import (
     log,
     true_range,
 )
-from kernel.features.windows import back, push, total
+from kernel.features.windows import back, push, sliding_total
 
+_SQRT_2 = 1.4142135623730951
+_LOG_2 = 0.6931471805599453
 _LOG_14 = 2.6390573296152584
 
 _DAY_BARS = 96
@@ -31,12 +33,14 @@ _CLOSE = 0
 _ATR14 = 1
 _ATR20 = 3
 _EMA20 = 5
-_ATRS = 7
-_CLOSES = _ATRS + 1 + _REGIME_BARS
-_RANGES = _CLOSES + 1 + _BAND_BARS
-_TRUE_HIGHS = _RANGES + 1 + _CHOP_BARS
-_TRUE_LOWS = _TRUE_HIGHS + 1 + _CHOP_BARS
-_SLOTS = _TRUE_LOWS + 1 + _CHOP_BARS
+_DAY = 7
+_REGIME = _DAY + _DAY_BARS
+_CLOSES = _REGIME + _REGIME_BARS
+_MOVES = _CLOSES + _BAND_BARS
+_RANGES = _MOVES + 2 + _PATH_BARS
+_TRUE_HIGHS = _RANGES + 2 + _CHOP_BARS
+_TRUE_LOWS = _TRUE_HIGHS + EXTRA_SLOTS + _CHOP_BARS
+_SLOTS = _TRUE_LOWS + EXTRA_SLOTS + _CHOP_BARS
 
 
 def step(state: State, obs: Observation, out: Out) -> None:
@@ -44,10 +48,9 @@ def step(state: State, obs: Observation, out: Out) -> None:
     high, low, close = obs[HIGH], obs[LOW], obs[CLOSE]
     previous_close = state[_CLOSE]
     state[_CLOSE] = close
-    push(state, _CLOSES, _BAND_BARS, close)
     _ranges(state, high, low, previous_close, out)
+    out[6] = _efficiency(state, close, previous_close)
     _bands(state, close, out)
-    out[6] = _efficiency(state, close)
     out[7] = _choppiness(state, high, low, previous_close)
 
 
@@ -63,57 +66,46 @@ def _ranges(state: State, high: float, low: float, previous_close: float, out: O
     atr = average(state, _ATR14, span, 14, 1.0 / 14.0)
     if state[_ATR14] >= 14:
         out[0] = atr / state[_CLOSE]
-        push(state, _ATRS, _REGIME_BARS, atr)
-        out[1] = _rank_among(state, _DAY_BARS, atr)
-        out[2] = _rank_among(state, _REGIME_BARS, atr)
+        out[1] = _rank(state, _DAY, _DAY_BARS, atr)
+        out[2] = _rank(state, _REGIME, _REGIME_BARS, atr)
 
 
-def _rank_among(state: State, bars: int, atr: float) -> float:
-    """Return the rank of the latest ATR among the last `bars`, ties averaged, as a share in 0..1.
+def _rank(state: State, at: int, bars: int, x: float) -> float:
+    """Return the rank of `x` among the last `bars` values with itself, ties averaged, as a share.
 
-    Those lie in the ring before `end`, and, where it came round, at the end of it.
+    The ring holds the values before it and takes it in last: a processor waits for what it reads
+    right after writing it.
     """
-    count = int(state[_ATRS])
-    if count < bars:
-        return NAN
-    end = (count - 1) % _REGIME_BARS + 1
-    start = max(end - bars, 0)
-    wrapped = bars - (end - start)
-    first = _ATRS + 1
-    last = first + _REGIME_BARS
-    doubled = _doubled_rank(state[first + start : first + end], atr)
-    doubled += _doubled_rank(state[last - wrapped : last], atr)
-    return 0.5 * (doubled + 1) / bars
-
-
-def _doubled_rank(values: State, x: float) -> int:
-    """Return twice the number of values below `x` plus the number of those equal to it."""
+    before = state[at + 1 : at + bars]
     below = 0
     upto = 0
-    for i in range(len(values)):
-        if values[i] < x:
+    for i in range(bars - 1):
+        if before[i] < x:
             below += 1
-        if values[i] <= x:
+        if before[i] <= x:
             upto += 1
-    return below + upto
+    if push(state, at, bars - 1, x) < bars:
+        return NAN
+    return 0.5 * (below + upto + 2) / bars
 
 
 def _bands(state: State, close: float, out: Out) -> None:
-    """Write the bands' width and squeeze and the close's place; moments are taken about the latest
-    close.
+    """Write the bands' width and squeeze and the close's place.
+
+    Moments are taken about the latest close; the ring holds the 19 before it and takes it in last.
     """
     out[3] = NAN
     out[4] = NAN
     out[5] = NAN
     ema = average(state, _EMA20, close, _BAND_BARS, 2.0 / 21.0)
-    if state[_CLOSES] < _BAND_BARS:
-        return
     gaps = 0.0
     squares = 0.0
-    for i in range(_BAND_BARS):
+    for i in range(_BAND_BARS - 1):
         gap = state[_CLOSES + 1 + i] - close
         gaps += gap
         squares += gap * gap
+    if push(state, _CLOSES, _BAND_BARS - 1, close) < _BAND_BARS:
+        return
     shift = gaps / _BAND_BARS
     variance = squares / _BAND_BARS - shift * shift
     deviation = sqrt(variance) if variance > 0.0 else 0.0
@@ -124,17 +116,14 @@ def _bands(state: State, close: float, out: Out) -> None:
         out[4] = 1.0 if apart + 2.0 * deviation < 1.5 * state[_ATR20 + 1] else 0.0
 
 
-def _efficiency(state: State, close: float) -> float:
+def _efficiency(state: State, close: float, previous_close: float) -> float:
     """Return Kaufman's ratio of the way made to the way gone over 10 bars, 0..1."""
-    if state[_CLOSES] < _PATH_BARS + 1:
+    if previous_close == 0.0:
         return NAN
-    earlier = back(state, _CLOSES, _BAND_BARS, _PATH_BARS)
-    made = abs(close - earlier)
-    gone = 0.0
-    for ago in range(_PATH_BARS - 1, -1, -1):
-        later = back(state, _CLOSES, _BAND_BARS, ago)
-        gone += abs(later - earlier)
-        earlier = later
+    gone = sliding_total(state, _MOVES, _PATH_BARS, abs(close - previous_close))
+    if state[_CLOSES] < _PATH_BARS:
+        return NAN
+    made = abs(close - back(state, _CLOSES, _BAND_BARS - 1, _PATH_BARS - 1))
     return min(made / gone, 1.0) if gone > 0.0 else 0.0
 
 
@@ -143,14 +132,21 @@ def _choppiness(state: State, high: float, low: float, previous_close: float) ->
     if previous_close == 0.0:
         return NAN
     top, bottom = max(high, previous_close), min(low, previous_close)
-    push(state, _TRUE_HIGHS, _CHOP_BARS, top)
-    push(state, _TRUE_LOWS, _CHOP_BARS, bottom)
-    if push(state, _RANGES, _CHOP_BARS, top - bottom) < _CHOP_BARS:
+    way = sliding_total(state, _RANGES, _CHOP_BARS, top - bottom)
+    span = highest(state, _TRUE_HIGHS, _CHOP_BARS, top)
+    span += highest(state, _TRUE_LOWS, _CHOP_BARS, -bottom)
+    if state[_TRUE_HIGHS] < _CHOP_BARS:
         return NAN
-    span = highest(state, _TRUE_HIGHS, _CHOP_BARS) - lowest(state, _TRUE_LOWS, _CHOP_BARS)
-    if span <= 0.0:
-        return 100.0
-    return clip(100.0 * log(total(state, _RANGES, _CHOP_BARS) / span) / _LOG_14, 0.0, 100.0)
+    return clip(100.0 * _log_14(way / span), 0.0, 100.0) if span > 0.0 else 100.0
+
+
+def _log_14(x: float) -> float:
+    """Return the logarithm of a small `x` to base 14; halving it first is exact and quicker."""
+    twos = 0.0
+    while x > _SQRT_2:
+        x *= 0.5
+        twos += 1.0
+    return (twos * _LOG_2 + log(x)) / _LOG_14
 
 
 def _definition(

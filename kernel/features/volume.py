@@ -3,38 +3,38 @@
 from kernel.features.bounds import NAN
 from kernel.features.definition import Definition, Group
 from kernel.features.recursions import CLOSE, HIGH, LOW, VOLUME, Observation, Out, State, clip
-from kernel.features.windows import full, push, total
+from kernel.features.windows import sliding_total
 
 _BARS = 20
 _MFI_BARS = 14
 _SURGE = 2.0
-_CLOSE = 0
-_TYPICAL = 1
-_VOLUMES = 2
-_LEANS = _VOLUMES + 1 + _BARS
-_SIGNED = _LEANS + 1 + _BARS
-_FLOWS = _SIGNED + 1 + _BARS
-_SLOTS = _FLOWS + 1 + _MFI_BARS
+_COUNT = 0
+_CLOSE = 1
+_TYPICAL = 2
+_TRADED = 3
+_VOLUMES = 4
+_LEANS = _VOLUMES + 2 + _BARS
+_SIGNED = _LEANS + 2 + _BARS
+_GAINED = _SIGNED + 2 + _BARS
+_LOST = _GAINED + 2 + _MFI_BARS
+_SLOTS = _LOST + 2 + _MFI_BARS
 
 
 def step(state: State, obs: Observation, out: Out) -> None:
     """Write volume against the 20 bars before and among them, and its lean by range and change."""
     high, low, close, volume = obs[HIGH], obs[LOW], obs[CLOSE], obs[VOLUME]
-    out[2] = _surge(state, volume)
-    push(state, _VOLUMES, _BARS, volume)
-    push(state, _LEANS, _BARS, volume * _lean(high, low, close))
-    traded = total(state, _VOLUMES, _BARS) if full(state, _VOLUMES, _BARS) else 0.0
-    out[0] = min(volume / traded * _BARS, 20.0) if traded > 0.0 else NAN
-    out[1] = clip(total(state, _LEANS, _BARS) / traded, -1.0, 1.0) if traded > 0.0 else NAN
+    before = state[_TRADED]
+    traded = sliding_total(state, _VOLUMES, _BARS, volume)
+    leaning = sliding_total(state, _LEANS, _BARS, volume * _lean(high, low, close))
+    state[_TRADED] = traded
+    state[_COUNT] += 1.0
+    known = state[_COUNT] >= _BARS and traded > 0.0
+    out[0] = min(volume / traded * _BARS, 20.0) if known else NAN
+    out[1] = clip(leaning / traded, -1.0, 1.0) if known else NAN
+    surges = 1.0 if volume > _SURGE * (before / _BARS) else 0.0
+    out[2] = surges if state[_COUNT] > _BARS else NAN
     out[3] = _money_flow(state, (high + low + close) / 3.0, volume)
     out[4] = _balance_slope(state, close, volume, traded)
-
-
-def _surge(state: State, volume: float) -> float:
-    """Return whether `volume` is twice the mean of the bars before it."""
-    if not full(state, _VOLUMES, _BARS):
-        return NAN
-    return 1.0 if volume > _SURGE * (total(state, _VOLUMES, _BARS) / _BARS) else 0.0
 
 
 def _lean(high: float, low: float, close: float) -> float:
@@ -53,17 +53,10 @@ def _money_flow(state: State, typical: float, volume: float) -> float:
     if previous == 0.0:
         return NAN
     flow = typical * volume
-    signed = flow if typical > previous else -flow if typical < previous else 0.0
-    if push(state, _FLOWS, _MFI_BARS, signed) < _MFI_BARS:
+    gained = sliding_total(state, _GAINED, _MFI_BARS, flow if typical > previous else 0.0)
+    lost = sliding_total(state, _LOST, _MFI_BARS, flow if typical < previous else 0.0)
+    if state[_COUNT] < _MFI_BARS + 1:
         return NAN
-    gained = 0.0
-    lost = 0.0
-    for i in range(_MFI_BARS):
-        signed = state[_FLOWS + 1 + i]
-        if signed > 0.0:
-            gained += signed
-        else:
-            lost -= signed
     return 100.0 * (gained / (gained + lost)) if gained + lost > 0.0 else 50.0
 
 
@@ -74,9 +67,10 @@ def _balance_slope(state: State, close: float, volume: float, traded: float) -> 
     if previous == 0.0:
         return NAN
     signed = volume if close > previous else -volume if close < previous else 0.0
-    if push(state, _SIGNED, _BARS, signed) < _BARS or traded <= 0.0:
+    change = sliding_total(state, _SIGNED, _BARS, signed)
+    if state[_COUNT] < _BARS + 1 or traded <= 0.0:
         return NAN
-    return clip(total(state, _SIGNED, _BARS) / traded, -1.0, 1.0)
+    return clip(change / traded, -1.0, 1.0)
 
 
 GROUP = Group(
