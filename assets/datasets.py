@@ -181,6 +181,27 @@ def series_cover_every_fold_they_enter(
     )
 
 
+@dg.asset_check(asset=[GROUP, "training_set"], blocking=True, partitions_def=symbol_by_week)
+def chosen_features_change_in_every_fold(
+    settings: ResearchSettings, files: Any
+) -> dg.AssetCheckResult:
+    """No feature that entered is one and the same value in all that a fold learns from."""
+    from research import dataset, dataset_files
+    from research.feature_report import Columns, constants
+
+    built = dataset_files.from_files(files)
+    columns = Columns(built.start_ms, built.x.astype("float64"), built.feature_names)
+    folds = dataset.blocks(built.start_ms, built.end_ms, settings.load().validation)
+    found = constants(columns, folds)
+    names = list(dict.fromkeys(found["feature"]))
+    return dg.AssetCheckResult(
+        passed=not names,
+        description=f"{len(names)} features say nothing in a fold, expected none: a series filled "
+        f"with one value, or a feature to take out of the set: {', '.join(names) or 'none'}",
+        metadata={"constant": table(found.to_dict("records"))},
+    )
+
+
 def _wide(shares: "list[SeriesShare]") -> list[dict[str, Any]]:
     """Return a record per window, with a share per series; what enters is marked."""
     rows: dict[str, dict[str, Any]] = {}

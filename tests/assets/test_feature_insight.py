@@ -1,11 +1,13 @@
 """The report and the proposals of a week, as a person finds them on the assets."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
+from assets import datasets
 from kernel.features.registry import FEATURES
 from orchestration.io_managers import LakeIOManager
 from research import dataset_files, feature_files
@@ -89,6 +91,21 @@ def test_report_is_checked_for_ranges_and_for_what_never_changes(
     assert not unchanging.passed
     assert unchanging.severity == dg.AssetCheckSeverity.WARN
     assert "basis" in str(unchanging.description)
+
+
+def test_a_chosen_feature_that_never_changes_stops_the_training(prepared: Installation) -> None:
+    """A series filled with zeros in what a fold learns from fails the check, which blocks."""
+    good = stored(prepared, "datasets", "training_set")
+    table = dataset_files.from_files(good)
+    x = table.x.copy()
+    x[: 4 * 672, table.feature_names.index("oi_change")] = 0.0
+    filled = dataset_files.to_files(dataclasses.replace(table, x=x), "digest")
+    settings = prepared.resources["settings"]
+    found = datasets.chosen_features_change_in_every_fold(settings=settings, files=filled)
+    assert isinstance(found, dg.AssetCheckResult)
+    assert not found.passed
+    assert str(found.description).endswith(": oi_change")
+    assert datasets.chosen_features_change_in_every_fold(settings=settings, files=good).passed
 
 
 def test_proposals_are_for_a_person_and_change_nothing(
