@@ -46,6 +46,13 @@ def test_strength_is_all_or_nothing_one_way(pace: float, strength: float) -> Non
     assert feature(GROUP, "rsi_slope", obs)[-1] == 0.0
 
 
+def test_strength_never_leaves_its_range_by_rounding() -> None:
+    """Markets that only rise, by steps of any size, are 100 to the last bit, and no more."""
+    steps = np.random.default_rng(73).gamma(0.5, 1.0, (50, 200))
+    for close in 1_000.0 + np.cumsum(steps, axis=1):
+        assert set(feature(GROUP, "rsi_14", candles(close.tolist()))[14:]) == {100.0}
+
+
 def test_strength_over_seven_bars_by_hand() -> None:
     """Six gains of 1 and a loss of 2 average 6 / 7 and 2 / 7: 75; a gain of 1 more is 79.4..."""
     obs = candles([100.0, 101.0, 102.0, 103.0, 104.0, 105.0, 106.0, 104.0, 105.0])

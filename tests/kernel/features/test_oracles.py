@@ -1,5 +1,7 @@
 """The bar features against independent ones: pandas, TA-Lib and SQL."""
 
+from pathlib import Path
+
 import duckdb
 import numpy as np
 import pandas as pd
@@ -15,6 +17,7 @@ Values = NDArray[np.float64]
 Named = dict[str, Values]
 
 BARS = 3_000
+RECORDED = Path(__file__).parents[4] / "shared/data/ohlcv_BTCUSDT_15m_okx-swap.parquet"
 WHOLE = (returns, trend, momentum, candles, volatility, volume, levels)
 FROM_SQL = {"near_daily_high_low", "daily_range_position"}
 
@@ -28,12 +31,29 @@ def named(obs: Values) -> Named:
     return found
 
 
-@pytest.fixture(scope="module", params=["smooth", "in ticks"])
+@pytest.fixture(scope="module", params=["smooth", "in ticks", "recorded"])
 def obs(request: pytest.FixtureRequest) -> Values:
-    """Return a market, once with prices on a coarse grid, so that equal moves and ranks occur."""
+    """Return a market, once with prices on a coarse grid, so that equal moves and ranks occur, and
+    once as it was around the cascade of 2025-10-10.
+    """
+    if request.param == "recorded":
+        return recorded()
     world = market(BARS, seed=31)
     if request.param == "in ticks":
         world[:, 1:5] = np.round(world[:, 1:5] / 25.0) * 25.0
+    return world
+
+
+def recorded() -> Values:
+    """Return the bars of BTCUSDT from 2025-09-20 on (OKX perpetual; read in place)."""
+    if not RECORDED.is_file():
+        pytest.skip("recorded data (../shared/data) is not on this machine")
+    table = pd.read_parquet(RECORDED)
+    opened = table["timestamp"].to_numpy("datetime64[ms]").astype(np.int64)
+    first = int(np.searchsorted(opened, 1_758_326_400_000))
+    bars = table.iloc[first : first + BARS]
+    world = market(BARS, seed=31, start_ms=int(opened[first]))
+    world[:, 1:6] = bars[["open", "high", "low", "close", "volume"]].to_numpy(np.float64)
     return world
 
 
