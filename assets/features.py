@@ -137,18 +137,18 @@ def observations_hold_only_what_was_known(
     context: dg.AssetCheckExecutionContext, lake: Lake, settings: ResearchSettings
 ) -> dg.AssetCheckResult:
     """No row counts as known before it could be, and no bar holds one known after its close."""
-    from kernel.observation import observe
+    from kernel.observation import Market, observe
     from research.leaks import known_too_early, ticked_too_early, used_too_early
 
     universe, until_ms = settings.load().universe, cutoff_ms(context)
-    market = lake.market(symbol(context), until_ms)
+    name, bar_ms = symbol(context), universe.bar_ms
+    drawn = {"samples": SAMPLED_BARS, "seed": until_ms}
+    market = Market(lake.bars(name, until_ms), lake.series(name, until_ms))
     early = known_too_early(market.series, earliest_by_series(universe))
-    close_ms = market.bars.open_time_ms + universe.bar_ms
-    observed = observe(market, universe.bar_ms)
-    used = [
-        *used_too_early(observed, close_ms, market.series, samples=SAMPLED_BARS, seed=until_ms),
-        *ticked_too_early(observed, market, universe.bar_ms, samples=SAMPLED_BARS, seed=until_ms),
-    ]
+    close_ms = market.bars.open_time_ms + bar_ms
+    used = used_too_early(observe(market, bar_ms), close_ms, market.series, **drawn)
+    recent = lake.market(name, until_ms, until_ms - CERTIFIED_BARS * bar_ms)
+    used += ticked_too_early(observe(recent, bar_ms), recent, bar_ms, **drawn)
     leaks = [*early[:MOST_SHOWN], *used[:MOST_SHOWN]]
     return dg.AssetCheckResult(
         passed=not leaks,

@@ -112,12 +112,17 @@ def install(
 
 def fill_lake(lake: Lake, *, seed: int = 7, edge: float = 0.12) -> None:
     """Put twelve generated weeks up to the cutoff into the lake, with publication lags."""
-    start_ms = CUTOFF_MS - HISTORY_WEEKS * WEEK_MS
+    for name, frame in generated_tables(CUTOFF_MS - HISTORY_WEEKS * WEEK_MS, seed, edge).items():
+        lake.append(name, SYMBOL, frame, CUTOFF_MS)
+
+
+def generated_tables(start_ms: int, seed: int, edge: float) -> dict[str, pd.DataFrame]:
+    """Return the raw tables of a generated market from `start_ms` to the cutoff."""
     market = generate(seed, SYMBOL, edge, start_ms, CUTOFF_MS, "15m")
     bars, onchain = market.bars, market.onchain
     lag = {"funding": 60_000, "open_interest": 60_000, "fear_greed": 3_600_000}
     candles = {name: getattr(bars, name) for name in ("open", "high", "low", "close", "volume")}
-    tables = {
+    return {
         "candles": _table(bars.open_time_ms, 900_000, candles),
         "funding": _points(market.funding, "funding_rate", lag["funding"]),
         "open_interest": _points(market.open_interest, "open_interest", lag["open_interest"]),
@@ -126,8 +131,6 @@ def fill_lake(lake: Lake, *, seed: int = 7, edge: float = 0.12) -> None:
             onchain.time_ms, 93_600_000, in_our_columns(onchain.value, len(onchain.time_ms))
         ),
     }
-    for name, frame in tables.items():
-        lake.append(name, SYMBOL, frame, CUTOFF_MS)
 
 
 def partition() -> str:

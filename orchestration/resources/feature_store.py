@@ -103,12 +103,21 @@ class FeatureStore(dg.ConfigurableResource):
     ) -> "NDArray[np.float64]":
         """Return the observations of the bars that open in [start, end), float64[n, K].
 
-        Those of a bar are final at its close: nothing learned later is in them.
+        Those of a bar are final at its close: nothing learned later is in them. The raw rows are
+        read a month at a time: a year of trades does not fit into memory.
         """
-        from kernel.observation import observe
+        import numpy as np
 
-        observed = observe(self.lake.market(symbol, end_ms + _LATE_MS, start_ms), bar_ms)
-        return observed[(observed[:, 0] >= start_ms) & (observed[:, 0] < end_ms)]
+        from kernel.observation import OBSERVATION_FIELDS, observe
+
+        parts = [np.empty((0, len(OBSERVATION_FIELDS)))]
+        for month in self.lake.months("candles", symbol):
+            begin_ms, stop_ms = max(start_ms, month_start_ms(month)), min(end_ms, _end_ms(month))
+            if begin_ms < stop_ms:
+                market = self.lake.market(symbol, stop_ms + _LATE_MS, begin_ms)
+                part = observe(market, bar_ms)
+                parts.append(part[(part[:, 0] >= begin_ms) & (part[:, 0] < stop_ms)])
+        return np.concatenate(parts)
 
     def snapshot(self, symbol: str, until_ms: int, bar_ms: int) -> "Snapshot":
         """Return the state after the last bar that opened before `until_ms`.
@@ -211,9 +220,12 @@ class FeatureStore(dg.ConfigurableResource):
 
 def _whole_months(window: Window) -> Window:
     first, last = month_of([window.start_ms, window.end_ms - 1])
-    longest_ms = 31 * DAY_MS
-    (following,) = month_of([month_start_ms(last) + longest_ms])
-    return Window(window.symbol, month_start_ms(first), month_start_ms(following))
+    return Window(window.symbol, month_start_ms(first), _end_ms(last))
+
+
+def _end_ms(month: str) -> int:
+    (following,) = month_of([month_start_ms(month) + 31 * DAY_MS])
+    return month_start_ms(following)
 
 
 def _months(observed: "NDArray[np.float64]", before: "Snapshot | None") -> "Iterator[Month]":

@@ -29,6 +29,7 @@ STAGES = (
     "promotion",
     "monitoring",
 )
+FURTHER_FILES = {"feature_insight"}  # of the stage features: too much for one file
 HEAVY = (
     "ccxt",
     "duckdb",
@@ -97,7 +98,7 @@ def test_key_prefix_group_and_file_are_one_word(location: dg.Definitions) -> Non
     found = {(tuple(key.path[:-1]), graph.get(key).group_name) for key in keys_of(location)}
     files = {path.stem for path in (ROOT / "assets").glob("*.py")} - {"__init__"}
     assert found == {((stage,), stage) for stage in STAGES}
-    assert files == set(STAGES)
+    assert files == set(STAGES) | FURTHER_FILES
 
 
 def test_asset_bodies_are_short() -> None:
@@ -126,7 +127,9 @@ def test_checks_are_named_as_sentences(location: dg.Definitions) -> None:
 def test_partitions_are_months_for_raw_data_and_weeks_for_retrains(
     location: dg.Definitions,
 ) -> None:
-    """Raw data by symbol and month, everything after it by symbol and week, the warehouse whole."""
+    """Raw data and features by symbol and month, what a retrain makes by symbol and week, the
+    warehouse whole.
+    """
     graph = location.resolve_asset_graph()
     grains: dict[str, set[str]] = defaultdict(set)
     for key in keys_of(location):
@@ -134,7 +137,23 @@ def test_partitions_are_months_for_raw_data_and_weeks_for_retrains(
         names = partitions.partition_dimension_names if partitions else ["whole"]
         grains[key.path[0]].add(" ".join(sorted(names)))
     weekly = {stage: {"symbol week"} for stage in set(STAGES) - {"market", "warehouse"}}
-    assert grains == {"market": {"month symbol"}, "warehouse": {"whole"}, **weekly}
+    monthly = {"market": {"month symbol"}, "features": {"month symbol", "symbol week"}}
+    assert grains == {**weekly, "warehouse": {"whole"}, **monthly}
+
+
+def test_what_is_made_by_month_runs_with_the_ingest_and_by_week_with_the_retrain(
+    location: dg.Definitions,
+) -> None:
+    """Features follow the raw data they are made of; a retrain reads them, and nothing that only a
+    person asks for.
+    """
+    made = {
+        job: {key.to_user_string() for key in location.resolve_job_def(job).asset_layer.executable_asset_keys}
+        for job in ("ingest_job", "retrain_job")
+    }
+    assert "features/matrix" in made["ingest_job"] - made["retrain_job"]
+    assert {"features/certificate", "features/report"} <= made["retrain_job"]
+    assert "features/proposals" not in made["ingest_job"] | made["retrain_job"]
 
 
 def test_the_code_location_is_the_one_that_was_agreed(location: dg.Definitions) -> None:
