@@ -225,6 +225,7 @@ GROUP = Group(
     name="smart_money",
     step=step,
     state_size=_SLOTS,
+    modules=("smart_money_side", "smart_money_zones"),
     features=(
         _flag(
             "ob_bullish_present",
