@@ -134,14 +134,14 @@ def _fit_rows(rows: NDArray[np.float64], state: NDArray[np.float64]) -> NDArray[
     """Return bool[n], which bars are usable; raise ValueError where one opens too early."""
     fit = np.empty(len(rows), dtype=np.bool_)
     latest = state[LAST_OPEN_TIME] if state[BARS_SEEN] > 0.0 else -1.0
-    disorder = int(compiled(_mark_usable)(rows, latest, fit))
+    disorder = int(compiled(mark_usable)(rows, latest, fit))
     if disorder >= 0:
         earlier = rows[:disorder, 0][fit[:disorder]].max(initial=latest)
         raise _disordered(rows[disorder, 0], earlier)
     return fit
 
 
-def _mark_usable(rows: NDArray[np.float64], latest: float, fit: NDArray[np.bool_]) -> int:
+def mark_usable(rows: NDArray[np.float64], latest: float, fit: NDArray[np.bool_]) -> int:
     """Mark usable bars; return the index of the first that opens too early, or -1."""
     for i in range(len(rows)):
         fit[i] = usable(rows[i])

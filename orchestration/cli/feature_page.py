@@ -1,29 +1,28 @@
 """`docs/features.md`: every feature with its formula, its course on real data, proof and cost."""
 
 import json
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kernel.compiled import compiled
 from kernel.features.certificate import Certificate, certify
 from kernel.features.definition import Group
-from kernel.features.engine import compute, fold_of
+from kernel.features.engine import compute
 from kernel.features.registry import FEATURES, GROUPS, STATE_SIZE, WARMUP_BARS, Feature, feature
 from kernel.observation import Market, observe
 from orchestration.cli.recorded_markets import DATA, Recording, recordings
 from orchestration.cli.sparkline import sparkline
 
 BAR_MS = 900_000
-COURSE_BARS = 30 * 96
+COURSE_BARS = 14 * 96
 CERTIFIED_BARS, CUTS, SEED = 2_000, 50, 7
-COSTS = "costs.json"
-TIMED_BARS, TIMED_LIVE_BARS = 20_000, 1_000
+COSTS = "features/costs.json"
 
 Values = NDArray[np.float64]
+Costs = dict[str, dict[str, float]]  # group → µs a bar, compiled and live
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,38 +59,7 @@ def _computed(market: Market) -> tuple[Values, list[Certificate]]:
     return values, certify(lambda rows: compute(rows, warm), obs[begin:], rng, CUTS)
 
 
-def costs(observed: Values) -> dict[str, dict[str, float]]:
-    """Return what each group costs: µs a bar compiled over history, and live in plain Python."""
-    return {group.name: _cost(group, observed) for group in GROUPS}
-
-
-def _cost(group: Group, observed: Values) -> dict[str, float]:
-    fold = compiled(fold_of(group.step))
-    rows = np.ascontiguousarray(observed[:TIMED_BARS])
-    fit = np.ones(len(rows), dtype=np.bool_)
-    out = np.empty((len(rows), len(group.features)))
-    history_s = min(
-        _seconds(lambda: fold(np.zeros(group.state_size), rows, fit, out, 0, out.shape[1]))
-        for _ in range(4)  # the first one compiles
-    )
-    state, cells = [0.0] * group.state_size, [0.0] * len(group.features)
-    live = rows.tolist()
-    for row in live[:-TIMED_LIVE_BARS]:
-        group.step(state, row, cells)
-    live_s = _seconds(lambda: [group.step(state, row, cells) for row in live[-TIMED_LIVE_BARS:]])
-    return {
-        "compiled_us": round(history_s / len(rows) * 1e6, 3),
-        "live_us": round(live_s / TIMED_LIVE_BARS * 1e6, 1),
-    }
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    begin = time.perf_counter()
-    work()
-    return time.perf_counter() - begin
-
-
-def page(found: dict[str, Seen], cost: dict[str, dict[str, float]]) -> str:
+def page(found: dict[str, Seen], cost: Costs) -> str:
     """Return the page: a section per group, a row per feature."""
     lines = [
         f"# The {len(FEATURES)} features\n",
@@ -99,7 +67,7 @@ def page(found: dict[str, Seen], cost: dict[str, dict[str, float]]) -> str:
         "[add-a-feature.md](add-a-feature.md).\n",
         _costs(cost),
         _proofs([one.certificate for one in found.values()]),
-        "**Pictures.** Left the last 30 days, right the distribution over the whole recording, "
+        "**Pictures.** Left the last 14 days, right the distribution over the whole recording, "
         "both from the 0.5th to the 99.5th percentile. Below them the 1st percentile, the median "
         "and the 99th, and the share of bars without a value.\n",
     ]
@@ -108,12 +76,12 @@ def page(found: dict[str, Seen], cost: dict[str, dict[str, float]]) -> str:
     return "\n".join(lines)
 
 
-def _costs(cost: dict[str, dict[str, float]]) -> str:
+def _costs(cost: Costs) -> str:
     compiled_us, live_us = (
         sum(one[key] for one in cost.values()) for key in ("compiled_us", "live_us")
     )
     return (
-        f"**Cost**, one core, measured as this page was made: {compiled_us:.2f} µs a bar compiled "
+        f"**Cost**, one core, measured by `make bench`: {compiled_us:.2f} µs a bar compiled "
         f"over history, {live_us:.0f} µs a bar live in plain Python; the state is "
         f"{STATE_SIZE * 8 / 1024:.0f} KiB. The longest warm-up is {WARMUP_BARS:,} bars of 15 "
         "minutes.\n"
@@ -131,9 +99,7 @@ def _proofs(certificates: Sequence[Certificate]) -> str:
     )
 
 
-def _section(
-    group: Group, found: dict[str, Seen], cost: dict[str, dict[str, float]]
-) -> Iterator[str]:
+def _section(group: Group, found: dict[str, Seen], cost: Costs) -> Iterator[str]:
     own = cost[group.name]
     titles = sorted({found[one.name].title for one in group.features if _there(found[one.name])})
     yield f"## {group.name}\n"
@@ -156,13 +122,18 @@ def _row(one: Feature, shown: Seen) -> tuple[str, ...]:
     proof = shown.certificate
     return (
         f"**`{one.name}`**<br>{one.unit}, {one.low:g} to {one.high:g}",
-        f"{picture}<br>{numbers}{' · ' if numbers else ''}{absent:.1%} missing",
-        f"{one.formula}<br>*{one.source}*",
+        f"{picture}<br>{numbers}<br>{absent:.1%} missing",
+        f"{_plain(one.formula)}<br><i>{_plain(one.source)}</i>",
         ", ".join(f"`{name}`" for name in _inputs(one.inputs)),
         f"{one.warmup_bars:,}",
         one.missing,
         f"{proof.mismatches} of {proof.values:,}" if proof.values else "no values here",
     )
+
+
+def _plain(text: str) -> str:
+    """Return text in which Markdown sees no emphasis."""
+    return text.replace("*", "\\*")
 
 
 def _inputs(names: Sequence[str]) -> list[str]:
@@ -181,18 +152,18 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {line} |" for line in body) + "\n"
 
 
-def files(cost: dict[str, dict[str, float]] | None = None) -> dict[str, str]:
-    """Return name → text of the page, its pictures and its costs, below `docs/`.
+def files(docs: Path) -> dict[str, str]:
+    """Return name → text of the page and its pictures in the folder `docs`.
 
-    `cost` is measured where it is not given. Without the recorded markets there is no page.
+    What each group costs is read from features/costs.json, which `make bench` writes. Without the
+    recorded markets there is no page.
     """
     if not DATA.exists():
         return {}
+    cost: Costs = json.loads((docs / COSTS).read_text(encoding="utf-8"))
     found = recordings(DATA)
     what = seen(found)
-    measured = cost or costs(observe(found[0].market, BAR_MS))
     pictures = {
         f"features/{name}.svg": sparkline(shown.values, COURSE_BARS) for name, shown in what.items()
     }
-    table = json.dumps(measured, indent=1, sort_keys=True) + "\n"
-    return {"features.md": page(what, measured), f"features/{COSTS}": table, **pictures}
+    return {"features.md": page(what, cost), **pictures}

@@ -86,15 +86,23 @@ def _book(folder: Path) -> Market:
         np.zeros(len(first)),
     )
     nothing = np.full(len(times), np.nan)
-    best = [frame[name].to_numpy(np.float64) for name in ("best_bid", "best_ask")]
-    sums = [frame[f"{side}_qty_100lvl"].to_numpy(np.float64) for side in ("bid", "ask")]
-    return Market(bars, {}, depth=Depth(times, times, *best, nothing, nothing, *sums))
+    depth = Depth(
+        times,
+        times,
+        frame["best_bid"].to_numpy(np.float64),
+        frame["best_ask"].to_numpy(np.float64),
+        nothing,
+        nothing,
+        frame["bid_qty_100lvl"].to_numpy(np.float64),
+        frame["ask_qty_100lvl"].to_numpy(np.float64),
+    )
+    return Market(bars, {}, depth=depth)
 
 
 def _bars(path: Path) -> Bars:
     frame = _read(path)
-    columns = [frame[name].to_numpy(np.float64) for name in ("open", "high", "low", "close")]
-    return Bars(_times(frame), *columns, frame["volume"].to_numpy(np.float64))
+    names = ("open", "high", "low", "close", "volume")
+    return Bars(_times(frame), *(frame[name].to_numpy(np.float64) for name in names))
 
 
 def _series(name: str, frame: Any, column: str, lag_ms: int) -> Series:

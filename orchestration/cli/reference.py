@@ -128,7 +128,7 @@ def write(folder: Path) -> None:
     """Write every page into `folder`; that of the features needs the recorded markets."""
     from orchestration.cli import feature_page
 
-    for name, text in (pages() | feature_page.files()).items():
+    for name, text in (pages() | feature_page.files(folder)).items():
         (folder / name).write_text(text, encoding="utf-8")
 
 

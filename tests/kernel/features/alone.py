@@ -11,7 +11,7 @@ from kernel.compiled import compiled
 from kernel.features.bounds import NAN, usable
 from kernel.features.certificate import certify
 from kernel.features.definition import Group
-from kernel.features.engine import fold_of
+from kernel.features.engine import fold_of, mark_usable
 from kernel.observation import OBSERVATION_FIELDS
 from tests.kernel.features.worlds import EXTREMES, damaged, differing_bytes, extreme, market
 
@@ -22,7 +22,8 @@ def batch(group: Group, obs: Values, state: Values | None = None) -> tuple[Value
     """Return the compiled features float64[n, F] of one group, and the state after the last bar."""
     after = np.zeros(group.state_size) if state is None else state.copy()
     rows = np.require(obs, np.float64, ["C_CONTIGUOUS", "WRITEABLE"])
-    fit = np.array([usable(row) for row in rows.tolist()], dtype=np.bool_)
+    fit = np.empty(len(rows), dtype=np.bool_)
+    assert compiled(mark_usable)(rows, -1.0, fit) == -1
     out = np.empty((len(rows), len(group.features)))
     compiled(fold_of(group.step))(after, rows, fit, out, 0, len(group.features))
     return out, after
