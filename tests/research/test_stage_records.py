@@ -2,17 +2,20 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 
+from kernel.bundle import verify_contents
 from kernel.features.engine import compute
 from kernel.features.registry import FEATURES
 from kernel.observation import observe
 from research import candidate as candidates
 from research import dataset_files, judgement, matrix, sealing
-from research.comparison import compare
+from research.comparison import compare, features_needed
 from research.evidence import evaluate_calibration
 from research.gates import GateReport
 from research.labels import triple_barrier
@@ -31,6 +34,10 @@ def stored(installation: Installation, stage: str, name: str) -> object:
     return installation.resources["io_manager"].read(key, partition())
 
 
+def rows(installation: Installation, *names: str) -> pd.DataFrame:
+    return installation.resources["feature_store"].read(SYMBOL, names, CUTOFF_MS)
+
+
 @pytest.fixture(scope="module")
 def settings(retrained: Installation) -> Settings:
     return retrained.resources["settings"].load()
@@ -39,8 +46,7 @@ def settings(retrained: Installation) -> Settings:
 @pytest.fixture(scope="module")
 def direct(retrained: Installation, settings: Settings) -> Retrained:
     """Retrain once more in one call, past Dagster and every file."""
-    lake = retrained.lake
-    return retrain(lake.bars(SYMBOL, CUTOFF_MS), lake.series(SYMBOL, CUTOFF_MS), settings)
+    return retrain(retrained.lake.market(SYMBOL, CUTOFF_MS), settings)
 
 
 def test_the_stages_and_the_one_call_give_the_same_graphs(
@@ -60,22 +66,32 @@ def test_the_stages_and_the_one_call_give_the_same_verdict(
     assert report.digest == direct.report.digest
 
 
-def test_feature_matrix_is_the_kernels_features_with_names(retrained: Installation) -> None:
-    """Columns are the registry in its order, values the kernel's bytes, ATR in price units."""
-    lake = retrained.lake
-    bars, series = lake.bars(SYMBOL, CUTOFF_MS), lake.series(SYMBOL, CUTOFF_MS)
-    frame = matrix.feature_matrix(bars, series, BAR_MS)
-    values, _ = compute(observe(bars, series, BAR_MS))
-    assert list(frame.columns) == ["open_time_ms", "close", *FEATURES]
-    assert_array_equal(matrix.feature_values(frame), values)
-    atr = values[:, FEATURES.index("atr_14")] * bars.close
-    assert_array_equal(matrix.atr(frame), atr)
+def test_stored_features_come_with_names_and_the_atr_in_price_units(
+    retrained: Installation,
+) -> None:
+    """Values are the kernel's bytes of the named features, in the order asked for."""
+    market = retrained.lake.market(SYMBOL, CUTOFF_MS)
+    values, _ = compute(observe(market, BAR_MS))
+    frame = rows(retrained, "mvrv", "atr_14")
+    names = [FEATURES.index(name) for name in ("atr_14", "mvrv")]
+    assert_array_equal(matrix.feature_values(frame, ["atr_14", "mvrv"]), values[:, names])
+    assert_array_equal(matrix.atr(frame), values[:, names[0]] * market.bars.close)
+
+
+def test_stored_rows_that_are_not_the_bars_are_refused(retrained: Installation) -> None:
+    """A bar that the lake has and the store lacks, or the other way round, is named."""
+    bars, frame = retrained.lake.bars(SYMBOL, CUTOFF_MS), rows(retrained, "atr_14")
+    assert matrix.rows_of(frame, bars) is frame
+    with pytest.raises(ValueError, match=r"at 2025-12-13T23:45.*materialize features/matrix"):
+        matrix.rows_of(frame.iloc[:-1], bars)
+    with pytest.raises(ValueError, match="found 8064 rows, expected the 8063 bars"):
+        matrix.rows_of(frame, bars.slice(1, len(bars)))
 
 
 def test_labels_read_back_as_they_were(retrained: Installation, settings: Settings) -> None:
     """Labels, spans and validity survive the table."""
     bars = retrained.lake.bars(SYMBOL, CUTOFF_MS)
-    atr = matrix.atr(stored(retrained, "features", "matrix"))
+    atr = matrix.atr(rows(retrained, "atr_14"))
     labels = triple_barrier(bars, atr, settings.labels, BAR_MS)
     again = matrix.labels_of(matrix.label_frame(bars, labels))
     for name in ("label", "start_ms", "end_ms", "valid"):
@@ -100,9 +116,6 @@ def test_training_table_reads_back_as_it_was(direct: Retrained) -> None:
 def test_judge_on_records_is_judge_on_the_things(direct: Retrained, settings: Settings) -> None:
     """Evaluation and backtest may go through JSON: the gates say the same."""
     evaluation = judgement.evaluation_record(evaluate_calibration(direct.candidate))
-    prepared = direct.prepared
-    frame = matrix.feature_matrix(prepared.market.bars, {}, BAR_MS)
-    frame[list(FEATURES)] = prepared.features
     walk = {
         "folds": [fold.to_dict() for fold in direct.walk.folds],
         "whole": direct.walk.whole.to_dict(),
@@ -110,7 +123,7 @@ def test_judge_on_records_is_judge_on_the_things(direct: Retrained, settings: Se
         "champion": None,
     }
     evaluation, walk = json.loads(json.dumps([evaluation, walk]))
-    report = judgement.judge(direct.candidate, prepared.table, evaluation, walk, settings)
+    report = judgement.judge(direct.candidate, direct.prepared.table, evaluation, walk, settings)
     assert report.digest == direct.report.digest
     table = judgement.outcome_table(report, SYMBOL, WEEK)
     assert table["passed"].tolist() == [outcome.passed for outcome in report.outcomes]
@@ -125,7 +138,7 @@ def test_a_candidate_held_against_itself_is_no_better(
     found = compare(
         lake.bars(SYMBOL, CUTOFF_MS),
         lake.series(SYMBOL, CUTOFF_MS),
-        stored(retrained, "features", "matrix"),
+        rows(retrained, *features_needed(direct.candidate)),
         direct.candidate,
         direct.candidate,
         settings,
@@ -135,24 +148,67 @@ def test_a_candidate_held_against_itself_is_no_better(
     assert len(found.series()["fold_win_rate"]) == 3  # type: ignore[arg-type]
 
 
+def copied_record(installation: Installation, *key: str) -> Any:
+    return json.loads(json.dumps(stored(installation, *key)))
+
+
+def sealed(installation: Installation, root: Path, report: Any, certificate: Any) -> sealing.Sealed:
+    """Seal what the stages stored, with another report or certificate."""
+    settings = installation.resources["settings"].load()
+    return sealing.seal(
+        root,
+        SYMBOL,
+        stored(installation, "training", "candidate"),  # type: ignore[arg-type]
+        stored(installation, "datasets", "training_set"),  # type: ignore[arg-type]
+        report,
+        certificate,
+        installation.resources["feature_store"].snapshot(SYMBOL, CUTOFF_MS, BAR_MS),
+        settings,
+    )
+
+
 def test_sealing_refuses_a_gate_report_that_was_altered(
-    retrained: Installation, settings: Settings, tmp_path: Path
+    retrained: Installation, tmp_path: Path
 ) -> None:
     """A report whose outcomes no longer hash to its digest seals nothing."""
-    report = json.loads(json.dumps(stored(retrained, "gates", "report")))
+    report = copied_record(retrained, "gates", "report")
     report["outcomes"][0]["passed"] = not report["outcomes"][0]["passed"]
-    lake = retrained.lake
     with pytest.raises(ValueError, match="digest"):
-        sealing.seal(
-            tmp_path,
-            SYMBOL,
-            stored(retrained, "training", "candidate"),  # type: ignore[arg-type]
-            stored(retrained, "datasets", "training_set"),  # type: ignore[arg-type]
-            report,
-            lake.bars(SYMBOL, CUTOFF_MS),
-            lake.series(SYMBOL, CUTOFF_MS),
-            settings,
-        )
+        sealed(retrained, tmp_path, report, copied_record(retrained, "features", "certificate"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bundle_carries_the_certificate_of_its_features(
+    retrained: Installation, tmp_path: Path
+) -> None:
+    """The stored certificate is in the folder, under a digest of the manifest."""
+    certificate = copied_record(retrained, "features", "certificate")
+    digest = sealed(
+        retrained, tmp_path, copied_record(retrained, "gates", "report"), certificate
+    ).digest
+    files = verify_contents(tmp_path / digest, symbol=SYMBOL, timeframe="15m").files
+    assert json.loads(files["leak_certificate.json"]) == certificate
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"mismatches": 3}, "changed with its future in 3 values"),
+        ({"values": 0}, "had no value on the certified bars"),
+        ({"hash": "0" * 64}, "was certified for other code"),
+        ({"feature": "another"}, "has no certificate"),
+    ],
+)
+def test_sealing_refuses_a_feature_without_its_proof(
+    retrained: Installation, tmp_path: Path, change: dict[str, Any], fault: str
+) -> None:
+    """A feature that leaked, was silent, was changed since or was left out seals nothing."""
+    report = copied_record(retrained, "gates", "report")
+    certificate = copied_record(retrained, "features", "certificate")
+    row = next(one for one in certificate["features"] if one["feature"] == "rsi_14")
+    row.update(change)
+    with pytest.raises(ValueError, match=f"rsi_14 {fault}"):
+        sealed(retrained, tmp_path, report, certificate)
     assert list(tmp_path.iterdir()) == []
 
 
