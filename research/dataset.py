@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from kernel.bars import Bars
 from kernel.digest import canonical_json
-from kernel.features.registry import warmup_bars
+from kernel.features.registry import feature, warmup_bars
 from research.coverage import windows
 from research.folds import Fold, walk_forward
 from research.labels import UNRESOLVED_MS, Labels
@@ -104,7 +104,10 @@ def blocks(
 
 
 def _coverage(x: Float32, names: Sequence[str], folds: Sequence[Fold]) -> dict[str, float]:
-    present = np.isfinite(x)
+    """Return the lowest share of a window's rows in which each feature has a value, or in which
+    there was nothing for it to measure.
+    """
+    present = np.isfinite(x) | np.array([feature(name).missing == "absent" for name in names])
     shares = [present[rows].mean(axis=0) for _, rows in windows(len(x), folds)]
     lowest = np.min(shares, axis=0)
     return {name: float(share) for name, share in zip(names, lowest, strict=True)}

@@ -4,6 +4,7 @@ from collections.abc import Callable, MutableSequence, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+Missing = Literal["never", "nan", "absent"]
 Step = Callable[[MutableSequence[float], Sequence[float], MutableSequence[float]], None]
 
 
@@ -13,8 +14,9 @@ class Definition:
 
     `low` and `high` bound its value, `source` says where the formula comes from, `inputs` names the
     observation fields it reads. `warmup_bars` is the number of gapless bars after which it has a
-    value. `missing` is "nan" when it can be NaN after that, because an input is missing or because
-    the formula divides by nothing, else "never".
+    value. `missing` says what NaN means after that: "nan" that an input is missing or that the
+    formula divides by nothing, "absent" that there is nothing to measure, such as the distance to a
+    level where no level is, which a flag says too; "never" that there is none.
     """
 
     name: str
@@ -25,7 +27,7 @@ class Definition:
     source: str
     inputs: tuple[str, ...]
     warmup_bars: int
-    missing: Literal["never", "nan"]
+    missing: Missing
 
 
 @dataclass(frozen=True, slots=True)

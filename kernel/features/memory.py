@@ -5,10 +5,9 @@ Everything comes from one ring of the logarithms of the last 673 closes.
 """
 
 from math import sqrt
-from typing import Literal
 
 from kernel.features.bounds import NAN
-from kernel.features.definition import Definition, Group
+from kernel.features.definition import Definition, Group, Missing
 from kernel.features.recursions import (
     CLOSE,
     Observation,
@@ -142,7 +141,7 @@ def _definition(
     formula: str,
     source: str,
     warmup_bars: int,
-    missing: Literal["never", "nan"] = "nan",
+    missing: Missing = "nan",
     unit: str = "ratio",
 ) -> Definition:
     return Definition(name, unit, low, high, formula, source, ("close",), warmup_bars, missing)

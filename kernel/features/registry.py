@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import Literal
 
 from kernel.digest import canonical_json, sha256_hex
 from kernel.features import (
@@ -33,7 +32,7 @@ from kernel.features import (
     volatility_models,
     volume,
 )
-from kernel.features.definition import Definition, Group
+from kernel.features.definition import Definition, Group, Missing
 
 GROUPS: tuple[Group, ...] = (
     calendar.GROUP,
@@ -62,7 +61,7 @@ STATE_SIZE = sum(group.state_size for group in GROUPS)
 WARMUP_BARS = max(definition.warmup_bars for group in GROUPS for definition in group.features)
 
 _KERNEL = Path(__file__).resolve().parents[1]
-_SHARED_SOURCES = (
+SHARED_SOURCES = (
     "observation.py",
     "order_flow.py",
     "features/bounds.py",
@@ -88,7 +87,7 @@ class Feature:
     source: str
     inputs: tuple[str, ...]
     warmup_bars: int
-    missing: Literal["never", "nan"]
+    missing: Missing
     hash: str
 
 
@@ -124,7 +123,7 @@ def slices(sizes: Sequence[int]) -> list[slice]:
 
 @functools.cache
 def _rows() -> dict[str, Feature]:
-    shared = [_code(name) for name in _SHARED_SOURCES]
+    shared = [_code(name) for name in SHARED_SOURCES]
     rows: dict[str, Feature] = {}
     for group in GROUPS:
         own = [_code(f"features/{module}.py") for module in (group.name, *group.modules)]

@@ -217,7 +217,7 @@ def _atrs(name: str, lowest: float, formula: str, source: str, *more: str) -> De
         source=source,
         inputs=("high", "low", "close", *more),
         warmup_bars=WARMUP,
-        missing="nan",
+        missing="absent",
     )
 
 
@@ -266,7 +266,7 @@ GROUP = Group(
             source=f"{_ROADMAP}; the mean is that of the break: a zone does not weaken afterwards",
             inputs=("open", "high", "low", "close", "volume"),
             warmup_bars=WARMUP,
-            missing="nan",
+            missing="absent",
         ),
         _flag(
             "fvg_bull_above",

@@ -1,13 +1,19 @@
 """What the catalogue says about a feature is true of it."""
 
+import ast
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from kernel.features import registry
+from kernel.features.definition import Group
 from kernel.features.engine import compute
 from kernel.features.registry import (
     FEATURES,
+    GROUPS,
+    SHARED_SOURCES,
     STATE_SIZE,
     WARMUP_BARS,
     code_without_prose,
@@ -62,6 +68,8 @@ BESIDE = {
     "lagged_return_192 lagged_return_384 lagged_return_672 rolling_skew rolling_kurtosis hurst "
     "autocorrelation_1 variance_ratio",
 }
+FOLDER = Path(registry.__file__).parent
+PACKAGE = "kernel.features."
 MOST_STATE = 256 * 1024 // 8
 
 
@@ -126,7 +134,7 @@ def test_each_row_of_the_catalogue_is_filled_in(name: str) -> None:
     assert all(text.strip() for text in (row.group, row.unit, row.formula, row.source))
     assert row.inputs
     assert set(row.inputs) <= set(OBSERVATION_FIELDS)
-    assert row.missing in ("never", "nan")
+    assert row.missing in ("never", "nan", "absent")
     assert row.warmup_bars >= 1
     with pytest.raises(dataclasses.FrozenInstanceError):
         row.name = "other"  # type: ignore[misc]
@@ -174,7 +182,7 @@ def test_ranges_hold_on_an_ordinary_market() -> None:
         row = feature(name)
         values = features[row.warmup_bars - 1 :, column]
         there = values[~np.isnan(values)]
-        assert len(there) == len(values) or row.missing == "nan", name
+        assert len(there) == len(values) or row.missing != "never", name
         assert len(there) > 0.5 * len(values), name
         assert there.min() >= row.low, name
         assert there.max() <= row.high, name
@@ -190,3 +198,20 @@ def test_a_flat_market_is_neutral() -> None:
     assert features["bb_position"] == 0.5
     assert features["adx_14"] == features["atr_14"] == features["bb_width"] == 0.0
     assert features["ema_stack"] == 0.0
+
+
+@pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.name)
+def test_the_hash_of_a_group_covers_all_of_its_code(group: Group) -> None:
+    """Every module that a group's step can reach is its own, listed beside it, or shared by all."""
+    shared = {Path(name).stem for name in SHARED_SOURCES} | {"definition"}
+    reached = {group.name}
+    waiting = [group.name]
+    while waiting:
+        tree = ast.parse((FOLDER / f"{waiting.pop()}.py").read_text())
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PACKAGE):
+                module = str(node.module).removeprefix(PACKAGE)
+                if module not in reached | shared:
+                    reached.add(module)
+                    waiting.append(module)
+    assert reached == {group.name, *group.modules}

@@ -14,7 +14,7 @@ from tests.kernel.features.worlds import market
 
 NAMES = [row.name for row in GROUP.features]
 REAL = Path(__file__).parents[4] / "shared" / "data" / "ohlcv_BTCUSDT_15m_okx-swap.parquet"
-SPARSE = [row.name for row in GROUP.features if row.missing == "nan"]
+SPARSE = [row.name for row in GROUP.features if row.missing == "absent"]
 
 
 def test_smart_money_history_equals_stream_equals_any_chunking():
