@@ -139,3 +139,14 @@ def test_recency_halves_with_each_half_life():
     """The newest row weighs 1, one half-life earlier 0.5."""
     start = np.arange(5, dtype=np.int64) * WEEK_MS
     assert recency(start, 2.0)[[4, 2, 0]] == pytest.approx([1.0, 0.5, 0.25])
+
+
+def test_table_keeps_a_distance_to_levels_that_are_mostly_not_there():
+    """NaN for want of a level is not missing data: the feature stays, as a flag says what it is."""
+    bars, values, labels = market()
+    values[::2, 1] = np.nan
+    names = ("rsi_14", "liq_above_dist", "liq_above_present")
+    built = build(bars, values, labels, names, VALIDATION)
+    assert built.feature_names == names
+    assert built.coverage["liq_above_dist"] == 1.0
+    assert np.isnan(built.x[:, 1]).mean() == pytest.approx(0.5, abs=0.01)
