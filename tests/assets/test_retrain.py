@@ -158,12 +158,12 @@ def test_a_retrain_holds_the_candidate_against_the_champion_on_the_same_bars(
 
 
 def test_a_week_that_was_not_ingested_is_not_trained_on(copied: Installation) -> None:
-    """The week after the lake's end stops at the first check, which names both moments."""
+    """The week after the lake's end stops at a check that names both moments."""
     result = copied.job("retrain_job").execute_in_process(
         partition_key=f"{SYMBOL}|2025-12-14",
         instance=dg.DagsterInstance.ephemeral(),
         raise_on_error=False,
     )
     failed = [check for check in result.get_asset_check_evaluations() if not check.passed]
-    assert [check.check_name for check in failed] == ["matrix_reaches_the_cutoff"]
+    assert [check.check_name for check in failed] == ["training_set_reaches_the_cutoff"]
     assert "2025-12-14 00:00" in str(failed[0].description)
