@@ -79,7 +79,7 @@ class Demo:
 
     def _ingest(self) -> None:
         first, last = (f"{month}|{symbol}" for month, symbol in self._corners())
-        with self._stage("ingest and warehouse") as stage:
+        with self._stage("ingest, warehouse and features") as stage:
             run = self._launch(
                 "ingest_job",
                 {
@@ -90,7 +90,8 @@ class Demo:
             self._require_success(run)
             stage.rows = _rows(run, "market/candles")
             stage.result = (
-                f"{len(self.market.symbols)} symbols, {self.months[0]} to {self.months[1]}"
+                f"{len(self.market.symbols)} symbols, {self.months[0]} to {self.months[1]}; "
+                f"{_rows(run, 'features/matrix'):,} rows of features"
             )
 
     def _corners(self) -> list[tuple[str, str]]:

@@ -79,6 +79,7 @@ def test_a_retrain_keeps_everything_in_postgres(
     home = tmp_path / "home"
     installation = install(home)
     fill_lake(installation.lake)
+    installation.make_features()
     variables = {
         "TIDEGATE_HOME": str(home),
         "TIDEGATE_CONFIGS": str(home / "configs"),
