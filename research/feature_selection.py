@@ -22,6 +22,9 @@ from research.stack import column_medians, with_even_sides
 
 NEGLIGIBLE_SHAP = 0.001  # of the log-odds, as in the roadmap, 17.1
 LEVEL = 0.05
+WHOLE_FITS = (
+    5  # with other random draws: each group is compared with these, and not with their luck
+)
 LEAST_PROBABILITY = 1e-6
 Float64 = NDArray[np.float64]
 Verdict = Literal["carries", "nothing shown", "harms"]
@@ -175,7 +178,9 @@ def _among(fold: Fold, rows: NDArray[np.intp]) -> Fold:
 def memory_rows(settings: Settings) -> int:
     """Return how many bars apart two log-losses are taken to be independent.
 
-    A week: regimes last longer than the labels overlap. At least twice what a label spans.
+    A week: regimes last longer than the labels overlap. At least twice what a label spans. Where
+    losses stay alike for longer, the test errs more often: at a half-life of one day 6 times in a
+    hundred, at three days 17 times.
     """
     return max(WEEK_MS // settings.universe.bar_ms, 2 * settings.labels.horizon_bars)
 
@@ -193,8 +198,9 @@ def propose(data: Inner, base: Base, *, seed: int, n_jobs: int, memory_rows: int
     if len(groups) < 2:
         raise ValueError(f"groups: found {sorted(groups)}, expected at least two to compare")
     trials = _Trials(data, base, seed, n_jobs)
-    fits = trials.fits(data.names)
-    whole, strengths = trials.losses(fits), _strengths(data, fits)
+    fits = [trials.fits(data.names, seed + more) for more in range(WHOLE_FITS)]
+    whole = np.mean([trials.losses(one) for one in fits], axis=0)
+    strengths = _strengths(data, fits)
     without = {group: trials.losses_without(names) for group, names in groups.items()}
     found = [compare(losses - whole, memory_rows) for losses in without.values()]
     ablations = tuple(
@@ -244,13 +250,18 @@ class _Trials:
 
     def __init__(self, data: Inner, base: Base, seed: int, n_jobs: int) -> None:
         self._data, self._base, self._seed, self._n_jobs = data, base, seed, n_jobs
-        self.looks = 0
+        self._seen: set[tuple[str, ...]] = set()
 
-    def fits(self, names: Sequence[str]) -> list[_Fit]:
+    @property
+    def looks(self) -> int:
+        """Return how many sets of features were tried."""
+        return len(self._seen)
+
+    def fits(self, names: Sequence[str], seed: int) -> list[_Fit]:
         """Return a model per fold of these features."""
-        self.looks += 1
+        self._seen.add(tuple(names))
         columns = np.array([self._data.names.index(name) for name in names], np.intp)
-        return [self._fit(fold, columns) for fold in self._data.folds]
+        return [self._fit(fold, columns, seed) for fold in self._data.folds]
 
     def losses(self, fits: Sequence[_Fit]) -> Float64:
         """Return the log-loss of every test row, fold after fold."""
@@ -258,22 +269,23 @@ class _Trials:
 
     def losses_without(self, left_out: Sequence[str]) -> Float64:
         """Return the log-loss of every test row under models that lack these features."""
-        return self.losses(self.fits([name for name in self._data.names if name not in left_out]))
+        kept = [name for name in self._data.names if name not in left_out]
+        return self.losses(self.fits(kept, self._seed))
 
-    def _fit(self, fold: Fold, columns: NDArray[np.intp]) -> _Fit:
+    def _fit(self, fold: Fold, columns: NDArray[np.intp], seed: int) -> _Fit:
         x, y = self._data.x[np.ix_(fold.train, columns)], self._data.y[fold.train]
         medians = column_medians(x)
         weights = with_even_sides(self._data.weights[fold.train], y)
         rows = TrainingRows(fusion.impute(x, medians), y, weights / weights.mean())
-        fitted = self._base.fit(with_every_class(rows), self._seed, self._n_jobs)
+        fitted = self._base.fit(with_every_class(rows), seed, self._n_jobs)
         unseen = fusion.impute(self._data.x[np.ix_(fold.test, columns)], medians)
         return _Fit(fitted, unseen, self._data.y[fold.test])
 
 
-def _strengths(data: Inner, fits: Sequence[_Fit]) -> tuple[Strength, ...]:
+def _strengths(data: Inner, fits: Sequence[Sequence[_Fit]]) -> tuple[Strength, ...]:
     """Return each feature's mean |SHAP| over the test rows of models of all features."""
-    found = np.array([_contributions(fit) for fit in fits])
-    mean = np.average(found, axis=0, weights=[len(fit.y) for fit in fits])
+    found = np.mean([[_contributions(fit) for fit in one] for one in fits], axis=0)
+    mean = np.average(found, axis=0, weights=[len(fit.y) for fit in fits[0]])
     return tuple(
         Strength(name, feature(name).group, tuple(map(float, found[:, at])), float(mean[at]))
         for at, name in enumerate(data.names)
