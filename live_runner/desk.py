@@ -88,9 +88,8 @@ class Desk:
             start = partial(self._first_state, symbol, series)
             state = await persist(start, OUTAGE_BACKOFF, self._rng)
         else:
-            last_ms = state.open_time_ms
-            load = partial(series.load, last_ms, last_ms + self.settings.bar_ms)
-            await persist(load, OUTAGE_BACKOFF, self._rng)
+            span = (state.open_time_ms, state.open_time_ms + self.settings.bar_ms)
+            await persist(partial(series.load, *span), OUTAGE_BACKOFF, self._rng)
         loop = SymbolLoop(
             lane=self._lanes[symbol],
             series=series,

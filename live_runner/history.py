@@ -41,13 +41,19 @@ class History:
         """
         bar_ms = self._settings.bar_ms
         await series.load(start_ms + bar_ms, end_ms)
-        candles = await self._venue.candles(
-            symbol, self._settings.timeframe, bar_ms, start_ms, end_ms
-        )
-        fit = {one.open_time_ms: one for one in sound(candles, bar_ms)}
-        have = self._journal.accounted_opens(symbol, start_ms - bar_ms, end_ms - bar_ms)
+        for page_ms in range(start_ms, end_ms, PAGE * bar_ms):
+            stop_ms = min(page_ms + PAGE * bar_ms, end_ms)
+            await series.load_minutes(page_ms + bar_ms, stop_ms)
+            await self._read_page(symbol, series, page_ms, stop_ms)
+            series.observer.forget(stop_ms)
+
+    async def _read_page(self, symbol: str, series: SeriesBook, start_ms: int, end_ms: int) -> None:
+        bar = (self._settings.timeframe, self._settings.bar_ms)
+        candles = await self._venue.candles(symbol, *bar, start_ms, end_ms)
+        fit = {one.open_time_ms: one for one in sound(candles, bar[1])}
+        have = self._journal.accounted_opens(symbol, start_ms - bar[1], end_ms - bar[1])
         now_ms = time.time_ns() // 1_000_000
-        for at in range(start_ms, end_ms, bar_ms):
+        for at in range(start_ms, end_ms, bar[1]):
             if at not in fit and at not in have:
                 self._journal.record_hole(
                     symbol, at, "venue has no sound bar in its history", now_ms
@@ -57,7 +63,6 @@ class History:
             async for candle in _giving_way([fit[at] for at in fit if at not in have])
         ]
         self._journal.record_history(symbol, observed, now_ms)
-        series.observer.forget(end_ms)
 
     async def fold(self, symbol: str, stream: Stream, after_ms: int) -> int:
         """Push every recorded observation after `after_ms` and return the open time of the last one

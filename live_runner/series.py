@@ -13,6 +13,7 @@ from live_runner.venue import DAY_MS, Price, Row, Venue, VenueError
 
 FUNDING_PERIOD_MS = 28_800_000
 RECALLED_MS = 3 * DAY_MS  # further back than any feature of trades or the book reaches
+MINUTES = ("minutes",)
 ONCHAIN = (
     "exchange_net_flow",
     "mvrv",
@@ -91,14 +92,19 @@ class SeriesBook:
         return "; ".join(failure for failure in await asyncio.gather(*polls) if failure)
 
     async def load(self, first_close_ms: int, last_close_ms: int) -> None:
-        """Do the same where nothing may be missing, and recall what was recorded; raises
-        VenueError.
+        """Do the same where nothing may be missing, all but the minutes, and recall what was
+        recorded; raises VenueError.
         """
-        bars_ms = first_close_ms - self._settings.bar_ms
-        await self._recall(max(bars_ms, last_close_ms - RECALLED_MS))
-        await asyncio.gather(
-            *(source.fetch(first_close_ms, last_close_ms) for source in self._sources)
-        )
+        since_ms = first_close_ms - self._settings.bar_ms
+        await self._recall(max(since_ms, last_close_ms - RECALLED_MS))
+        slow = [source for source in self._sources if source.names != MINUTES]
+        await asyncio.gather(*(source.fetch(first_close_ms, last_close_ms) for source in slow))
+
+    async def load_minutes(self, first_close_ms: int, last_close_ms: int) -> None:
+        """Fetch the minutes of bars closing in [first, last]; raises VenueError."""
+        for source in self._sources:
+            if source.names == MINUTES:
+                await source.fetch(first_close_ms, last_close_ms)
 
     async def _poll(self, source: Source, first_close_ms: int, last_close_ms: int) -> str:
         try:
@@ -190,7 +196,7 @@ def _sources(book: SeriesBook, symbol: str, settings: RunnerSettings) -> list[So
         (ONCHAIN, DAY_MS, book.read_onchain),
         (("mark_close",), bar_ms, book.reader("mark_close", symbol, "mark")),
         (("index_close",), bar_ms, book.reader("index_close", symbol, "index")),
-        (("minutes",), MINUTE_MS, book.read_minutes),
+        (MINUTES, MINUTE_MS, book.read_minutes),
     ]
     if symbol != OTHER_MARKET and OTHER_MARKET in settings.symbols:
         plans.append((("btc_close",), bar_ms, book.reader("btc_close", OTHER_MARKET, "last")))
