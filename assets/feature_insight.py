@@ -64,23 +64,6 @@ def features_stay_within_their_ranges(files: Any) -> dg.AssetCheckResult:
     )
 
 
-@dg.asset_check(asset=[GROUP, "report"], partitions_def=symbol_by_week)
-def features_change_in_every_fold(files: Any) -> dg.AssetCheckResult:
-    """No feature is one and the same value in what a fold learns from; a warning for those that
-    are not in the chosen set, which is checked with the training set.
-    """
-    from research import feature_files
-
-    still = feature_files.constants_of(files)
-    names = list(dict.fromkeys(still["feature"]))
-    return dg.AssetCheckResult(
-        passed=not names,
-        severity=dg.AssetCheckSeverity.WARN,
-        description=f"{len(names)} features are constant or empty in a fold: {', '.join(names)}",
-        metadata={"constant": table(still.to_dict("records"))},
-    )
-
-
 @dg.asset(
     key=[GROUP, "proposals"],
     group_name=GROUP,
