@@ -28,13 +28,13 @@ CHILD = "from benchmarks import lake; lake.measure({way!r}, {root!r})"
 
 
 def ours(root: str) -> Any:
-    from kernel.observation import observe
+    from kernel.observation import Market, observe
     from orchestration.resources.lake import Lake
 
     lake = Lake(root=root)
     bars = lake.resampled(SYMBOL, END_MS, "15m")
     series = {"funding_rate": lake.series(SYMBOL, END_MS)["funding_rate"]}
-    return observe(bars, series, BAR_MS)[:, :7]
+    return observe(Market(bars, series), BAR_MS)[:, :7]
 
 
 def in_polars(root: str) -> Any:
