@@ -167,12 +167,17 @@ def _as_of(rows: Series, close_ms: NDArray[np.int64], max_age_ms: int) -> NDArra
     if not len(rows.value):
         return found
     value = np.where(np.isfinite(rows.value), rows.value + 0.0, np.inf)
-    by_rank = np.lexsort((value, rows.known_at_ms, rows.event_time_ms))
-    rank = np.empty(len(by_rank), dtype=np.int64)
-    rank[by_rank] = np.arange(len(by_rank))
-    by_known = np.argsort(rows.known_at_ms, kind="stable")
-    best = by_rank[np.maximum.accumulate(rank[by_known])]
-    known = np.searchsorted(rows.known_at_ms[by_known], close_ms, side="right")
+    known_ms = rows.known_at_ms
+    if (np.diff(rows.event_time_ms) > 0).all() and (np.diff(known_ms) >= 0).all():
+        best = np.arange(len(value))  # the usual case: nothing is late, nothing is corrected
+    else:
+        by_rank = np.lexsort((value, known_ms, rows.event_time_ms))
+        rank = np.empty(len(by_rank), dtype=np.int64)
+        rank[by_rank] = np.arange(len(by_rank))
+        by_known = np.argsort(known_ms, kind="stable")
+        best = by_rank[np.maximum.accumulate(rank[by_known])]
+        known_ms = known_ms[by_known]
+    known = np.searchsorted(known_ms, close_ms, side="right")
     row = best[np.maximum(known - 1, 0)]
     fresh = (
         (known > 0) & (close_ms - rows.event_time_ms[row] <= max_age_ms) & np.isfinite(value[row])
