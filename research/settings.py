@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from kernel.bars import TIMEFRAME_MS
-from kernel.observation import SERIES_TABLE
 from kernel.trading_settings import TradingSettings
 from research.feature_sets import load_feature_sets
 from research.strict_yaml import SettingsError, build, load, read, typed_fields
@@ -13,6 +12,7 @@ from research.strict_yaml import SettingsError, build, load, read, typed_fields
 __all__ = ["WEEK_MS", "Settings", "SettingsError", "load_settings", "load_universe"]
 
 WEEK_MS = 7 * 86_400_000
+NEEDED_TABLES = ("candles", "funding", "open_interest", "fear_greed", "onchain")
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,7 +310,7 @@ def _check_universe(universe: UniverseSettings, path: Path) -> None:
         sound = name.isascii() and name.isalnum() and name.isupper() and symbols.count(name) == 1
         _require(sound, path, "symbols", name, "capitals and digits such as BTCUSDT, each once")
     _require(timeframe in TIMEFRAME_MS, path, "timeframe", timeframe, sorted(TIMEFRAME_MS))
-    needed = {"candles", *SERIES_TABLE.values()}
+    needed = set(NEEDED_TABLES)
     found = sorted(universe.market)
     _require(needed <= set(found), path, "market", found, f"at least {sorted(needed)}")
     starts = {"history_start": universe.history_start}
