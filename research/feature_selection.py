@@ -22,9 +22,7 @@ from research.stack import column_medians, with_even_sides
 
 NEGLIGIBLE_SHAP = 0.001  # of the log-odds, as in the roadmap, 17.1
 LEVEL = 0.05
-WHOLE_FITS = (
-    5  # with other random draws: each group is compared with these, and not with their luck
-)
+REPEATS = 3  # fits of every set with other random draws: their luck is of the size of the effects
 LEAST_PROBABILITY = 1e-6
 Float64 = NDArray[np.float64]
 Verdict = Literal["carries", "nothing shown", "harms"]
@@ -191,18 +189,18 @@ def propose(data: Inner, base: Base, *, seed: int, n_jobs: int, memory_rows: int
 
     A feature is proposed when its mean |SHAP| is under 0.001, and so are all of a group whose
     absence is not shown to cost anything: "not shown" is not "useless", and two groups that stand
-    in for each other are both proposed, which is what `together` is for. `memory_rows` is that of
-    `paired.compare`. Raises ValueError for a single group.
+    in for each other are both proposed, which is what `together` is for. Every set is fitted with
+    three seeds from `seed` on. `memory_rows` is that of `paired.compare`. Raises ValueError for a
+    single group.
     """
     groups = members(data.names)
     if len(groups) < 2:
         raise ValueError(f"groups: found {sorted(groups)}, expected at least two to compare")
     trials = _Trials(data, base, seed, n_jobs)
-    fits = [trials.fits(data.names, seed + more) for more in range(WHOLE_FITS)]
-    whole = np.mean([trials.losses(one) for one in fits], axis=0)
-    strengths = _strengths(data, fits)
-    without = {group: trials.losses_without(names) for group, names in groups.items()}
-    found = [compare(losses - whole, memory_rows) for losses in without.values()]
+    fits = trials.fits(data.names)
+    whole, strengths = _mean_losses(fits), _strengths(data, fits)
+    without = [trials.losses_without(names) for names in groups.values()]
+    found = [compare(one - whole, memory_rows) for one in without]
     ablations = tuple(
         Ablation(group, names, difference, adjusted)
         for (group, names), difference, adjusted in zip(
@@ -257,20 +255,16 @@ class _Trials:
         """Return how many sets of features were tried."""
         return len(self._seen)
 
-    def fits(self, names: Sequence[str], seed: int) -> list[_Fit]:
-        """Return a model per fold of these features."""
+    def fits(self, names: Sequence[str]) -> list[list[_Fit]]:
+        """Return, for each random draw, a model per fold of these features."""
         self._seen.add(tuple(names))
         columns = np.array([self._data.names.index(name) for name in names], np.intp)
-        return [self._fit(fold, columns, seed) for fold in self._data.folds]
-
-    def losses(self, fits: Sequence[_Fit]) -> Float64:
-        """Return the log-loss of every test row, fold after fold."""
-        return np.concatenate([log_losses(fit.fitted.native(fit.x), fit.y) for fit in fits])
+        seeds = range(self._seed, self._seed + REPEATS)
+        return [[self._fit(fold, columns, seed) for fold in self._data.folds] for seed in seeds]
 
     def losses_without(self, left_out: Sequence[str]) -> Float64:
         """Return the log-loss of every test row under models that lack these features."""
-        kept = [name for name in self._data.names if name not in left_out]
-        return self.losses(self.fits(kept, self._seed))
+        return _mean_losses(self.fits([name for name in self._data.names if name not in left_out]))
 
     def _fit(self, fold: Fold, columns: NDArray[np.intp], seed: int) -> _Fit:
         x, y = self._data.x[np.ix_(fold.train, columns)], self._data.y[fold.train]
@@ -280,6 +274,12 @@ class _Trials:
         fitted = self._base.fit(with_every_class(rows), seed, self._n_jobs)
         unseen = fusion.impute(self._data.x[np.ix_(fold.test, columns)], medians)
         return _Fit(fitted, unseen, self._data.y[fold.test])
+
+
+def _mean_losses(fits: Sequence[Sequence[_Fit]]) -> Float64:
+    """Return the log-loss of every test row, fold after fold, on average over the draws."""
+    found = [[log_losses(fit.fitted.native(fit.x), fit.y) for fit in draw] for draw in fits]
+    return np.mean([np.concatenate(draw) for draw in found], axis=0)
 
 
 def _strengths(data: Inner, fits: Sequence[Sequence[_Fit]]) -> tuple[Strength, ...]:
