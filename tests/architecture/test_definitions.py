@@ -148,7 +148,10 @@ def test_what_is_made_by_month_runs_with_the_ingest_and_by_week_with_the_retrain
     person asks for.
     """
     made = {
-        job: {key.to_user_string() for key in location.resolve_job_def(job).asset_layer.executable_asset_keys}
+        job: {
+            key.to_user_string()
+            for key in location.resolve_job_def(job).asset_layer.executable_asset_keys
+        }
         for job in ("ingest_job", "retrain_job")
     }
     assert "features/matrix" in made["ingest_job"] - made["retrain_job"]

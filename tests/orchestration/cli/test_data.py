@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from orchestration.cli.main import app, console
 from orchestration.resources.lake import Lake
-from tests.installation import CUTOFF_MS, ROOT, SYMBOL, fill_lake
+from tests.installation import CUTOFF_MS, HISTORY_WEEKS, ROOT, SYMBOL, fill_lake
 
 HOUR_MS = 3_600_000
 LATE_MS = CUTOFF_MS + 5 * HOUR_MS
@@ -69,7 +69,7 @@ def test_holdings_show_rows_coverage_and_digest(shell: Shell) -> None:
     assert shell.exit_code == 0
     line = next(line for line in shown.splitlines() if "candles" in line and SYMBOL in line)
     assert "100.0000%" in line
-    assert f"{10 * 7 * 96:,}" in line
+    assert f"{HISTORY_WEEKS * 7 * 96:,}" in line
     assert "ETHUSDT" not in shown
 
 
