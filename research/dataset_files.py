@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from kernel.digest import canonical_json
+from kernel.features.registry import feature_hash
 from research.dataset import TrainingTable
 
 TABLE, FACTS, DATA_DIGEST = "table.parquet", "table.json", "data_digest"
@@ -34,6 +35,7 @@ def to_files(table: TrainingTable, data_digest: str) -> dict[str, bytes]:
     frame.to_parquet(buffer, index=False)
     facts = {
         "feature_names": list(table.feature_names),
+        "feature_hash": feature_hash(table.feature_names),
         "coverage": table.coverage,
         "left_out": list(table.left_out),
         "cutoff_ms": table.cutoff_ms,
@@ -47,12 +49,21 @@ def to_files(table: TrainingTable, data_digest: str) -> dict[str, bytes]:
 
 
 def from_files(files: Mapping[str, bytes]) -> TrainingTable:
-    """Return the table written by `to_files`; raise KeyError when a file is missing."""
+    """Return the table written by `to_files`.
+
+    Raises KeyError when a file is missing, and ValueError where the columns were made by other
+    definitions or code than today's catalogue.
+    """
     import pandas as pd
 
     frame: Any = pd.read_parquet(io.BytesIO(files[TABLE]))
     facts = json.loads(files[FACTS])
     names = tuple(facts["feature_names"])
+    if facts.get("feature_hash") != feature_hash(names):
+        raise ValueError(
+            f"training set: found columns of schema {facts.get('feature_hash')}, expected "
+            f"{feature_hash(names)} by today's catalogue: materialize datasets/training_set again"
+        )
     return TrainingTable(
         x=np.ascontiguousarray(frame[list(names)].to_numpy(np.float32)),
         y=frame["y"].to_numpy(np.int8),

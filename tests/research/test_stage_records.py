@@ -11,7 +11,7 @@ from numpy.testing import assert_array_equal
 
 from kernel.bundle import verify_contents
 from kernel.features.engine import compute
-from kernel.features.registry import FEATURES
+from kernel.features.registry import FEATURES, feature_hash
 from kernel.observation import observe
 from research import candidate as candidates
 from research import dataset_files, judgement, matrix, sealing
@@ -111,6 +111,17 @@ def test_training_table_reads_back_as_it_was(direct: Retrained) -> None:
         else:
             assert found == expected, name
     assert files["data_digest"] == b"d" * 64
+
+
+def test_training_table_of_another_catalogue_is_refused(direct: Retrained) -> None:
+    """Columns keep the digest of their definitions and code: redefined, they are not read."""
+    files = dataset_files.to_files(direct.prepared.table, "d" * 64)
+    facts = json.loads(files["table.json"])
+    names = direct.prepared.table.feature_names
+    assert facts["feature_hash"] == feature_hash(names)
+    other = json.dumps(facts | {"feature_hash": feature_hash(names[::-1])}).encode()
+    with pytest.raises(ValueError, match="by today's catalogue"):
+        dataset_files.from_files(files | {"table.json": other})
 
 
 def test_judge_on_records_is_judge_on_the_things(direct: Retrained, settings: Settings) -> None:
