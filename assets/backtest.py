@@ -42,10 +42,11 @@ def walk_forward(
     bars, series = lake.bars(name, until_ms), lake.series(name, until_ms)
     champion = promotion_store.standing(name).champion
     kept = bundles.candidate(champion)
-    judged, held = candidates.from_files(files), candidates.from_files(kept) if kept else None
+    judged = candidates.from_files(files)
+    held, without = comparison.champion_of(kept)
     wanted = comparison.features_needed(held)
     rows = rows_of(feature_store.read(name, wanted, until_ms), bars)
-    found = comparison.compare(bars, series, rows, judged, held, settings.load())
+    found = comparison.compare(bars, series, rows, judged, held, without, settings.load())
     plot = figures.equity_png(found.walk.result.rows[:, 0], found.walk.result.equity)
     log = RunLog("", metrics=found.series(), files={"equity.png": plot})
     tracking.add(files["tracking_run"].decode(), log)
@@ -55,7 +56,7 @@ def walk_forward(
             "trades": found.walk.whole.trades,
             "accounts": table(found.accounts()),
             "folds": table(fold.to_dict() for fold in found.walk.folds),
-            "champion": champion or "none",
+            "champion": without or champion,
             "equity": picture(plot, "equity"),
         },
     )

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from kernel.decision import CLASSES
 from kernel.digest import canonical_json
+from kernel.features.registry import FEATURES, feature_hash
 from research.parity import Parity
 
 Float32 = NDArray[np.float32]
@@ -93,6 +94,7 @@ def to_files(candidate: Candidate) -> dict[str, bytes]:
     files |= {f"fold-{k}.onnx": fold.graph for k, fold in enumerate(candidate.folds)}
     summary = {
         "feature_names": list(candidate.feature_names),
+        "feature_hash": feature_hash(candidate.feature_names),
         "medians": [float(value) for value in candidate.medians],
         "folds": [{"start_ms": fold.start_ms, "end_ms": fold.end_ms} for fold in candidate.folds],
         "scores": [asdict(score) for score in candidate.scores],
@@ -104,6 +106,14 @@ def to_files(candidate: Candidate) -> dict[str, bytes]:
         "training_window_ms": list(candidate.training_window_ms),
     }
     return files | {"candidate.json": canonical_json(summary)}
+
+
+def is_of_todays_catalogue(files: Mapping[str, bytes]) -> bool:
+    """Return whether the features that a stored candidate decides on still exist, to the letter."""
+    summary = json.loads(files["candidate.json"])
+    names = summary["feature_names"]
+    known = set(names) <= set(FEATURES)
+    return known and summary.get("feature_hash") == feature_hash(names)
 
 
 def from_files(files: Mapping[str, bytes]) -> Candidate:

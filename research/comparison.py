@@ -9,7 +9,7 @@ import numpy as np
 from kernel import observation
 from kernel.bars import Bars
 from kernel.observation import OBSERVATION_FIELDS, Series
-from research.candidate import Candidate
+from research.candidate import Candidate, from_files, is_of_todays_catalogue
 from research.evidence import champion_metrics
 from research.matrix import Table, atr, feature_values
 from research.metrics import Metrics
@@ -25,6 +25,7 @@ class Comparison:
 
     walk: WalkForward
     champion: Metrics | None
+    without_champion: str
 
     def accounts(self) -> list[dict[str, Any]]:
         """Return the figures of the whole accounts, one record each."""
@@ -53,7 +54,21 @@ class Comparison:
             "stressed": self.walk.stressed.to_dict(),
             "champion": self.champion.to_dict() if self.champion else None,
             "champion_digest": champion_digest,
+            "without_champion": self.without_champion,
         }
+
+
+def champion_of(files: Mapping[str, bytes] | None) -> tuple[Candidate | None, str]:
+    """Return the champion as it can be traded today, or None and why there is none to compare.
+
+    A champion whose features are of another catalogue cannot be: whatever is computed today under
+    their names is not what it was trained on, and no runner of today takes it.
+    """
+    if not files:
+        return None, "no champion to beat"
+    if not is_of_todays_catalogue(files):
+        return None, "not compared: the champion decides on features of another catalogue"
+    return from_files(files), ""
 
 
 def features_needed(champion: Candidate | None) -> tuple[str, ...]:
@@ -67,20 +82,22 @@ def compare(
     matrix: Table,
     candidate: Candidate,
     champion: Candidate | None,
+    without_champion: str,
     settings: Settings,
 ) -> Comparison:
     """Trade the candidate's gate folds, and the champion on the decisions of the same bars.
 
     `matrix` holds, of every bar, `atr_14` and the champion's features; of the series only the
-    funding rate is looked at.
+    funding rate is looked at. `without_champion` says why there is none.
     """
     paid = observation.Market(bars, {FUNDING: series[FUNDING]})
     observed = observation.observe(paid, settings.universe.bar_ms)
     market = Market(bars, atr(matrix), observed[:, OBSERVATION_FIELDS.index(FUNDING)])
     walk = backtest(market, candidate.folds, settings)
     if champion is None:
-        return Comparison(walk, None)
+        return Comparison(walk, None, without_champion)
     first_ms = walk.start_ms + settings.universe.bar_ms
     window_ms = (first_ms, first_ms + len(walk.result.equity) * settings.universe.bar_ms)
     own = feature_values(matrix, champion.feature_names).astype(np.float32)
-    return Comparison(walk, champion_metrics(champion, own, market, window_ms, settings))
+    metrics = champion_metrics(champion, own, market, window_ms, settings)
+    return Comparison(walk, metrics, without_champion)

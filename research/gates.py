@@ -94,14 +94,19 @@ def _digested(outcome: Outcome) -> dict[str, Any]:
     return {key: value for key, value in asdict(outcome).items() if key not in hidden}
 
 
-def evaluate(candidate: Evidence, champion: Metrics | None, settings: GateSettings) -> GateReport:
+def evaluate(
+    candidate: Evidence,
+    champion: Metrics | None,
+    settings: GateSettings,
+    without_champion: str = "no champion to beat",
+) -> GateReport:
     """Return the report on `candidate`; `champion` is one account of the champion over the same
-    bars, if there is one.
+    bars, if there is one, else `without_champion` says why not.
     """
     return GateReport(
         (
             *_fold_outcomes(candidate, settings),
-            *_champion_outcomes(candidate.whole, champion, settings),
+            *_champion_outcomes(candidate.whole, champion, settings, without_champion),
             *_model_outcomes(candidate, settings),
         )
     )
@@ -118,12 +123,12 @@ def _fold_outcomes(evidence: Evidence, settings: GateSettings) -> Iterator[Outco
 
 
 def _champion_outcomes(
-    candidate: Metrics, champion: Metrics | None, settings: GateSettings
+    candidate: Metrics, champion: Metrics | None, settings: GateSettings, without_champion: str
 ) -> Iterator[Outcome]:
     if champion is None:
         cap = settings.max_drawdown_without_champion
         yield at_most("max_drawdown", candidate.max_drawdown, cap)
-        yield Outcome("score", None, candidate.score, None, True, "no champion to beat")
+        yield Outcome("score", None, candidate.score, None, True, without_champion)
         return
     drawdown = champion.max_drawdown + settings.max_drawdown_above_champion
     yield at_most("max_drawdown", candidate.max_drawdown, drawdown)

@@ -56,7 +56,7 @@ def judge(
         bundle_bytes=len(candidate.signal),
     )
     champion = Metrics(**walk["champion"]) if walk["champion"] else None
-    return gates.evaluate(evidence, champion, settings.gates)
+    return gates.evaluate(evidence, champion, settings.gates, walk["without_champion"])
 
 
 def outcome_table(report: GateReport, symbol: str, week: str) -> Table:

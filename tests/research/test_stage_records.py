@@ -15,7 +15,7 @@ from kernel.features.registry import FEATURES, feature_hash
 from kernel.observation import observe
 from research import candidate as candidates
 from research import dataset_files, judgement, matrix, sealing
-from research.comparison import compare, features_needed
+from research.comparison import champion_of, compare, features_needed
 from research.evidence import evaluate_calibration
 from research.gates import GateReport
 from research.labels import triple_barrier
@@ -132,6 +132,7 @@ def test_judge_on_records_is_judge_on_the_things(direct: Retrained, settings: Se
         "whole": direct.walk.whole.to_dict(),
         "stressed": direct.walk.stressed.to_dict(),
         "champion": None,
+        "without_champion": "no champion to beat",
     }
     evaluation, walk = json.loads(json.dumps([evaluation, walk]))
     report = judgement.judge(direct.candidate, direct.prepared.table, evaluation, walk, settings)
@@ -152,11 +153,29 @@ def test_a_candidate_held_against_itself_is_no_better(
         rows(retrained, *features_needed(direct.candidate)),
         direct.candidate,
         direct.candidate,
+        "",
         settings,
     )
     assert found.champion == found.walk.whole
     assert [row["account"] for row in found.accounts()] == ["candidate", "under stress", "champion"]
     assert len(found.series()["fold_win_rate"]) == 3  # type: ignore[arg-type]
+
+
+def test_a_champion_of_another_catalogue_is_not_compared(direct: Retrained) -> None:
+    """Features that changed or are gone are not what the champion was trained on."""
+    files = candidates.to_files(direct.candidate)
+    held, without = champion_of(files)
+    assert held is not None
+    assert (held.feature_names, without) == (direct.candidate.feature_names, "")
+    summary = json.loads(files["candidate.json"])
+    renamed = {**summary, "feature_names": ["atr_norm", *summary["feature_names"][1:]]}
+    for other in (renamed, {**summary, "feature_hash": "0" * 64}):
+        old = {**files, "candidate.json": json.dumps(other).encode()}
+        assert champion_of(old) == (
+            None,
+            "not compared: the champion decides on features of another catalogue",
+        )
+    assert champion_of(None) == (None, "no champion to beat")
 
 
 def copied_record(installation: Installation, *key: str) -> Any:
