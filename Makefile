@@ -35,7 +35,7 @@ check: $(MANIFEST)  ## lint, types, import contracts, definitions, SQL
 bench: $(MANIFEST)  ## speed, side by side with a peer in the same run
 	$(BIN)/python -m benchmarks
 
-docs: $(MANIFEST)  ## regenerate docs/assets.md and docs/refusals.md from the code
+docs: $(MANIFEST)  ## regenerate docs/assets.md, docs/tables.md and docs/features.md from the code
 	$(BIN)/python -m orchestration.cli.reference docs
 
 manifest: $(MANIFEST)  ## parse the dbt project
