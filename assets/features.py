@@ -130,10 +130,11 @@ def no_group_sees_the_future(
             description=", ".join(f"{one['feature']} changes with its future" for one in leaks)
             or f"nothing changed; without a value, so unproved: {', '.join(silent) or 'none'}",
             metadata={
-                "leaking": table(
-                    {"feature": one["feature"], "mismatches": one["mismatches"]} for one in leaks
+                "proof": table(
+                    {key: one[key] for key in ("feature", "cuts", "values", "mismatches")}
+                    for one in record["features"]
+                    if one["group"] == group
                 ),
-                "unproved": ", ".join(silent) or "none",
             },
         )
 

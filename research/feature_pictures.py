@@ -147,7 +147,7 @@ def distributions_png(table: Table) -> bytes:
     """Return a panel per feature: median, half and 90 % of its values in each month."""
     names = list(dict.fromkeys(table["feature"]))
     tall = -(-len(names) // PANELS_PER_ROW)
-    figure = off_screen(1.75 * PANELS_PER_ROW, 0.6 + 1.05 * tall, layout="none")
+    figure = off_screen(1.55 * PANELS_PER_ROW, 0.6 + 1.05 * tall, layout="none")
     axes = figure.add_axes((0.035, 0.0, 0.96, 1.05 * tall / (0.6 + 1.05 * tall)))
     axes.set(xlim=(0, PANELS_PER_ROW), ylim=(tall, -0.05))
     axes.axis("off")
@@ -215,7 +215,7 @@ def _name_rows(
 
 
 def _name_months(axes: Any, months: Sequence[str]) -> None:
-    step = max(1, len(months) // 6)
+    step = max(1, -(-len(months) // 6) if len(months) > 18 else len(months) // 2)
     at = range(0, len(months), step)
     axes.set_xticks([k + 0.5 for k in at], [months[k] for k in at], fontsize=SMALL - 1)
 
