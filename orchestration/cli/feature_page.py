@@ -13,6 +13,7 @@ from kernel.features.definition import Group
 from kernel.features.engine import compute
 from kernel.features.registry import FEATURES, GROUPS, STATE_SIZE, WARMUP_BARS, Feature, feature
 from kernel.observation import Market, observe
+from orchestration.cli.markdown import markdown_table
 from orchestration.cli.recorded_markets import DATA, Recording, recordings
 from orchestration.cli.sparkline import sparkline
 
@@ -109,7 +110,9 @@ def _section(group: Group, found: dict[str, Seen], cost: Costs) -> Iterator[str]
         f"{'; '.join(titles) or 'not recorded'}\n"
     )
     header = ("feature", "on real data", "formula", "reads", "warm-up", "missing", "proof")
-    yield _table(header, [_row(feature(one.name), found[one.name]) for one in group.features])
+    yield markdown_table(
+        header, [_row(feature(one.name), found[one.name]) for one in group.features]
+    )
 
 
 def _row(one: Feature, shown: Seen) -> tuple[str, ...]:
@@ -144,12 +147,6 @@ def _inputs(names: Sequence[str]) -> list[str]:
 
 def _there(shown: Seen) -> bool:
     return bool(np.isfinite(shown.values).any())
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    cells = [header, ["---"] * len(header), *rows]
-    body = (" | ".join(cell.replace("|", "\\|") for cell in row) for row in cells)
-    return "\n".join(f"| {line} |" for line in body) + "\n"
 
 
 def files(docs: Path) -> dict[str, str]:

@@ -4,12 +4,13 @@ Usage: python -m orchestration.cli.reference docs
 """
 
 import sys
-from collections.abc import Iterable, Sequence
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
+
+from orchestration.cli.markdown import markdown_table
 
 if TYPE_CHECKING:
     from orchestration.resources.tables import Column, Table
@@ -58,7 +59,7 @@ def assets_page(definitions: dg.Definitions) -> str:
             )
             for key in keys
         ]
-        lines.append(_table(("asset", "what it is", "reads"), rows))
+        lines.append(markdown_table(("asset", "what it is", "reads"), rows))
         checks = sorted(k for k in graph.asset_check_keys if k.asset_key.path[0] == stage)
         rows = [
             (
@@ -68,7 +69,7 @@ def assets_page(definitions: dg.Definitions) -> str:
             )
             for check in checks
         ]
-        lines.append(_table(("check", "of", "blocks"), rows))
+        lines.append(markdown_table(("check", "of", "blocks"), rows))
     return "\n".join(lines)
 
 
@@ -91,7 +92,7 @@ def tables_page() -> str:
             )
             for name, column in table.columns.items()
         ]
-        lines.append(_table(("column", "type", "unit", "bounds", "required"), rows))
+        lines.append(markdown_table(("column", "type", "unit", "bounds", "required"), rows))
     return "\n".join(lines)
 
 
@@ -130,12 +131,6 @@ def write(folder: Path) -> None:
 
     for name, text in (pages() | feature_page.files(folder)).items():
         (folder / name).write_text(text, encoding="utf-8")
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    cells = [header, ["---"] * len(header), *rows]
-    body = (" | ".join(cell.replace("|", "\\|") for cell in row) for row in cells)
-    return "\n".join(f"| {line} |" for line in body) + "\n"
 
 
 def _first_sentence(text: str | None) -> str:

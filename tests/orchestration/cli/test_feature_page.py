@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from kernel.features.registry import FEATURES, GROUPS, feature
+from kernel.observation import Market
 from orchestration.cli import feature_page
-from orchestration.cli.recorded_markets import DATA
+from orchestration.cli.recorded_markets import DATA, Recording
 from orchestration.cli.sparkline import sparkline
+from replay_venue.generator import generate
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 ROW = re.compile(r"^\| \*\*`(\w+)`\*\*", re.MULTILINE)
@@ -21,6 +23,23 @@ def test_the_page_and_its_pictures_are_current() -> None:
     """`make docs` would change nothing."""
     for name, text in feature_page.files(DOCS).items():
         assert (DOCS / name).read_text() == text, f"run `make docs`: {name} is not current"
+
+
+def test_a_page_of_a_generated_market_has_every_feature_and_its_proof() -> None:
+    """Three weeks that nobody recorded are shown alike; what they do not hold says so."""
+    start_ms, days_ms = 1_764_547_200_000, 21 * 86_400_000  # 2025-12-01
+    bars = generate(5, "BTCUSDT", 0.1, start_ms, start_ms + days_ms, "15m").bars
+    found = feature_page.seen([Recording("three weeks", Market(bars, {}))])
+    costs = {group.name: {"compiled_us": 0.01, "live_us": 1.0} for group in GROUPS}
+    text = feature_page.page(found, costs)
+    rows = {line.split("`")[1]: line for line in text.splitlines() if ROW.match(line)}
+    assert list(rows) == list(FEATURES)
+    assert rows["rsi_14"].endswith("| 0 of 2,000 |")
+    assert "100.0% missing" in rows["vpin"]
+    assert rows["vpin"].endswith("| no values here |")
+    assert text.count("three weeks") == sum(
+        any(np.isfinite(found[one.name].values).any() for one in group.features) for group in GROUPS
+    )
 
 
 def test_the_page_names_every_feature_in_order() -> None:
