@@ -41,9 +41,8 @@ def walk_forward(
     name, until_ms = symbol(context), cutoff_ms(context)
     bars, series = lake.bars(name, until_ms), lake.series(name, until_ms)
     champion = promotion_store.standing(name).champion
-    kept = bundles.candidate(champion)
     judged = candidates.from_files(files)
-    held, without = comparison.champion_of(kept)
+    held, without = comparison.champion_of(bundles.candidate(champion))
     wanted = comparison.features_needed(held)
     rows = rows_of(feature_store.read(name, wanted, until_ms), bars)
     found = comparison.compare(bars, series, rows, judged, held, without, settings.load())
