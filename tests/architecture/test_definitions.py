@@ -183,7 +183,7 @@ def test_definitions_load_fast_and_without_heavy_libraries(
     """A fresh interpreter has the whole code location in 3 s, and none of what only runs need."""
     environment = {**os.environ, "TIDEGATE_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
     runs: list[float] = []
-    for _ in range(4):  # the best of four: other work on the machine only ever adds
+    while len(runs) < 4 and not (runs and runs[-1] <= LOAD_SECONDS):  # what else runs only adds
         done = subprocess.run(
             [sys.executable, "-W", "ignore", "-c", LOAD],
             env=environment,

@@ -1,7 +1,6 @@
 """The report and the proposals of a week, as a person finds them on the assets."""
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -11,7 +10,14 @@ from assets import datasets
 from kernel.features.registry import FEATURES
 from orchestration.io_managers import LakeIOManager
 from research import dataset_files, feature_files
-from tests.installation import EVERYTHING_PASSES, Installation, fill_lake, install, partition
+from tests.installation import (
+    EVERYTHING_PASSES,
+    ROOT,
+    Installation,
+    fill_lake,
+    install,
+    partition,
+)
 
 VALIDATION = {"first_train_weeks": 2, "block_weeks": 1, "gate_folds": 1}
 BEFORE = [["features", "certificate"], ["labels", "triple_barrier"], ["datasets", "training_set"]]
@@ -111,11 +117,11 @@ def test_proposals_are_for_a_person_and_change_nothing(
     """The record names verdicts, strengths and looks; the settings stay as they were."""
     record = stored(prepared, "features", "proposals")
     names = dataset_files.from_files(stored(prepared, "datasets", "training_set")).feature_names
-    before = prepared.environment.config_dir / "features.yaml"
+    chosen = prepared.environment.config_dir / "features.yaml"
     assert [one["feature"] for one in record["strengths"]] == list(names)
     assert set(record["verdicts"].values()) <= {"carries", "nothing shown", "harms"}
     assert record["looks"] == len(record["verdicts"]) + (2 if record["together"] else 1)
-    assert before.read_bytes() == Path("configs/features.yaml").read_bytes()
+    assert chosen.read_bytes() == (ROOT / "configs" / "features.yaml").read_bytes()
     assert metadata(proposed, "proposals")["proposals"].startswith("![proposals](data:image/png")
 
 
@@ -126,10 +132,3 @@ def test_proposals_end_where_the_gate_fold_begins(
     table = dataset_files.from_files(stored(prepared, "datasets", "training_set"))
     _, until_ms = stored(prepared, "features", "proposals")["window_ms"]
     assert until_ms == table.cutoff_ms - 7 * 86_400_000
-
-
-def test_proposals_are_no_part_of_a_retrain(prepared: Installation) -> None:
-    """They are looked at when a person asks; the report comes with every retrain."""
-    keys = {node.name for node in prepared.job("retrain_job").graph.nodes}
-    assert "features__report" in keys
-    assert "features__proposals" not in keys

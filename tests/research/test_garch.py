@@ -1,3 +1,5 @@
+"""GARCH(1,1) is fitted on the first bars of a history, whatever they and the later ones are."""
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray

@@ -10,6 +10,7 @@ from tests.traps.seed_smart_money import NAMES, add_smc_features
 
 BARS = 600
 CUTS = 20
+SEED_CUTS = 8  # the library starts anew at each; what it shows, it shows at any
 
 
 def table(title: str, certificates: list[Certificate]) -> None:
@@ -25,7 +26,9 @@ def red(title: str, *, by_time: bool) -> set[str]:
     def compute(obs: alone.Values) -> tuple[alone.Values, None]:
         return add_smc_features(obs, by_time=by_time)
 
-    certificates = certify(compute, market(BARS, seed=1), np.random.default_rng(0), CUTS, NAMES)
+    certificates = certify(
+        compute, market(BARS, seed=1), np.random.default_rng(0), SEED_CUTS, NAMES
+    )
     table(title, certificates)
     return {one.feature for one in certificates if one.mismatches > 0}
 

@@ -1,7 +1,5 @@
 """One feature group by itself: the laws that each has to keep, and the runs that show it."""
 
-import math
-
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -163,11 +161,3 @@ def check_laws(group: Group, state: Values | None = None) -> None:
     check_warm_up(group, state)
     check_inputs(group, state)
     check_certificates(group, state)
-
-
-def missing_when(group: Group, field: str, name: str) -> None:
-    """A feature is NaN while its input is missing, and nothing raises."""
-    longest = max(row.warmup_bars for row in group.features)
-    obs = market(longest + 50, seed=56)
-    obs[-10:, OBSERVATION_FIELDS.index(field)] = math.nan
-    assert np.isnan(column(group, batch(group, obs)[0], name)[-10:]).all()

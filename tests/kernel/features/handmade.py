@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernel.features.definition import Group
+from kernel.observation import OBSERVATION_FIELDS
 from tests.kernel.features import alone
 from tests.kernel.features.worlds import BAR_MS, START_MS
 
 Values = NDArray[np.float64]
-WIDTH = 105
 
 
 def candles(
@@ -26,7 +26,7 @@ def candles(
 
     What is not given is the close, and a volume of 1.
     """
-    obs = np.full((len(close), WIDTH), np.nan)
+    obs = np.full((len(close), len(OBSERVATION_FIELDS)), np.nan)
     obs[:, 0] = start_ms + BAR_MS * np.arange(len(close))
     for column, values in enumerate((opens, high, low, None), start=1):
         obs[:, column] = close if values is None else values

@@ -1,7 +1,5 @@
 """The leak certificate: green for the catalogue, red for every leak that is planted."""
 
-import functools
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -10,25 +8,18 @@ from kernel.features.certificate import certify
 from kernel.features.engine import compute
 from kernel.features.registry import FEATURES
 from kernel.observation import OBSERVATION_FIELDS
-from tests.kernel.features.fitted import fitted_state
+from tests.kernel.features.fitted import warm_state
 from tests.kernel.features.worlds import damaged, market
 
 Computed = tuple[NDArray[np.float64], NDArray[np.float64]]
-EARLIER_MS = 1_640_995_200_000  # 2022-01-01, so that the worlds of 2023 come after
-
-
-@functools.cache
-def warm() -> NDArray[np.float64]:
-    """Return the state after 10,500 ordinary bars: every feature has a value from the first on."""
-    return compute(market(10_500, seed=1, start_ms=EARLIER_MS), fitted_state())[1]
 
 
 def going_on(obs: NDArray[np.float64]) -> Computed:
-    return compute(obs, warm())
+    return compute(obs, warm_state())
 
 
 def one_bar_ahead(obs: NDArray[np.float64], columns: list[int]) -> Computed:
-    features, state = compute(obs, warm())
+    features, state = compute(obs, warm_state())
     features[:-1, columns] = features[1:, columns]
     return features, state
 

@@ -3,14 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+import talib
 from numpy.typing import NDArray
 
 from kernel.features.context import GROUP
 from tests.kernel.features import alone
 from tests.kernel.features.sql import columns
 from tests.kernel.features.worlds import BAR_MS, START_MS, market
-
-talib = pytest.importorskip("talib")
 
 Values = NDArray[np.float64]
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import talib
 from numpy.typing import NDArray
 
 from kernel.features.minutes import GROUP
@@ -81,7 +82,6 @@ def within(obs: Values, unbroken: int) -> Values:
 
 def over_all_minutes(obs: Values) -> dict[str, Values]:
     """Return what TA-Lib says at each bar's last minute, over the minutes that are there."""
-    talib = pytest.importorskip("talib")
     rows = minutes_of(obs)
     there = np.isfinite(rows).all(axis=1)
     _, high, low, close, _ = np.ascontiguousarray(rows[there].T)

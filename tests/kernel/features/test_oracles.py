@@ -6,6 +6,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pytest
+import talib
 from numpy.typing import NDArray
 
 from kernel.features import candles, levels, momentum, returns, trend, volatility, volume
@@ -81,7 +82,6 @@ def test_bar_features_equal_pandas(name: str, frame: pd.DataFrame, features: Nam
 
 
 def _library(obs: Values) -> Named:
-    talib = pytest.importorskip("talib")
     columns = (np.ascontiguousarray(obs[:, column]) for column in range(2, 6))
     high, low, close, traded = columns
     upper, middle, lower = talib.BBANDS(close, timeperiod=20)

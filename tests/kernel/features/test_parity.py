@@ -1,6 +1,5 @@
 """Batch = stream = restart at any bar = any chunking, to the byte."""
 
-import functools
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from kernel.features.registry import FEATURES
 from kernel.observation import observe
 from orchestration.cli.recorded_markets import DATA, recordings
 from research.garch import starting_state
-from tests.kernel.features.fitted import fitted_state
+from tests.kernel.features.fitted import warm_state
 from tests.kernel.features.worlds import EXTREMES, damaged, differing_bytes, extreme, market
 
 WORLDS = st.builds(
@@ -32,20 +31,13 @@ WORLDS = st.builds(
     price=st.sampled_from((1e-12, 1e-3, 1.0, 30_000.0, 1e12)),
     damage=st.booleans(),
 )
-EARLIER_MS = 1_640_995_200_000  # 2022-01-01, so that the worlds of 2023 come after
 CRASH_MS = 1_760_130_900_000  # 2025-10-10 21:15 UTC
 RECORDED = DATA / "ohlcv_BTCUSDT_15m_okx-swap.parquet"
 Start = Callable[[], NDArray[np.float64]]
 CUTS = st.lists(st.floats(0.0, 1.0), max_size=8)
 
 
-@functools.cache
-def warm() -> NDArray[np.float64]:
-    """Return the state after 10,500 ordinary bars: every feature has a value from the first on."""
-    return compute(market(10_500, seed=1, start_ms=EARLIER_MS), fitted_state())[1]
-
-
-STARTS = st.sampled_from([initial_state, warm])
+STARTS = st.sampled_from([initial_state, warm_state])
 
 
 def streamed(
@@ -106,8 +98,8 @@ def test_history_and_live_take_over_from_each_other(
 def test_a_restart_at_every_single_bar_changes_no_byte() -> None:
     """A stream that is torn down and resumed from its snapshot before each bar equals the batch."""
     obs = damaged(market(1400, seed=11), np.random.default_rng(11))
-    whole, _ = compute(obs, warm())
-    snapshot = warm()
+    whole, _ = compute(obs, warm_state())
+    snapshot = warm_state()
     rows: list[list[float]] = []
     for row in obs.tolist():
         stream = Stream(snapshot)
@@ -120,8 +112,8 @@ def test_a_restart_at_every_single_bar_changes_no_byte() -> None:
 def test_parity_holds_in_extreme_worlds(kind: str) -> None:
     """Compiled and plain arithmetic agree to the byte where numbers are extreme or missing."""
     obs = extreme(kind, 900)
-    features, state = compute(obs, warm())
-    live, live_state = streamed(obs, warm())
+    features, state = compute(obs, warm_state())
+    live, live_state = streamed(obs, warm_state())
     assert differing_bytes(features, live) == 0
     assert differing_bytes(state, live_state) == 0
 
@@ -149,7 +141,7 @@ def test_every_nan_has_the_same_bits() -> None:
     obs = market(900, seed=3)
     odd = np.array([0xFFF8000000000000, 0x7FF8000000000001, 0x7FF0000000000001], dtype=np.uint64)
     obs[:, 6:] = np.resize(odd.view(np.float64), (900, 99))
-    features, _ = compute(obs, warm())
+    features, _ = compute(obs, warm_state())
     bits = features.view(np.uint64)[np.isnan(features)]
     assert len(bits) > 0
     assert set(bits.tolist()) == {int(np.array([NAN]).view(np.uint64)[0])}

@@ -116,8 +116,9 @@ def test_smart_money_equals_the_slow_oracle(kind: str, seed: int):
     """The fold and a definition-by-definition search through each whole prefix agree exactly."""
     obs = whole_volumes(kind, 420, seed)
     found, _ = alone.batch(GROUP, obs)
-    expected = np.array([slow_smart_money.latest(obs[: end + 1]) for end in range(len(obs))])
-    expected[: WARMUP - 1] = np.nan
+    expected = np.full_like(found, np.nan)
+    for end in range(WARMUP - 1, len(obs)):
+        expected[end] = slow_smart_money.latest(obs[: end + 1])
     differs = pd.DataFrame(found, columns=NAMES).compare(pd.DataFrame(expected, columns=NAMES))
     assert differs.empty, differs
 

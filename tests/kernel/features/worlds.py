@@ -15,18 +15,11 @@ def market(
     Each bar is made of its 15 minutes; trades, book, mark, index and BTC stay close to its price.
     """
     rng = np.random.default_rng(seed)
-    log = np.cumsum(rng.normal(0.0, 0.0035 / np.sqrt(15.0), (bars, 15)).ravel())
-    minute_close = price * np.exp(log).reshape(bars, 15)
-    minute_open = np.concatenate(([price], minute_close.ravel()[:-1])).reshape(bars, 15)
-    wiggle = np.abs(rng.normal(0.0, 0.0004, (2, bars, 15)))
-    minute_high = np.maximum(minute_open, minute_close) * (1.0 + wiggle[0])
-    minute_low = np.minimum(minute_open, minute_close) * (1.0 - wiggle[1])
-    minute_volume = rng.gamma(2.0, 3.3, (bars, 15))
-    minute_volume *= np.random.default_rng((seed, 1)).choice((1.0, 4.0), (bars, 1), p=(0.95, 0.05))
-    minutes = np.stack(
-        [minute_open, minute_high, minute_low, minute_close, minute_volume], axis=2
-    ).reshape(bars, 75)
-    close, volume = minute_close[:, -1], minute_volume.sum(axis=1)
+    minutes = _minutes(rng, bars, price)
+    minutes[:, :, 4] *= np.random.default_rng((seed, 1)).choice(
+        (1.0, 4.0), (bars, 1), p=(0.95, 0.05)
+    )
+    close, volume = minutes[:, -1, 3], minutes[:, :, 4].sum(axis=1)
     day = np.arange(bars) // 96
     days = int(day[-1]) + 1 if bars else 0
     settled = 3 * days
@@ -44,9 +37,9 @@ def market(
     sizes = rng.gamma(2.0, 2.0, (bars, 2))
     columns = (
         start_ms + BAR_MS * np.arange(bars),
-        minute_open[:, 0],
-        minute_high.max(axis=1),
-        minute_low.min(axis=1),
+        minutes[:, 0, 0],
+        minutes[:, :, 1].max(axis=1),
+        minutes[:, :, 2].min(axis=1),
         close,
         volume,
         np.repeat(rng.normal(1e-4, 2e-4, settled), 32)[:bars],
@@ -74,7 +67,18 @@ def market(
         sizes[:, 1] * rng.uniform(20.0, 60.0, bars),
         rng.normal(0.0, 20.0, bars),
     )
-    return np.column_stack([*columns, minutes]).astype(np.float64)
+    return np.column_stack([*columns, minutes.reshape(bars, 75)]).astype(np.float64)
+
+
+def _minutes(rng: np.random.Generator, bars: int, price: float) -> NDArray[np.float64]:
+    """Return open, high, low, close and volume of a random walk's minutes, float64[bars, 15, 5]."""
+    log = np.cumsum(rng.normal(0.0, 0.0035 / np.sqrt(15.0), (bars, 15)).ravel())
+    closes = price * np.exp(log).reshape(bars, 15)
+    opens = np.concatenate(([price], closes.ravel()[:-1])).reshape(bars, 15)
+    wiggle = np.abs(rng.normal(0.0, 0.0004, (2, bars, 15)))
+    highs = np.maximum(opens, closes) * (1.0 + wiggle[0])
+    lows = np.minimum(opens, closes) * (1.0 - wiggle[1])
+    return np.stack([opens, highs, lows, closes, rng.gamma(2.0, 3.3, (bars, 15))], axis=2)
 
 
 def damaged(obs: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
