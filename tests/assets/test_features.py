@@ -104,7 +104,8 @@ def test_the_certificate_proves_every_feature_that_had_values(retrained: Install
     assert not silent & set(retrained.resources["settings"].load().features)
     found = checked(retrained, CERTIFICATE, "microstructure_never_sees_the_future")
     assert found.passed
-    assert "vpin" in str(found.metadata["unproved"].value)
+    assert "vpin" in str(found.description)
+    assert "| vpin | 27 | 0 | 0 |" in str(found.metadata["proof"].value)
 
 
 def test_a_leak_shows_under_its_group_only(copied: Installation) -> None:
