@@ -1,5 +1,6 @@
 """Fit GARCH(1,1) once, on the first bars of a history, and put it into the state of features."""
 
+from contextlib import suppress
 from typing import Any, cast
 
 import numpy as np
@@ -15,6 +16,10 @@ from kernel.features.volatility_models import GARCH_FIT_BARS, GARCH_SLOTS
 _FEWEST_CLOSES = 1_000
 
 
+class NotFittedError(ValueError):
+    """Prices to which no GARCH(1,1) can be fitted, such as those of a market pegged to another."""
+
+
 def fit(closes: NDArray[np.float64]) -> tuple[float, float, float]:
     """Return omega, alpha, beta of the log returns of `closes`, float64[n], by maximum likelihood.
 
@@ -22,18 +27,18 @@ def fit(closes: NDArray[np.float64]) -> tuple[float, float, float]:
     Statistics 69, 1987): under the Gaussian one, a single return over a gap in the candles decides
     all three. Omega has 4 significant digits, alpha and beta 4 decimals: far finer than their
     standard errors, and coarse enough that another machine's optimiser, whose last digits differ,
-    ends in the same numbers. Raises ValueError for fewer than 1,000 closes, for one that is not a
-    positive number, for prices that never move, and where no maximum is found.
+    ends in the same numbers. Raises ValueError for fewer than 1,000 closes and for one that is not
+    a positive number, and NotFittedError for prices that never move and where no maximum is found.
     """
     _check(closes)
     returns = np.diff(np.log(closes))
     scale = float(np.sqrt(np.mean(returns * returns)))
     if scale == 0.0:
-        raise ValueError(f"GARCH: found {len(closes)} equal closes, expected prices that move")
+        raise NotFittedError(f"GARCH: found {len(closes)} equal closes, expected prices that move")
     omega, alpha, beta = _maximum(returns / scale)
     found = (float(f"{omega * scale * scale:.4g}"), round(alpha, 4), round(beta, 4))
     if not (found[0] > 0.0 and found[1] >= 0.0 and 0.0 <= found[2] < 1.0):
-        raise ValueError(
+        raise NotFittedError(
             f"GARCH: found omega, alpha, beta = {found}, expected omega > 0, alpha >= 0 and "
             "0 <= beta < 1"
         )
@@ -45,14 +50,15 @@ def starting_state(obs: NDArray[np.float64]) -> NDArray[np.float64]:
 
     `obs` is float64[n, K] from the history's very first bar on. Only its first `GARCH_FIT_BARS`
     usable bars count, so that any longer history gives the same state; with fewer it is the plain
-    initial state. Raises ValueError where `fit` does.
+    initial state, and so it is where they cannot be fitted: GARCH then stays missing.
     """
     state = initial_state()
     closes = _first_closes(obs)
     if len(closes) == GARCH_FIT_BARS:
         before = slices([group.state_size for group in GROUPS])
         first = before[GROUPS.index(volatility_models.GROUP)].start + GARCH_SLOTS
-        state[first : first + 3] = fit(closes)
+        with suppress(NotFittedError):
+            state[first : first + 3] = fit(closes)
     return state
 
 
@@ -68,19 +74,25 @@ def _first_closes(obs: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _maximum(returns: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Return the parameters for returns of mean square 1."""
+    """Return the parameters for returns of mean square 1.
+
+    Where volatility changes by orders of magnitude the optimiser can stay where it began and call
+    that a maximum: it is none.
+    """
     from arch import arch_model
 
     model = cast(Any, arch_model)(
         returns, mean="Zero", vol="GARCH", p=1, q=1, dist="t", rescale=False
     )
+    start = model.volatility.starting_values(returns)
     result = model.fit(disp="off", show_warning=False, options={"maxiter": 1_000})
-    if result.convergence_flag != 0:
-        raise ValueError(
-            f"GARCH: found no maximum of the likelihood ({result.optimization_result.message}), "
-            "expected one"
-        )
     omega, alpha, beta, _ = (float(x) for x in result.params)
+    stayed = np.allclose((omega, alpha, beta), start, rtol=1e-6, atol=0.0)
+    if result.convergence_flag != 0 or stayed:
+        raise NotFittedError(
+            f"GARCH: found no maximum of the likelihood ({result.optimization_result.message}"
+            f"{', at the start' if stayed else ''}), expected one"
+        )
     return omega, alpha, beta
 
 
