@@ -11,12 +11,12 @@ from pathlib import Path
 
 import httpx
 import uvicorn
+from httpx_aiohttp import AiohttpTransport
 
 from live_runner.desk import Desk
 from live_runner.http import build_app
 from live_runner.journal import Journal, JournalError
 from live_runner.settings import RunnerSettings, SettingsError, load_settings
-from live_runner.transport import PooledTransport
 
 REQUEST_SECONDS = 10.0
 
@@ -33,7 +33,7 @@ class Server(uvicorn.Server):
 async def serve(settings: RunnerSettings, journal: Journal) -> None:
     """Trade and answer HTTP until SIGINT or SIGTERM, then finish the running bar and return."""
     async with httpx.AsyncClient(
-        transport=PooledTransport(), base_url=settings.venue_rest, timeout=REQUEST_SECONDS
+        transport=AiohttpTransport(), base_url=settings.venue_rest, timeout=REQUEST_SECONDS
     ) as client:
         desk = Desk(settings, journal, client, random.Random())
         server = Server(

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal, NamedTuple, TypeVar
 
+import aiohttp
 import httpx
 
 from live_runner.candles import Candle, from_rest
@@ -199,7 +200,7 @@ class Venue:
                     return answer.json()
                 failure = f"{answer.status_code} {answer.text[:120]!r}"
                 retry = answer.status_code == 429 or answer.is_server_error
-            except (httpx.HTTPError, ValueError) as error:
+            except (httpx.HTTPError, aiohttp.ClientError, ValueError) as error:
                 failure, retry = repr(error), True
             self._on_error(f"GET {path}: found {failure}")
             if not retry:

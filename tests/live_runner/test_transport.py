@@ -1,30 +1,36 @@
-"""Requests over kept connections: whole answers, or an error that the venue's client retries."""
+"""The venue over real connections: whole answers, or an error that names what was found."""
 
 import asyncio
 import gzip
+import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import httpx
 import pytest
+from httpx_aiohttp import AiohttpTransport
 
-from live_runner.transport import PooledTransport
+from live_runner.venue import Backoff, Venue, VenueError
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\n"
+TIME = b'{"serverTime": 5}'
 
 
-async def _asked(answer: Answer, requests: int = 1) -> list[httpx.Response]:
-    """Return the answers of a server that treats each connection as the test says."""
+async def _asked(answer: Answer, requests: int = 1) -> list[int]:
+    """Return the times told by a server that treats each connection as the test says."""
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    async with (
-        server,
-        httpx.AsyncClient(
-            transport=PooledTransport(), base_url=f"http://127.0.0.1:{port}", timeout=0.5
-        ) as client,
-    ):
-        return [await client.get("/a", params={"q": "BTC USDT"}) for _ in range(requests)]
+    async with server:
+        return await _times(server.sockets[0].getsockname()[1], requests)
+
+
+async def _times(port: int, requests: int = 1) -> list[int]:
+    async with httpx.AsyncClient(
+        transport=AiohttpTransport(), base_url=f"http://127.0.0.1:{port}", timeout=0.5
+    ) as client:
+        backoff = Backoff(base_s=0.0, cap_s=0.0, attempts=1)
+        venue = Venue(client, backoff, random.Random(0), lambda _: None)
+        return [await venue.time_ms() for _ in range(requests)]
 
 
 def _saying(*parts: bytes) -> Answer:
@@ -38,20 +44,15 @@ def _saying(*parts: bytes) -> Answer:
     return answer
 
 
-def test_an_answer_comes_whole_with_its_status_and_headers() -> None:
-    """A compressed body is unpacked as httpx does it, and a refusal is an answer like another."""
-    body = gzip.compress(b'{"serverTime": 5}')
+def test_a_compressed_answer_comes_whole() -> None:
+    """A compressed body is unpacked."""
+    body = gzip.compress(TIME)
     head = f"Content-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-    (found,) = asyncio.run(_asked(_saying(OK, head, body)))
-    assert (found.status_code, found.json()) == (200, {"serverTime": 5})
-    refusal = _saying(b"HTTP/1.1 429 Slow Down\r\nRetry-After: 3\r\nContent-Length: 4\r\n\r\nslow")
-    (refused,) = asyncio.run(_asked(refusal))
-    assert (refused.status_code, refused.headers["retry-after"]) == (429, "3")
-    assert refused.text == "slow"
+    assert asyncio.run(_asked(_saying(OK, head, body))) == [5]
 
 
 def test_connections_are_kept() -> None:
-    """Ten requests, one after the other, open one connection, and say what was asked."""
+    """Ten requests, one after the other, open one connection."""
     opened: list[bytes] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -59,16 +60,16 @@ def test_connections_are_kept() -> None:
         with suppress(asyncio.IncompleteReadError):
             while head := await reader.readuntil(b"\r\n\r\n"):
                 opened[-1] = head.splitlines()[0]
-                writer.write(OK + b"Content-Length: 2\r\n\r\n{}")
+                writer.write(OK + b"Content-Length: 17\r\n\r\n" + TIME)
 
-    asyncio.run(_asked(answer, requests=10))
-    assert opened == [b"GET /a?q=BTC+USDT HTTP/1.1"]
+    assert asyncio.run(_asked(answer, requests=10)) == [5] * 10
+    assert opened == [b"GET /fapi/v1/time HTTP/1.1"]
 
 
 def test_a_connection_that_was_closed_meanwhile_is_replaced() -> None:
     """A server that hangs up after each answer costs no request."""
-    found = asyncio.run(_asked(_saying(OK, b"Content-Length: 2\r\n\r\n{}"), requests=3))
-    assert [one.status_code for one in found] == [200, 200, 200]
+    answer = _saying(OK, b"Content-Length: 17\r\n\r\n", TIME)
+    assert asyncio.run(_asked(answer, requests=3)) == [5, 5, 5]
 
 
 async def _silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -79,18 +80,13 @@ async def _silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 @pytest.mark.parametrize(
     "answer", [_saying(OK, b"Content-Length: 9\r\n\r\nhalf"), _saying(b"nonsense\r\n\r\n"), _silent]
 )
-def test_half_an_answer_and_none_at_all_are_errors_of_the_transport(answer: Answer) -> None:
-    """A body cut off, bytes that are no HTTP and silence raise what the venue's client retries."""
-    with pytest.raises(httpx.TransportError):
+def test_half_an_answer_and_none_at_all_are_refused_by_name(answer: Answer) -> None:
+    """A body cut off, bytes that are no HTTP and silence are a VenueError, and nothing else."""
+    with pytest.raises(VenueError, match="GET /fapi/v1/time: found"):
         asyncio.run(_asked(answer))
 
 
-def test_a_closed_port_is_an_error_of_the_transport() -> None:
+def test_a_closed_port_is_refused_by_name() -> None:
     """Nobody listens: the same kind of error."""
-
-    async def ask() -> None:
-        async with httpx.AsyncClient(transport=PooledTransport()) as client:
-            await client.get("http://127.0.0.1:1/a")
-
-    with pytest.raises(httpx.TransportError):
-        asyncio.run(ask())
+    with pytest.raises(VenueError, match="is the venue up"):
+        asyncio.run(_times(1))
