@@ -1,13 +1,11 @@
 """Trend, momentum, volatility and volume beside what a researcher would write: pandas, TA-Lib."""
 
-import time
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
 import talib
 from numpy.typing import NDArray
 
+from benchmarks.features import seconds
 from kernel.compiled import compiled
 from kernel.features import momentum, trend, volatility, volume
 from kernel.features.engine import fold_of
@@ -194,12 +192,6 @@ def in_talib(frame: pd.DataFrame) -> list[Values]:
         talib.MFI(*hlc, traded, 14),
         talib.OBV(close, traded),
     ]
-
-
-def seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 def main() -> None:

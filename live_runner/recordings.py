@@ -11,18 +11,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from kernel.observation import DEPTH_FIELDS
 from kernel.observer import Observer
 
 Row = Mapping[str, int | float | str | None]
 TICKS = ("trades", "depth")
-BOOK = (
-    "best_bid",
-    "best_ask",
-    "best_bid_quantity",
-    "best_ask_quantity",
-    "bid_quantity_100",
-    "ask_quantity_100",
-)
+BOOK = DEPTH_FIELDS[:6]  # all but the order flow, which is made of them
 PAGE_LINES = 500  # some two milliseconds of work
 CLOCK_SLACK_MS = 60_000  # how much earlier a later line may say that it was received
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from kernel.observation import MAX_AGE_MS, MINUTE_MS, OTHER_MARKET
+from kernel.observation import MAX_AGE_MS, MINUTE_MS, OTHER_MARKET, SERIES_TABLE
 from kernel.observer import Observer
 from live_runner.candles import Candle, sound
 from live_runner.recordings import TICKS, recorded, tell
@@ -14,14 +14,7 @@ from live_runner.venue import DAY_MS, Price, Row, Venue, VenueError
 FUNDING_PERIOD_MS = 28_800_000
 RECALLED_MS = 3 * DAY_MS  # further back than any feature of trades or the book reaches
 MINUTES = ("minutes",)
-ONCHAIN = (
-    "exchange_net_flow",
-    "mvrv",
-    "active_addresses",
-    "transactions",
-    "hash_rate",
-    "fees",
-)
+ONCHAIN = tuple(name for name, table in SERIES_TABLE.items() if table == "onchain")
 
 
 @dataclass(slots=True)
