@@ -17,14 +17,14 @@ from kernel.features.microstructure import GROUP
 from kernel.observation import OBSERVATION_FIELDS
 from kernel.order_flow import Depth, Trades, depth_in_bars, trades_in_bars
 from kernel.tapes import BookTape, TradeTape
+from orchestration.cli.recorded_markets import DATA
 from tests.kernel.features import alone
 from tests.kernel.features.worlds import differing_bytes
 from tests.kernel.ticks import bars_of, book, prints, rows_of
 
-RECORDED = Path(__file__).resolve().parents[3] / "shared/data"
-TRADES = RECORDED / "trades_BTCUSDT_binance-perp_2020.parquet"
-QUOTES = RECORDED / "bbo_BTCUSDT_binance-perp_2020.parquet"
-BOOK = RECORDED / "depth100_BTCUSDT_6s_binance-spot.parquet"
+TRADES = DATA / "trades_BTCUSDT_binance-perp_2020.parquet"
+QUOTES = DATA / "bbo_BTCUSDT_binance-perp_2020.parquet"
+BOOK = DATA / "depth100_BTCUSDT_6s_binance-spot.parquet"
 TRADE_BAR_MS = 20_000
 QUOTE_BAR_MS = 10_000
 BAR_MS = 900_000
@@ -32,8 +32,8 @@ Values = NDArray[np.float64]
 
 
 def recorded(path: Path) -> object:
-    """Return the parameter `recorded`, skipped where the file is not on this machine."""
-    absent = pytest.mark.skipif(not path.is_file(), reason=f"no {path}: recorded data is not here")
+    """Return the parameter `recorded`, skipped where the file is not there."""
+    absent = pytest.mark.skipif(not path.is_file(), reason=f"no recorded market at {path}")
     return pytest.param("recorded", marks=absent)
 
 

@@ -1,7 +1,5 @@
 """The bar features against independent ones: pandas, TA-Lib and SQL."""
 
-from pathlib import Path
-
 import duckdb
 import numpy as np
 import pandas as pd
@@ -10,6 +8,7 @@ import talib
 from numpy.typing import NDArray
 
 from kernel.features import candles, levels, momentum, returns, trend, volatility, volume
+from orchestration.cli.recorded_markets import DATA
 from tests.kernel.features import alone
 from tests.kernel.features.indicators import PANDAS
 from tests.kernel.features.worlds import damaged, market
@@ -18,7 +17,7 @@ Values = NDArray[np.float64]
 Named = dict[str, Values]
 
 BARS = 3_000
-RECORDED = Path(__file__).parents[4] / "shared/data/ohlcv_BTCUSDT_15m_okx-swap.parquet"
+RECORDED = DATA / "ohlcv_BTCUSDT_15m_okx-swap.parquet"
 WHOLE = (returns, trend, momentum, candles, volatility, volume, levels)
 FROM_SQL = {"near_daily_high_low", "daily_range_position"}
 
@@ -48,7 +47,7 @@ def obs(request: pytest.FixtureRequest) -> Values:
 def recorded() -> Values:
     """Return the bars of BTCUSDT from 2025-09-20 on (OKX perpetual; read in place)."""
     if not RECORDED.is_file():
-        pytest.skip("recorded data (../shared/data) is not on this machine")
+        pytest.skip(f"no recorded market at {RECORDED}")
     table = pd.read_parquet(RECORDED)
     opened = table["timestamp"].to_numpy("datetime64[ms]").astype(np.int64)
     first = int(np.searchsorted(opened, 1_758_326_400_000))

@@ -1,7 +1,5 @@
 """The smart-money group: its laws, tiny markets worked out by hand, and a slow oracle."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,11 +7,12 @@ from numpy.typing import NDArray
 
 from kernel.features import smart_money, smart_money_side, smart_money_zones
 from kernel.features.smart_money import GROUP, WARMUP
+from orchestration.cli.recorded_markets import DATA
 from tests.kernel.features import alone, slow_smart_money
 from tests.kernel.features.worlds import market
 
 NAMES = [row.name for row in GROUP.features]
-REAL = Path(__file__).parents[4] / "shared" / "data" / "ohlcv_BTCUSDT_15m_okx-swap.parquet"
+REAL = DATA / "ohlcv_BTCUSDT_15m_okx-swap.parquet"
 SPARSE = [row.name for row in GROUP.features if row.missing == "absent"]
 
 
@@ -97,7 +96,7 @@ def whole_volumes(kind: str, bars: int, seed: int) -> NDArray[np.float64]:
     return obs
 
 
-@pytest.mark.skipif(not REAL.is_file(), reason="recorded data (../shared/data) is not here")
+@pytest.mark.skipif(not REAL.is_file(), reason=f"no recorded market at {REAL}")
 def test_smart_money_equals_the_slow_oracle_on_real_bars():
     """The same on random stretches of three years of BTCUSDT, volumes to the last few bits."""
     frame = pd.read_parquet(REAL, columns=["open", "high", "low", "close", "volume"])

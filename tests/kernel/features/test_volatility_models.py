@@ -1,7 +1,5 @@
 """Volatility models against arch, DuckDB and prices of known volatility."""
 
-from pathlib import Path
-
 import duckdb
 import numpy as np
 import pandas as pd
@@ -12,12 +10,13 @@ from numpy.typing import NDArray
 from kernel.features import volatility_models
 from kernel.features.recursions import CLOSE, HIGH, LOW, OPEN
 from kernel.features.volatility_models import GARCH_FIT_BARS, GARCH_SLOTS
+from orchestration.cli.recorded_markets import DATA
 from tests.kernel.features import alone
 from tests.kernel.features.worlds import differing_bytes, market
 
 GROUP = volatility_models.GROUP
 FITTED = (2e-7, 0.08, 0.9)
-REAL = Path(__file__).parents[4] / "shared" / "data" / "ohlcv_BTCUSDT_15m_okx-swap.parquet"
+REAL = DATA / "ohlcv_BTCUSDT_15m_okx-swap.parquet"
 TOLERANCE = {  # relative, and whom it is compared with
     "garch_volatility": 1e-12,  # arch, given the same parameters
     "parkinson_volatility": 1e-13,  # DuckDB
@@ -99,7 +98,7 @@ def test_garch_agrees_with_arch_given_the_same_parameters() -> None:
     _against_arch(30_000.0 * np.exp(np.cumsum(rng.normal(0.0, 0.003, 12_000) * bursts)))
 
 
-@pytest.mark.skipif(not REAL.exists(), reason=f"needs recorded candles in {REAL.parent.name}/")
+@pytest.mark.skipif(not REAL.exists(), reason=f"no recorded market at {REAL}")
 def test_garch_agrees_with_arch_on_recorded_candles() -> None:
     """The same over a year of BTC."""
     _against_arch(pd.read_parquet(REAL)["close"].to_numpy(dtype=np.float64)[:35_000])
