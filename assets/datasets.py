@@ -83,11 +83,12 @@ def training_set_rests_on_the_market_as_it_is(
     files: Any,
 ) -> dg.AssetCheckResult:
     """The features, computed again from the lake in one pass, are those of the store to the byte,
-    and so is the state that a bundle would start from.
+    and so are the ATR of labels and stops and the state that a bundle would start from.
     """
     chosen, name = settings.load(), symbol(context)
     bar_ms, until_ms = chosen.universe.bar_ms, cutoff_ms(context)
-    found = feature_store.difference(name, chosen.features, until_ms, bar_ms)
+    rested_on = tuple(dict.fromkeys((*chosen.features, "atr_14")))
+    found = feature_store.difference(name, rested_on, until_ms, bar_ms)
     where = f", in {found.month} first" if found.month else ""
     return dg.AssetCheckResult(
         passed=not (found.bytes or found.state),

@@ -4,7 +4,10 @@ import json
 from pathlib import Path
 
 import dagster as dg
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from kernel.features.registry import FEATURES, GROUPS, feature_hash
 from orchestration.definitions import code_location
@@ -149,6 +152,28 @@ def test_features_of_an_older_market_are_named_by_their_month(copied: Installati
     assert found.metadata["features_that_differ"].value == "fear_greed"
     copied.make_features()
     assert checked(copied, TABLE, RESTS).passed
+
+
+def test_the_atr_that_labels_rest_on_is_compared_though_no_model_reads_it(
+    copied: Installation,
+) -> None:
+    """Labels and stops are multiples of the stored ATR: one that is wrong stops a retrain whose set
+    of features lacks it.
+    """
+    configs = copied.home / "configs/features.yaml"
+    named = yaml.safe_load(configs.read_text())
+    named["sets"]["core"].remove("atr_14")
+    configs.write_text(yaml.safe_dump(named))
+    assert "atr_14" not in copied.resources["settings"].load().features
+    assert checked(copied, TABLE, RESTS).passed
+    path = copied.home / f"lake/features/matrix/symbol={SYMBOL}/2025-11.parquet"
+    rows = pq.ParquetFile(path).read()
+    at = rows.schema.get_field_index("atr_14")
+    wrong = pa.array(rows["atr_14"].to_numpy() * 1.5)
+    pq.write_table(rows.set_column(at, rows.schema.field(at), wrong), path)
+    found = checked(copied, TABLE, RESTS)
+    assert not found.passed
+    assert found.metadata["features_that_differ"].value == "atr_14"
 
 
 def test_a_week_that_was_not_ingested_is_not_trained_on(tmp_path: Path) -> None:
