@@ -133,14 +133,23 @@ class FeatureStore(dg.ConfigurableResource):
 
     def recent(
         self, symbol: str, until_ms: int, bar_ms: int, bars: int
-    ) -> "tuple[NDArray[np.float64], NDArray[np.float64] | None]":
+    ) -> "tuple[NDArray[np.float64], NDArray[np.float64]]":
         """Return the observations of the last `bars` bar lengths before `until_ms`, and the state
-        before them, None where the history begins with them.
+        before them: together they give the features that the store holds.
         """
+        import numpy as np
+
+        from kernel.features.engine import compute
+        from research.garch import starting_state
+
         start_ms = until_ms - bars * bar_ms
         before = self._folded(symbol, start_ms, bar_ms)
         observed = self.observed(symbol, start_ms, until_ms, bar_ms)
-        return observed, before.state if before else None
+        if before and before.fitted:
+            return observed, before.state
+        earlier = self.observed(symbol, 0, start_ms, bar_ms)
+        start = starting_state(np.concatenate([earlier, observed]))  # fitted on bars of both
+        return observed, compute(earlier, start)[1]
 
     def difference(
         self, symbol: str, names: Sequence[str], until_ms: int, bar_ms: int

@@ -232,12 +232,15 @@ def test_the_state_at_a_moment_is_that_of_one_pass(filled: FeatureStore) -> None
 
 
 def test_recent_bars_come_with_the_state_before_them(filled: FeatureStore) -> None:
-    """Together they give the features that the store holds; the very first bars have no state."""
-    observed, state = filled.recent(SYMBOL, CUTOFF_MS, BAR_MS, 500)
-    values, _ = compute(observed, state)
-    stored = filled.read(SYMBOL, FEATURES, CUTOFF_MS)[list(FEATURES)].to_numpy()[-500:]
-    assert values.tobytes() == stored.tobytes("C")
-    assert filled.recent(SYMBOL, START_MS + DAY_MS, BAR_MS, 96)[1] is None
+    """Together they give the features that the store holds, wherever they begin and end: before,
+    across and after the bars that parameters are fitted on.
+    """
+    fitted_ms = START_MS + 90 * DAY_MS
+    for until_ms, bars in ((CUTOFF_MS, 500), (fitted_ms + DAY_MS, 500), (START_MS + DAY_MS, 96)):
+        observed, state = filled.recent(SYMBOL, until_ms, BAR_MS, bars)
+        values, _ = compute(observed, state)
+        stored = filled.read(SYMBOL, FEATURES, until_ms)[list(FEATURES)].to_numpy()[-bars:]
+        assert values.tobytes() == stored.tobytes("C")
 
 
 def test_columns_of_other_code_are_refused(changed: FeatureStore) -> None:
