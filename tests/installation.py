@@ -72,6 +72,10 @@ class Installation:
         whole = Window(SYMBOL, CUTOFF_MS - HISTORY_WEEKS * WEEK_MS, CUTOFF_MS)
         self.resources["feature_store"].write([whole], 900_000)
 
+    def stored(self, *key: str) -> Any:
+        """Return what the lake holds of an asset for the symbol and week."""
+        return self.resources["io_manager"].read(dg.AssetKey(key), partition())
+
     @property
     def home(self) -> Path:
         return self.environment.home

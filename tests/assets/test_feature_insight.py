@@ -8,7 +8,6 @@ import pytest
 
 from assets import datasets
 from kernel.features.registry import FEATURES
-from orchestration.io_managers import LakeIOManager
 from research import dataset_files, feature_files
 from tests.installation import (
     EVERYTHING_PASSES,
@@ -43,11 +42,6 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Installation:
     return installation
 
 
-def stored(installation: Installation, *key: str) -> Any:
-    lake: LakeIOManager = installation.resources["io_manager"]
-    return lake.read(dg.AssetKey(key), partition())
-
-
 def metadata(result: dg.ExecuteInProcessResult, name: str) -> dict[str, Any]:
     events = result.asset_materializations_for_node(f"features__{name}")
     return {key: one.value for key, one in events[0].metadata.items()}
@@ -78,8 +72,8 @@ def test_report_rests_on_the_training_sets_rows(
     prepared: Installation, reported: dg.ExecuteInProcessResult
 ) -> None:
     """Its months hold as many rows as the training set, once per feature."""
-    rows = len(dataset_files.from_files(stored(prepared, "datasets", "training_set")).y)
-    months = feature_files.months_of(stored(prepared, "features", "report"))
+    rows = len(dataset_files.from_files(prepared.stored("datasets", "training_set")).y)
+    months = feature_files.months_of(prepared.stored("features", "report"))
     assert metadata(reported, "report")["dagster/row_count"] == rows
     assert months.groupby("feature")["rows"].sum().to_dict() == dict.fromkeys(FEATURES, rows)
 
@@ -89,7 +83,7 @@ def test_report_is_checked_for_ranges_and_names_what_never_changes(
 ) -> None:
     """Ranges hold; a feature without any input is listed as constant, which stops nothing."""
     (ranges,) = reported.get_asset_check_evaluations()
-    still = feature_files.constants_of(stored(prepared, "features", "report"))
+    still = feature_files.constants_of(prepared.stored("features", "report"))
     assert reported.success
     assert ranges.passed
     assert "basis" in set(still["feature"])
@@ -98,7 +92,7 @@ def test_report_is_checked_for_ranges_and_names_what_never_changes(
 
 def test_a_chosen_feature_that_never_changes_stops_the_training(prepared: Installation) -> None:
     """A series filled with zeros in what a fold learns from fails the check, which blocks."""
-    good = stored(prepared, "datasets", "training_set")
+    good = prepared.stored("datasets", "training_set")
     table = dataset_files.from_files(good)
     x = table.x.copy()
     x[: 4 * 672, table.feature_names.index("oi_change")] = 0.0
@@ -115,8 +109,8 @@ def test_proposals_are_for_a_person_and_change_nothing(
     prepared: Installation, proposed: dg.ExecuteInProcessResult
 ) -> None:
     """The record names verdicts, strengths and looks; the settings stay as they were."""
-    record = stored(prepared, "features", "proposals")
-    names = dataset_files.from_files(stored(prepared, "datasets", "training_set")).feature_names
+    record = prepared.stored("features", "proposals")
+    names = dataset_files.from_files(prepared.stored("datasets", "training_set")).feature_names
     chosen = prepared.environment.config_dir / "features.yaml"
     assert [one["feature"] for one in record["strengths"]] == list(names)
     assert set(record["verdicts"].values()) <= {"carries", "nothing shown", "harms"}
@@ -129,6 +123,6 @@ def test_proposals_end_where_the_gate_fold_begins(
     prepared: Installation, proposed: dg.ExecuteInProcessResult
 ) -> None:
     """With one gate fold of a week, nothing of the last week was looked at."""
-    table = dataset_files.from_files(stored(prepared, "datasets", "training_set"))
-    _, until_ms = stored(prepared, "features", "proposals")["window_ms"]
+    table = dataset_files.from_files(prepared.stored("datasets", "training_set"))
+    _, until_ms = prepared.stored("features", "proposals")["window_ms"]
     assert until_ms == table.cutoff_ms - 7 * 86_400_000

@@ -9,7 +9,6 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from kernel.bundle import verify_contents
-from orchestration.io_managers import LakeIOManager
 from orchestration.resources.tracking import model_name
 from research.gates import GateReport
 from sensors.failures import failed_check_sensor
@@ -21,11 +20,6 @@ MODEL = model_name(SYMBOL, "15m")
 def client_of(installation: Installation) -> MlflowClient:
     uri = installation.tracking.uri
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
-
-
-def stored(installation: Installation, *key: str) -> object:
-    lake: LakeIOManager = installation.resources["io_manager"]
-    return lake.read(dg.AssetKey(key), partition())
 
 
 def test_an_accepted_candidate_ends_as_a_pending_request(retrained: Installation) -> None:
@@ -73,11 +67,11 @@ def test_mlflow_holds_a_parent_run_with_a_nested_run_per_base(retrained: Install
 
 def test_gate_outcomes_are_a_row_each(retrained: Installation) -> None:
     """The table that SQL reads holds every outcome; a gate over all folds is of fold "all"."""
-    report = GateReport.from_dict(stored(retrained, "gates", "report"))  # type: ignore[arg-type]
-    table = stored(retrained, "gates", "outcomes")
-    assert len(table) == len(report.outcomes)  # type: ignore[arg-type]
-    assert set(table["fold"]) == {"0", "1", "2", "all"}  # type: ignore[index]
-    assert set(table["symbol"]) == {SYMBOL}  # type: ignore[index]
+    report = GateReport.from_dict(retrained.stored("gates", "report"))
+    table = retrained.stored("gates", "outcomes")
+    assert len(table) == len(report.outcomes)
+    assert set(table["fold"]) == {"0", "1", "2", "all"}
+    assert set(table["symbol"]) == {SYMBOL}
 
 
 @pytest.fixture(scope="module")
@@ -116,12 +110,12 @@ def test_a_refused_candidate_is_written_down(
 ) -> None:
     """Report, outcomes and MLflow keep a refused candidate with its reasons, as rejected."""
     installation, _, _ = refused
-    report = GateReport.from_dict(stored(installation, "gates", "report"))  # type: ignore[arg-type]
-    table = stored(installation, "gates", "outcomes")
+    report = GateReport.from_dict(installation.stored("gates", "report"))
+    table = installation.stored("gates", "outcomes")
     (version,) = client_of(installation).search_model_versions(f"name='{MODEL}'")
     tags = client_of(installation).get_run(version.run_id).data.tags
     assert not report.accepted
-    assert not table["passed"].all()  # type: ignore[index]
+    assert not table["passed"].all()
     assert version.tags["state"] == "rejected"
     assert tags["gate"] == "refused"
     assert "fold_win_rate" in tags["gate_reasons"]
@@ -150,11 +144,11 @@ def test_a_retrain_holds_the_candidate_against_the_champion_on_the_same_bars(
     copied.job("retrain_job").execute_in_process(
         partition_key=partition(), instance=dg.DagsterInstance.ephemeral()
     )
-    walk = stored(copied, "backtest", "walk_forward")
+    walk = copied.stored("backtest", "walk_forward")
     (again,) = copied.store.pending()
     assert again.champion_digest == request.bundle_digest
-    assert walk["champion"] == walk["whole"]  # type: ignore[index]
-    assert math.isfinite(walk["champion"]["score"])  # type: ignore[index]
+    assert walk["champion"] == walk["whole"]
+    assert math.isfinite(walk["champion"]["score"])
 
 
 def test_a_week_that_was_not_ingested_is_not_trained_on(copied: Installation) -> None:

@@ -22,16 +22,9 @@ from research.labels import triple_barrier
 from research.pipeline import Retrained, retrain
 from research.revision import source_revision
 from research.settings import Settings
-from tests.installation import CUTOFF_MS, SYMBOL, WEEK, Installation, partition
+from tests.installation import CUTOFF_MS, SYMBOL, WEEK, Installation
 
 BAR_MS = 900_000
-
-
-def stored(installation: Installation, stage: str, name: str) -> object:
-    import dagster as dg
-
-    key = dg.AssetKey([stage, name])
-    return installation.resources["io_manager"].read(key, partition())
 
 
 def rows(installation: Installation, *names: str) -> pd.DataFrame:
@@ -53,7 +46,7 @@ def test_the_stages_and_the_one_call_give_the_same_graphs(
     retrained: Installation, direct: Retrained
 ) -> None:
     """Through files and assets, or in one call: signal and fold graphs are equal byte for byte."""
-    files = candidates.from_files(stored(retrained, "training", "candidate"))  # type: ignore[arg-type]
+    files = candidates.from_files(retrained.stored("training", "candidate"))
     assert files.signal == direct.candidate.signal
     assert [fold.graph for fold in files.folds] == [fold.graph for fold in direct.candidate.folds]
 
@@ -62,7 +55,7 @@ def test_the_stages_and_the_one_call_give_the_same_verdict(
     retrained: Installation, direct: Retrained
 ) -> None:
     """The stored gate report has the digest of the one made in one call."""
-    report = GateReport.from_dict(stored(retrained, "gates", "report"))  # type: ignore[arg-type]
+    report = GateReport.from_dict(retrained.stored("gates", "report"))
     assert report.digest == direct.report.digest
 
 
@@ -179,7 +172,7 @@ def test_a_champion_of_another_catalogue_is_not_compared(direct: Retrained) -> N
 
 
 def copied_record(installation: Installation, *key: str) -> Any:
-    return json.loads(json.dumps(stored(installation, *key)))
+    return json.loads(json.dumps(installation.stored(*key)))
 
 
 def sealed(installation: Installation, root: Path, report: Any, certificate: Any) -> sealing.Sealed:
@@ -188,8 +181,8 @@ def sealed(installation: Installation, root: Path, report: Any, certificate: Any
     return sealing.seal(
         root,
         SYMBOL,
-        stored(installation, "training", "candidate"),  # type: ignore[arg-type]
-        stored(installation, "datasets", "training_set"),  # type: ignore[arg-type]
+        installation.stored("training", "candidate"),
+        installation.stored("datasets", "training_set"),
         report,
         certificate,
         installation.resources["feature_store"].snapshot(SYMBOL, CUTOFF_MS, BAR_MS),
