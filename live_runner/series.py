@@ -68,6 +68,7 @@ class SeriesBook:
         self.observer = Observer(settings.bar_ms)
         self._symbol, self._settings, self._venue = symbol, settings, venue
         self._sources = _sources(self, symbol, settings)
+        self._latest_day_ms: dict[str, int] = {}
 
     def observe(self, candle: Candle) -> list[float]:
         """Return the observation of one closed bar."""
@@ -139,8 +140,17 @@ class SeriesBook:
         return self._learn(await self._venue.fear_greed(start_ms, end_ms))
 
     async def read_onchain(self, start_ms: int, end_ms: int) -> list[int]:
-        """Learn the daily on-chain metrics."""
-        return self._learn(await self._venue.onchain(self._symbol, start_ms, end_ms))
+        """Learn the daily on-chain metrics, each of which is published when it is ready: a day has
+        come once all have that came lately.
+        """
+        rows = await self._venue.onchain(self._symbol, start_ms, end_ms)
+        self._learn(rows)
+        latest = self._latest_day_ms
+        for name, event_ms, _ in rows:
+            latest[name] = max(latest.get(name, event_ms), event_ms)
+        newest_ms = max(latest.values(), default=0)
+        coming = [at for name, at in latest.items() if newest_ms - at < MAX_AGE_MS[name]]
+        return [min(coming)] if coming else []
 
     def reader(
         self, name: str, symbol: str, price: Price

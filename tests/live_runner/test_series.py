@@ -25,11 +25,13 @@ MINUTE_MS = 60_000
 class CountingVenue(Venue):
     """A venue whose series are functions of time; it counts requests.
 
-    It lacks the candles that open at some times, and answers for no source that is down.
+    It lacks the candles that open at some times and the newest day of metrics that are late, and
+    answers for no source that is down.
     """
 
     down: frozenset[str] = frozenset()
     lacks: frozenset[int] = frozenset()
+    late: frozenset[str] = frozenset()
     asked: list[str] = field(default_factory=list)
 
     def _serve(self, source: str, step_ms: int, start_ms: int, end_ms: int) -> range:
@@ -70,7 +72,9 @@ class CountingVenue(Venue):
         """Serve two values a day, each known after the day."""
         times = self._serve("onchain", DAY_MS, start_ms, end_ms - DAY_MS)
         rows = [(Row("exchange_net_flow", at, 1.0), Row("mvrv", at, 2.0)) for at in times]
-        return [one for pair in rows for one in pair]
+        held = [one for pair in rows for one in pair]
+        newest_ms = max((row.event_time_ms for row in held), default=0)
+        return [row for row in held if row.name not in self.late or row.event_time_ms < newest_ms]
 
     async def fear_greed(self, start_ms: int, end_ms: int) -> list[Row]:
         """Serve one value a day."""
@@ -152,6 +156,30 @@ def test_a_series_that_cannot_be_read_is_named_and_asked_for_again() -> None:
     assert asyncio.run(book.ensure(START_MS + BAR_MS, START_MS + BAR_MS)) == ""
     seen = _observed(book, START_MS)
     assert seen["open_interest"] == START_MS // BAR_MS - 1
+
+
+def test_a_metric_that_is_late_is_asked_for_until_its_day_is_whole() -> None:
+    """One that its source publishes after the others is not left out until the next day; one that
+    never came is not waited for.
+    """
+    venue = CountingVenue()
+    book = _book(venue)
+    bar_ms = START_MS
+
+    def asked() -> int:
+        nonlocal bar_ms
+        before = venue.asked.count("onchain")
+        bar_ms += BAR_MS
+        assert asyncio.run(book.ensure(bar_ms, bar_ms)) == ""
+        return venue.asked.count("onchain") - before
+
+    assert asked() == 1
+    assert asked() == 0
+    venue.late = frozenset({"mvrv"})
+    bar_ms += DAY_MS
+    assert [asked(), asked()] == [1, 1]
+    venue.late = frozenset()
+    assert [asked(), asked()] == [1, 0]
 
 
 def _ensured(venue: CountingVenue, symbol: str = "BTCUSDT", **changes: Any) -> dict[str, float]:
