@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernel.observation import (
+    BAR_FIELDS,
     DEPTH_FIELDS,
     MAX_AGE_MS,
     MINUTE_FIELDS,
@@ -23,7 +24,12 @@ from kernel.order_flow import Depth, Trades
 
 Times = NDArray[np.int64]
 Ticks = TypeVar("Ticks", Trades, Depth)
-TICKED = {"trades": TRADE_FIELDS, "depth": DEPTH_FIELDS, "minutes": MINUTE_FIELDS}
+TICKED = {
+    "candle": BAR_FIELDS,
+    "trades": TRADE_FIELDS,
+    "depth": DEPTH_FIELDS,
+    "minutes": MINUTE_FIELDS,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +97,8 @@ def used_too_early(
 def ticked_too_early(
     observed: NDArray[np.float64], market: Market, bar_ms: int, *, samples: int, seed: int
 ) -> list[Leak]:
-    """Return where minutes, trades or book of an observation are not what was known at the close.
+    """Return where candle, minutes, trades or book of an observation are not what was known at the
+    close.
 
     `observed` float64[n, K] is what `observe` made of the market. Bars drawn at random, and those
     on either side of ticks drawn at random, are observed again by themselves, from only the rows

@@ -1,11 +1,14 @@
 """The slow look-up against the join, and rows that count as known too early."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernel.bars import Bars
-from kernel.observation import Market, Series, observe
+from kernel.observation import OBSERVATION_FIELDS, Market, Series, observe
 from kernel.order_flow import Depth, Trades
 from research.leaks import Leak, known_too_early, ticked_too_early, used_too_early
 
@@ -135,3 +138,21 @@ def test_a_minute_of_the_next_bar_is_caught() -> None:
     observed[:-1, -5:] = observed[1:, -75:-70]
     found = ticked_too_early(observed, market, BAR_MS, samples=40, seed=1)
     assert {leak.series for leak in found} == {"minutes"}
+
+
+@pytest.mark.parametrize("field", ["close", "volume"])
+def test_the_candle_of_the_next_bar_is_caught(field: str) -> None:
+    """A price or volume of the bar itself that lies one place too early is a leak as any other."""
+    market = replace(ticking(), bars=climbing(60))
+    observed = observe(market, BAR_MS)
+    assert ticked_too_early(observed, market, BAR_MS, samples=40, seed=1) == []
+    column = OBSERVATION_FIELDS.index(field)
+    observed[:-1, column] = observed[1:, column]
+    found = ticked_too_early(observed, market, BAR_MS, samples=40, seed=1)
+    assert {leak.series for leak in found} == {"candle"}
+
+
+def climbing(count: int) -> Bars:
+    """Return bars of which each has a price and volume of its own."""
+    price = np.arange(100.0, 100.0 + count)
+    return Bars(BAR_MS * np.arange(count, dtype=np.int64), price, price, price, price, price)
