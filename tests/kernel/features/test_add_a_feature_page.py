@@ -11,11 +11,15 @@ import pytest
 from kernel.features.registry import FEATURES, STATE_SIZE, feature_hash
 
 ROOT = Path(__file__).resolve().parents[3]
-BLOCK = re.compile(r"^```python (file|edit)=(\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```\w+ (file|edit)=(\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SCHEMA = (
+    "from pathlib import Path\n"
+    "from research.feature_sets import load_feature_sets\n"
     "from kernel.features.registry import FEATURES, STATE_SIZE, feature_hash\n"
     "names = [name for name in FEATURES if name != 'pivot_distance']\n"
     "print('pivot_distance' in FEATURES, STATE_SIZE, feature_hash(names))\n"
+    "sets = load_feature_sets(Path('configs/features.yaml')).sets\n"
+    "print(sets['everything'] == FEATURES)\n"
 )
 
 
@@ -23,7 +27,7 @@ SCHEMA = (
 def followed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a copy of the kernel and its feature tests in which the page has been followed."""
     copy = tmp_path_factory.mktemp("page")
-    for folder in ("kernel", "tests/kernel/features"):
+    for folder in ("kernel", "configs", "tests/kernel/features"):
         shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
     for kind, name, code in BLOCK.findall((ROOT / "docs/add-a-feature.md").read_text()):
         path = copy / name
@@ -45,17 +49,19 @@ def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_page_leads_to_a_green_feature(followed: Path) -> None:
-    """The test that the page writes is green on the feature that it writes."""
+    """The test that the page writes and the catalogue's are green on the feature that it writes."""
     ran = run(followed, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib",
-              "-o", "pythonpath=.", "tests/kernel/features/test_pivots.py")  # fmt: skip
+              "-o", "pythonpath=.", "tests/kernel/features/test_pivots.py",
+              "tests/kernel/features/test_catalogue.py")  # fmt: skip
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "2 passed" in ran.stdout
 
 
 def test_another_feature_voids_no_other_schema(followed: Path) -> None:
-    """With the page's feature registered, the schema of all others is what it was."""
-    there, state_size, digest = run(followed, "-c", SCHEMA).stdout.split()
-    assert there == "True"
+    """With the page's feature registered, the schema of all others is what it was, and the set
+    `everything` is the whole catalogue.
+    """
+    there, state_size, digest, everything = run(followed, "-c", SCHEMA).stdout.split()
+    assert there == everything == "True"
     assert int(state_size) == STATE_SIZE + 5
     assert digest == feature_hash(FEATURES)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kernel.features import registry
+from kernel.features import calendar, registry
 from kernel.features.definition import Group
-from kernel.features.engine import compute
+from kernel.features.engine import Stream, compute
 from kernel.features.registry import (
     FEATURES,
     GROUPS,
@@ -79,8 +79,18 @@ def test_the_catalogue_is_complete_and_unique() -> None:
         name: group for group, names in (ROADMAP | BESIDE).items() for name in names.split()
     }
     assert {name: feature(name).group for name in FEATURES} == promised
-    assert len(FEATURES) == len(promised) == 139
+    assert len(FEATURES) == len(promised)
     assert 0 < STATE_SIZE <= MOST_STATE
+
+
+def test_the_calendar_comes_first_for_it_counts_the_bars() -> None:
+    """Whether a state goes on, and from where, is read off its first slots: those of the group
+    that counts bars and remembers when the last one opened.
+    """
+    assert GROUPS[0] is calendar.GROUP
+    assert Stream(fitted_state()).bars_seen == 0
+    state = compute(market(7, seed=57))[1]
+    assert Stream(state).bars_seen == state[calendar.BARS_SEEN] == 7
 
 
 def test_the_signal_features_of_the_roadmap_are_62() -> None:
