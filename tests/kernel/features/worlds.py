@@ -20,13 +20,6 @@ def market(
         (1.0, 4.0), (bars, 1), p=(0.95, 0.05)
     )
     close, volume = minutes[:, -1, 3], minutes[:, :, 4].sum(axis=1)
-    day = np.arange(bars) // 96
-    days = int(day[-1]) + 1 if bars else 0
-    settled = 3 * days
-
-    def daily(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return values[day]
-
     index = close * (1.0 + rng.normal(0.0, 1e-4, bars))
     btc = 40_000.0 * np.exp(0.5 * np.log(close / price) + np.cumsum(rng.normal(0, 0.002, bars)))
     bought = volume * rng.beta(5.0, 5.0, bars)
@@ -42,15 +35,7 @@ def market(
         minutes[:, :, 2].min(axis=1),
         close,
         volume,
-        np.repeat(rng.normal(1e-4, 2e-4, settled), 32)[:bars],
-        1e9 * np.exp(np.cumsum(rng.normal(0.0, 0.002, bars))),
-        daily(rng.integers(5, 95, days).astype(np.float64)),
-        daily(rng.normal(0.0, 1e8, days)),
-        daily(rng.normal(1.8, 0.1, days)),
-        daily(rng.gamma(50.0, 2e4, days)),
-        daily(rng.gamma(50.0, 6e3, days)),
-        daily(3e8 * np.exp(np.cumsum(rng.normal(0.0, 0.02, days)))),
-        daily(rng.gamma(5.0, 5.0, days)),
+        *_slow_series(rng, bars),
         index * (1.0 + rng.normal(0.0, 3e-4, bars)),
         index,
         btc,
@@ -68,6 +53,23 @@ def market(
         rng.normal(0.0, 20.0, bars),
     )
     return np.column_stack([*columns, minutes.reshape(bars, 75)]).astype(np.float64)
+
+
+def _slow_series(rng: np.random.Generator, bars: int) -> list[NDArray[np.float64]]:
+    """Return funding, open interest, fear & greed and six on-chain metrics, float64[bars] each."""
+    day = np.arange(bars) // 96
+    days = int(day[-1]) + 1 if bars else 0
+    return [
+        np.repeat(rng.normal(1e-4, 2e-4, 3 * days), 32)[:bars],
+        1e9 * np.exp(np.cumsum(rng.normal(0.0, 0.002, bars))),
+        rng.integers(5, 95, days).astype(np.float64)[day],
+        rng.normal(0.0, 1e8, days)[day],
+        rng.normal(1.8, 0.1, days)[day],
+        rng.gamma(50.0, 2e4, days)[day],
+        rng.gamma(50.0, 6e3, days)[day],
+        3e8 * np.exp(np.cumsum(rng.normal(0.0, 0.02, days)))[day],
+        rng.gamma(5.0, 5.0, days)[day],
+    ]
 
 
 def _minutes(rng: np.random.Generator, bars: int, price: float) -> NDArray[np.float64]:
