@@ -2,7 +2,6 @@
 
 from dataclasses import fields
 from random import Random
-from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -22,12 +21,12 @@ from kernel.observation import (
 )
 from kernel.observer import Observer
 from kernel.order_flow import Depth, Trades
+from tests.kernel.ticks import rows_of, taken
 
 BAR_MS = 900_000
 HOUR_MS = 3_600_000
 MINUTE_MS = 60_000
 Rows = list[tuple[int, int, float]]
-Ticks = TypeVar("Ticks", Trades, Depth)
 
 
 def flat_bars(opens: NDArray[np.int64]) -> Bars:
@@ -127,11 +126,6 @@ def tell(observer: Observer, market: Market, random: Random) -> None:
         call(*row)
 
 
-def rows_of(table: Trades | Depth) -> list[tuple[float, ...]]:
-    columns = [getattr(table, one.name).tolist() for one in fields(table)]
-    return list(zip(*columns, strict=True))
-
-
 def candle_columns(bars: Bars) -> list[list[float]]:
     return [getattr(bars, one.name).tolist() for one in fields(bars)]
 
@@ -161,15 +155,10 @@ def test_later_minutes_trades_and_books_change_nothing(market: Market, cut: int)
         bars.slice(0, held),
         {},
         minutes.slice(0, int(np.searchsorted(minutes.open_time_ms, close_ms - MINUTE_MS + 1))),
-        known_by(market.trades, close_ms),
-        known_by(market.depth, close_ms),
+        taken(market.trades, market.trades.known_at_ms <= close_ms),
+        taken(market.depth, market.depth.known_at_ms <= close_ms),
     )
     assert observe(known, BAR_MS).tobytes() == observe(market, BAR_MS)[:held].tobytes()
-
-
-def known_by(ticks: Ticks, close_ms: int) -> Ticks:
-    chosen = ticks.known_at_ms <= close_ms
-    return type(ticks)(*(getattr(ticks, one.name)[chosen] for one in fields(ticks)))
 
 
 def test_minutes_lie_oldest_first_and_a_missing_one_leaves_its_place_empty() -> None:
