@@ -182,7 +182,7 @@ def test_a_minute_known_after_the_close_is_missing_from_its_bar() -> None:
 
 
 def test_what_is_forgotten_changes_no_later_bar() -> None:
-    """Bars from the moment of forgetting on are as they were."""
+    """Bars from the moment of forgetting on are as they were; earlier ones lose minutes and ticks."""
     plain, forgetful = Observer(BAR_MS), Observer(BAR_MS)
     for observer in (plain, forgetful):
         for minute in range(-3_000, 120):
@@ -197,6 +197,8 @@ def test_what_is_forgotten_changes_no_later_bar() -> None:
         kept, expected = forgetful.observe(*candle), plain.observe(*candle)
         np.testing.assert_array_equal(kept, expected)
         assert expected[18] == 15.0
+    earlier = forgetful.observe(3 * BAR_MS, 1.0, 2.0, 0.5, 1.5, 15.0)
+    assert np.isnan(earlier[18:]).all()
 
 
 @settings(max_examples=200, deadline=None)
