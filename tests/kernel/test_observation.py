@@ -182,7 +182,7 @@ def test_a_minute_known_after_the_close_is_missing_from_its_bar() -> None:
 
 
 def test_what_is_forgotten_changes_no_later_bar() -> None:
-    """Bars from the moment of forgetting on are as they were; earlier ones lose minutes and ticks."""
+    """Bars from that moment on are as they were; earlier ones lose minutes, trades and books."""
     plain, forgetful = Observer(BAR_MS), Observer(BAR_MS)
     for observer in (plain, forgetful):
         for minute in range(-3_000, 120):
