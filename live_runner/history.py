@@ -43,7 +43,7 @@ class History:
         await series.load(start_ms + bar_ms, end_ms)
         for page_ms in range(start_ms, end_ms, PAGE * bar_ms):
             stop_ms = min(page_ms + PAGE * bar_ms, end_ms)
-            await series.load_minutes(page_ms + bar_ms, stop_ms)
+            await series.load_page(page_ms + bar_ms, stop_ms)
             await self._read_page(symbol, series, page_ms, stop_ms)
             series.observer.forget(stop_ms)
 

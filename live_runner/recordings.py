@@ -5,6 +5,7 @@ A line is one row of the lake's table of that name, with the moment at which it 
 """
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -63,21 +64,27 @@ def tell(observer: Observer, table: str, row: Mapping[str, Any]) -> None:
 
 
 def recorded(
-    folder: Path, table: str, symbol: str, since_ms: int
+    folder: Path, table: str, symbol: str, since_ms: int, until_ms: int | None = None
 ) -> Iterator[list[Mapping[str, Any]]]:
-    """Yield, page by page, the rows of events since then; a line that is no row is left out."""
-    first = datetime.fromtimestamp(since_ms / 1_000, UTC).date()
+    """Yield, page by page, the rows of events in [since, until); a line that is no row is left out.
+
+    Without `until_ms` all since then.
+    """
+    first = str(datetime.fromtimestamp(since_ms / 1_000, UTC).date())
+    last = "9999" if until_ms is None else str(datetime.fromtimestamp(until_ms / 1_000, UTC).date())
     for path in sorted((folder / table / f"symbol={symbol}").glob("*.jsonl")):
-        if path.stem >= str(first):
-            yield from _pages(path, since_ms)
+        if first <= path.stem <= last:
+            yield from _pages(path, since_ms, math.inf if until_ms is None else until_ms)
 
 
-def _pages(path: Path, since_ms: int) -> Iterator[list[Mapping[str, Any]]]:
+def _pages(path: Path, since_ms: int, until_ms: float) -> Iterator[list[Mapping[str, Any]]]:
     with path.open("rb") as file:
         file.seek(_line_since(path, since_ms - CLOCK_SLACK_MS))
         while lines := [line for _, line in zip(range(PAGE_LINES), file, strict=False)]:
             rows = [row for line in lines if (row := _parsed(line)) is not None]
-            yield [row for row in rows if row["event_time_ms"] >= since_ms]
+            yield [row for row in rows if since_ms <= row["event_time_ms"] < until_ms]
+            if rows and rows[-1]["known_at_ms"] >= until_ms + CLOCK_SLACK_MS:
+                return
 
 
 def _line_since(path: Path, since_ms: int) -> int:

@@ -12,7 +12,7 @@ from live_runner.settings import RunnerSettings
 from live_runner.venue import DAY_MS, Price, Row, Venue, VenueError
 
 FUNDING_PERIOD_MS = 28_800_000
-RECALLED_MS = 3 * DAY_MS  # further back than any feature of trades or the book reaches
+RECALLED_MS = 3 * DAY_MS  # at once; what was recorded earlier, page by page: it fills the memory
 MINUTES = ("minutes",)
 ONCHAIN = tuple(name for name, table in SERIES_TABLE.items() if table == "onchain")
 
@@ -69,6 +69,7 @@ class SeriesBook:
         self._symbol, self._settings, self._venue = symbol, settings, venue
         self._sources = _sources(self, symbol, settings)
         self._latest_day_ms: dict[str, int] = {}
+        self._recalled_since_ms = 0
 
     def observe(self, candle: Candle) -> list[float]:
         """Return the observation of one closed bar."""
@@ -87,15 +88,21 @@ class SeriesBook:
 
     async def load(self, first_close_ms: int, last_close_ms: int) -> None:
         """Do the same where nothing may be missing, all but the minutes, and recall what was
-        recorded; raises VenueError.
+        recorded in the last days; raises VenueError.
         """
         since_ms = first_close_ms - self._settings.bar_ms
-        await self._recall(max(since_ms, last_close_ms - RECALLED_MS))
+        self._recalled_since_ms = max(since_ms, last_close_ms - RECALLED_MS)
+        await self._recall(self._recalled_since_ms)
         slow = [source for source in self._sources if source.names != MINUTES]
         await asyncio.gather(*(source.fetch(first_close_ms, last_close_ms) for source in slow))
 
-    async def load_minutes(self, first_close_ms: int, last_close_ms: int) -> None:
-        """Fetch the minutes of bars closing in [first, last]; raises VenueError."""
+    async def load_page(self, first_close_ms: int, last_close_ms: int) -> None:
+        """Fetch the minutes of bars closing in [first, last] that `load` spans, and recall what was
+        recorded of them earlier than that did; raises VenueError.
+        """
+        until_ms = min(last_close_ms, self._recalled_since_ms)
+        if first_close_ms <= until_ms:
+            await self._recall(first_close_ms - self._settings.bar_ms, until_ms)
         for source in self._sources:
             if source.names == MINUTES:
                 await source.fetch(first_close_ms, last_close_ms)
@@ -107,13 +114,15 @@ class SeriesBook:
             return f"stale {', '.join(source.names)}: {error}"
         return ""
 
-    async def _recall(self, since_ms: int) -> None:
-        """Tell the observer the trades and books recorded since then, giving way in between."""
+    async def _recall(self, since_ms: int, until_ms: int | None = None) -> None:
+        """Tell the observer the trades and books recorded of [since, until), or since then, giving
+        way in between.
+        """
         folder = self._settings.recordings
         if folder is None:
             return
         for table in TICKS:
-            for page in recorded(folder, table, self._symbol, since_ms):
+            for page in recorded(folder, table, self._symbol, since_ms, until_ms):
                 for row in page:
                     tell(self.observer, table, row)
                 await asyncio.sleep(0)

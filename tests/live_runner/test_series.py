@@ -240,3 +240,26 @@ def test_trades_and_books_recorded_before_a_restart_are_recalled(tmp_path: Path)
     later = _book(CountingVenue(), recordings=tmp_path)
     asyncio.run(later.load(START_MS + 2 * BAR_MS, START_MS + 2 * BAR_MS))
     assert math.isnan(_observed(later, START_MS + BAR_MS, volume=3_000.0)["trade_count"])
+
+
+def test_what_was_recorded_long_ago_is_recalled_with_its_page(tmp_path: Path) -> None:
+    """Buckets of volume go on for ever: bars of five days ago hold the trades recorded then, each
+    once, and those of a page are not those of the next.
+    """
+    recordings = Recordings(tmp_path)
+    bars = 5 * 96
+    for number in range(4 * bars):
+        at = START_MS + number * BAR_MS // 4 + 7
+        trade = {"trade_id": number, "price": 1.0, "quantity": 1.0, "side": 1.0}
+        row = {"event_time_ms": at, "known_at_ms": at + 40, **trade}
+        recordings.add("trades", "BTCUSDT", row)
+    recordings.flush()
+    book = _book(CountingVenue(), recordings=tmp_path)
+    asyncio.run(book.load(START_MS + BAR_MS, START_MS + bars * BAR_MS))
+    for page in range(0, bars, 100):
+        last = min(page + 100, bars)
+        asyncio.run(book.load_page(START_MS + (page + 1) * BAR_MS, START_MS + last * BAR_MS))
+        for bar in range(page, last):
+            seen = _observed(book, START_MS + (bar + 1) * BAR_MS, volume=4.0)
+            assert seen["trade_count"] == 4.0, bar
+        book.observer.forget(START_MS + last * BAR_MS)
