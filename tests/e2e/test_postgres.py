@@ -110,7 +110,7 @@ def test_a_retrain_keeps_everything_in_postgres(
     engine.dispose()
     assert found == {
         "a successful run": 1,
-        "materializations": 10,
+        "materializations": 11,
         "MLflow runs": 4,
         "model versions": 1,
     }
