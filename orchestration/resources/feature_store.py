@@ -26,6 +26,7 @@ _MONTH = re.compile(r"(\d{4}-\d{2})\.(parquet|npz)")
 _LATE_MS = DAY_MS  # a bar at the edge of a month may be known a little after its close
 _TIMES = ("open_time_ms", "close")
 _HASH = b"hash"
+_STATE = b"state"
 
 
 class FeatureStoreError(ValueError):
@@ -49,7 +50,8 @@ class FeatureStore(dg.ConfigurableResource):
     """Keep `features/matrix/symbol=<S>/<YYYY-MM>.parquet` and `features/state/…/<YYYY-MM>.npz`.
 
     They lie in the lake's root. A bar belongs to the month in which it opens. Each column says by
-    what code it was made.
+    what code it was made, and a month's rows which state follows them: one that another writer left
+    there is not gone on from.
     """
 
     lake: dg.ResourceDependency[Lake]
@@ -214,7 +216,9 @@ class FeatureStore(dg.ConfigurableResource):
             content = self._storage.read(_state_name(symbol, month))
             found = Snapshot.from_bytes(content) if content else None
             if found and found.open_time_ms < before_ms and found.continues(first_ms):
-                return found
+                rows = self._storage.read(_rows_name(symbol, month))
+                if rows and _state_after(rows) == found.digest:
+                    return found
         return None
 
     def _snapshots(self, symbol: str) -> list[str]:
@@ -258,7 +262,9 @@ def _state_name(symbol: str, month: str) -> str:
 
 
 def _table(month: "Month") -> "pa.Table":
-    """Return a month as columns, each feature with the hash of its definition and code."""
+    """Return a month as columns, each feature with the hash of its definition and code, and the
+    digest of the state after it.
+    """
     import pyarrow as pa
 
     from kernel.features.registry import feature
@@ -267,7 +273,17 @@ def _table(month: "Month") -> "pa.Table":
     fields = [pa.field("open_time_ms", pa.int64()), pa.field("close", pa.float64())]
     fields += [pa.field(one, pa.float64(), metadata={_HASH: feature(one).hash}) for one in names]
     values = [month.open_time_ms, month.close, *month.features.T]
-    return pa.table([pa.array(column) for column in values], schema=pa.schema(fields))
+    after = {_STATE: month.snapshot.digest} if month.snapshot.fitted else None
+    return pa.table([pa.array(column) for column in values], schema=pa.schema(fields, after))
+
+
+def _state_after(rows: bytes) -> str:
+    """Return the digest of the state that follows the rows of a file, '' where it names none."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    named = pq.read_schema(pa.BufferReader(rows)).metadata or {}
+    return named.get(_STATE, b"").decode()
 
 
 def _columns(file: "pa.NativeFile", names: Sequence[str], where: str) -> "pa.Table":

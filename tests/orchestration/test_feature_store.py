@@ -205,6 +205,20 @@ def test_a_month_that_changed_voids_the_states_after_it(changed: FeatureStore) -
     assert (found.bytes, found.rows, found.state, found.month) == (0, 0, False, "")
 
 
+def test_a_state_that_does_not_follow_its_rows_is_not_gone_on_from(changed: FeatureStore) -> None:
+    """Of two writers of a month the slower leaves its state beside the rows of the other: months
+    after it rest on the bars, not on that.
+    """
+    path = Path(changed.lake.root) / f"features/state/symbol={SYMBOL}/2025-10.npz"
+    older = path.read_bytes()
+    filled_hole(changed)
+    changed.write([Window(SYMBOL, NOVEMBER_MS - DAY_MS, CUTOFF_MS)], BAR_MS)
+    path.write_bytes(older)
+    changed.write([Window(SYMBOL, NOVEMBER_MS, CUTOFF_MS)], BAR_MS)
+    found = changed.difference(SYMBOL, NAMES, CUTOFF_MS, BAR_MS)
+    assert (found.bytes, found.state) == (0, False)
+
+
 def test_a_history_that_begins_earlier_starts_anew(
     tables: dict[str, pd.DataFrame], tmp_path: Path
 ) -> None:
