@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from benchmarks.features import seconds
 from kernel.compiled import compiled
 from kernel.features import momentum, trend, volatility, volume
-from kernel.features.engine import fold_of
+from kernel.features.engine import BLOCK_BARS, fold_of
+from kernel.features.registry import slices
 
 BARS = 300_000
 ROUNDS = 5
@@ -31,14 +32,16 @@ def candles(bars: int) -> pd.DataFrame:
 
 
 def ours(rows: Values) -> Values:
+    """Return the groups' features, folded block by block as the engine does."""
     fit = np.ones(len(rows), dtype=np.bool_)
     out = np.empty((len(rows), len(NAMES)))
-    column = 0
-    for group in GROUPS:
-        fold = compiled(fold_of(group.step))
-        stop = column + len(group.features)
-        fold(np.zeros(group.state_size), rows, fit, out, column, stop)
-        column = stop
+    states = [np.zeros(group.state_size) for group in GROUPS]
+    folds = [compiled(fold_of(group.step)) for group in GROUPS]
+    places = slices([len(group.features) for group in GROUPS])
+    for begin in range(0, len(rows), BLOCK_BARS):
+        part = slice(begin, begin + BLOCK_BARS)
+        for fold, state, place in zip(folds, states, places, strict=True):
+            fold(state, rows[part], fit[part], out[part], place.start, place.stop)
     return out
 
 

@@ -20,7 +20,7 @@ from kernel.observation import OBSERVATION_FIELDS
 
 _STATE_SLICES = slices([group.state_size for group in GROUPS])
 _OUT_SLICES = slices([len(group.features) for group in GROUPS])
-_BLOCK_BARS = 2048  # observations and features of a block stay in the processor's cache
+BLOCK_BARS = 2048  # observations and features of a block stay in the processor's cache
 
 
 def initial_state() -> NDArray[np.float64]:
@@ -44,8 +44,8 @@ def compute(
     fit = _fit_rows(rows, after)
     out = np.empty((len(rows), len(FEATURES)))
     folds = [compiled(fold_of(group.step)) for group in GROUPS]
-    for start in range(0, len(rows), _BLOCK_BARS):
-        block = slice(start, start + _BLOCK_BARS)
+    for start in range(0, len(rows), BLOCK_BARS):
+        block = slice(start, start + BLOCK_BARS)
         for fold, state_slice, out_slice in zip(folds, _STATE_SLICES, _OUT_SLICES, strict=True):
             fold(
                 after[state_slice],
