@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kernel.features.registry import feature
+from kernel.features.registry import feature, flags_a_missing_input
 from kernel.observation import (
     DEPTH_FIELDS,
     MINUTE_FIELDS,
@@ -30,7 +30,8 @@ class SeriesShare:
 
     Minutes, trades and the book count where they are whole.
 
-    `enters` says whether a feature made of the series is in the training table.
+    `enters` says whether a feature made of the series is in the training table; a flag that says
+    where it is missing does not count.
     """
 
     series: str
@@ -56,7 +57,8 @@ def series_shares(
     `observations` float64[n, K] are the training table's rows as `kernel.observation.observe`
     returns them; the folds index them. `feature_names` are the columns of the training table.
     """
-    used = {name for chosen in feature_names for name in feature(chosen).inputs}
+    speaking = [name for name in feature_names if not flags_a_missing_input(name)]
+    used = {name for chosen in speaking for name in feature(chosen).inputs}
     parts = list(windows(len(observations), folds))
     return [
         SeriesShare(name, window, float(there[rows].mean()), not used.isdisjoint(columns))

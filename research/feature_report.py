@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kernel.features.registry import feature
+from kernel.features.registry import feature, flags_a_missing_input
 from research.folds import Fold
 
 BINS = 10
@@ -18,7 +18,6 @@ LEAST_SHARE = 1e-4  # what an empty bin counts as, so that its logarithm exists
 LEAST_ROWS = 672  # a week of 15-minute bars: a shorter month has no PSI
 CONSTANT_SHARE = 0.999
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
-MISSING_FLAG = "_missing"
 Float64 = NDArray[np.float64]
 Table = Any  # a pandas DataFrame: its stubs leave every cell unknown
 
@@ -165,7 +164,7 @@ def constants(columns: Columns, folds: Sequence[Fold]) -> Table:
     records = [
         {"feature": name, "fold": number, "present": present, "same": same, "value": value}
         for at, name in enumerate(columns.names)
-        if not name.endswith(MISSING_FLAG)
+        if not flags_a_missing_input(name)
         for number, fold in enumerate(folds)
         for present, same, value in [_commonest(columns.values[fold.train, at])]
         if same >= CONSTANT_SHARE or present == 0.0

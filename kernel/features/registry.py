@@ -115,6 +115,11 @@ def warmup_bars(names: Sequence[str]) -> int:
     return max((feature(name).warmup_bars for name in names), default=0)
 
 
+def flags_a_missing_input(name: str) -> bool:
+    """Return whether a feature says that an input is missing, and so has a value all the same."""
+    return name.endswith("_missing")
+
+
 def slices(sizes: Sequence[int]) -> list[slice]:
     """Return consecutive slices of the given sizes, starting at 0."""
     ends = list(accumulate(sizes))

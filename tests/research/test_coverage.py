@@ -8,7 +8,7 @@ import pytest
 from kernel.bars import Bars
 from kernel.features.engine import compute
 from kernel.features.registry import FEATURES, warmup_bars
-from kernel.observation import Market, Series, observe
+from kernel.observation import OBSERVATION_FIELDS, Market, Series, observe
 from research import coverage, dataset
 from research.labels import triple_barrier
 from research.settings import WEEK_MS, LabelSettings
@@ -121,3 +121,12 @@ def test_zeros_are_values_and_not_missing(bars: Bars):
     made, shares = built(bars, whole(bars, funding_rate=nothing))
     assert "funding_rate_norm" in made.feature_names
     assert worst(shares, "funding_rate") == 1.0
+
+
+def test_a_flag_does_not_bring_the_series_that_it_tells_of(bars: Bars):
+    """That trades are missing may be said where none were ever recorded; a sum of them may not."""
+    empty = np.full((1_000, len(OBSERVATION_FIELDS)), np.nan)
+    flagged = coverage.series_shares(empty, [], ["rsi_14", "trades_missing", "minutes_missing"])
+    assert not any(one.enters for one in flagged)
+    summed = coverage.series_shares(empty, [], ["trades_missing", "vpin"])
+    assert {one.series for one in summed if one.enters} == {"trades"}
