@@ -28,13 +28,16 @@ CHILD = "from benchmarks import lake; lake.measure({way!r}, {root!r})"
 
 
 def ours(root: str) -> Any:
-    from kernel.observation import Market, observe
+    import numpy as np
+
+    from kernel.observation import BAR_FIELDS, MAX_AGE_MS, as_of
     from orchestration.resources.lake import Lake
 
     lake = Lake(root=root)
     bars = lake.resampled(SYMBOL, END_MS, "15m")
-    series = {"funding_rate": lake.series(SYMBOL, END_MS)["funding_rate"]}
-    return observe(Market(bars, series), BAR_MS)[:, :7]
+    rows = lake.series(SYMBOL, END_MS)["funding_rate"]
+    funding = as_of(rows, bars.open_time_ms + BAR_MS, MAX_AGE_MS["funding_rate"])
+    return np.column_stack([*(getattr(bars, name) for name in BAR_FIELDS), funding])
 
 
 def in_polars(root: str) -> Any:

@@ -133,7 +133,7 @@ def observe(market: Market, bar_ms: int) -> NDArray[np.float64]:
     for name, rows in market.series.items():
         check_name(name)
         column = OBSERVATION_FIELDS.index(name)
-        observations[:, column] = _as_of(rows, close_ms, MAX_AGE_MS[name])
+        observations[:, column] = as_of(rows, close_ms, MAX_AGE_MS[name])
     observations[:, _TRADES] = trades_in_bars(market.trades, bars, bar_ms)
     observations[:, _DEPTH] = depth_in_bars(market.depth, bars, bar_ms)
     _place_minutes(observations, market.minutes, bars.open_time_ms, bar_ms)
@@ -157,7 +157,7 @@ def _place_minutes(
         observations[bar[inside], column] = np.where(np.isfinite(value), value, NAN)
 
 
-def _as_of(rows: Series, close_ms: NDArray[np.int64], max_age_ms: int) -> NDArray[np.float64]:
+def as_of(rows: Series, close_ms: NDArray[np.int64], max_age_ms: int) -> NDArray[np.float64]:
     """Return float64[n]: the value of the best row known at each close, NaN where there is none.
 
     Rows are ranked by event time, and sorted by the time they become known; the running maximum of
