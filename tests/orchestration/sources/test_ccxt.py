@@ -305,12 +305,15 @@ def test_public_exchange_is_asked_only_for_what_it_keeps(name: str, table: str, 
 
 
 def test_public_exchange_keeps_ccxt_s_rate_limit():
-    """ccxt's limiter is on wherever the exchange is not a venue on this machine."""
+    """ccxt's limiter is on wherever the exchange is not a venue on this machine.
+
+    Four requests of weight 2 at 50 ms a unit cannot take less than 0.3 s; without it they do, in
+    the quickest of ten tries, however busy the machine.
+    """
     with served(small_market(), END_MS) as venue:
-        local = exchange(venue.url)
-        careful = replace(local, replayed=False)
-        took_s = [timed(lambda source=source: paged(source)) for source in (local, careful)]
-    assert took_s[1] >= 0.3 > took_s[0]  # four requests of weight 2, 50 ms a unit
+        tries = (timed(lambda: paged(exchange(venue.url))) for _ in range(10))
+        assert any(took_s < 0.3 for took_s in tries)
+        assert timed(lambda: paged(replace(exchange(venue.url), replayed=False))) >= 0.3
 
 
 def paged(source: CcxtExchange) -> None:
