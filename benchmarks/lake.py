@@ -36,7 +36,7 @@ def ours(root: str) -> Any:
     lake = Lake(root=root)
     bars = lake.resampled(SYMBOL, END_MS, "15m")
     rows = lake.series(SYMBOL, END_MS)["funding_rate"]
-    funding = as_of(rows, bars.open_time_ms + BAR_MS, MAX_AGE_MS["funding_rate"])
+    funding, _ = as_of(rows, bars.open_time_ms + BAR_MS, MAX_AGE_MS["funding_rate"])
     return np.column_stack([*(getattr(bars, name) for name in BAR_FIELDS), funding])
 
 

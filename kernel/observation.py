@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernel.bars import Bars
-from kernel.order_flow import Depth, Trades, depth_in_bars, trades_in_bars
+from kernel.order_flow import Depth, Trades, depth_in_bars, known_too_early, trades_in_bars
 from kernel.resampling import joined
 
 NAN = nan
@@ -32,6 +32,9 @@ SERIES_TABLE = {  # the raw table that holds each as-of series
     "btc_close": "candles",  # those of OTHER_MARKET, whatever the symbol
 }
 SERIES = tuple(SERIES_TABLE)
+DATED_SERIES = tuple(  # whose values are counted once each: an observation says of when they are
+    name for name, table in SERIES_TABLE.items() if table in ("funding", "onchain")
+)
 OTHER_MARKET = "BTCUSDT"  # the market that every symbol is compared with
 OBSERVED_TABLES = (  # the raw tables that hold what a symbol's observations are made of
     *dict.fromkeys(("candles", *SERIES_TABLE.values(), "minute_candles", "trades", "depth")),
@@ -51,7 +54,10 @@ MINUTES_IN_BAR = 15
 MINUTE_FIELDS = tuple(
     f"minute_{minute:02d}_{name}" for minute in range(MINUTES_IN_BAR) for name in BAR_FIELDS[1:]
 )
-OBSERVATION_FIELDS = (*BAR_FIELDS, *SERIES, *TRADE_FIELDS, *DEPTH_FIELDS, *MINUTE_FIELDS)
+TIME_FIELDS = tuple(f"{name}_time_ms" for name in DATED_SERIES)
+OBSERVATION_FIELDS = (
+    *(*BAR_FIELDS, *SERIES, *TRADE_FIELDS, *DEPTH_FIELDS, *MINUTE_FIELDS, *TIME_FIELDS),
+)
 _FIRST_TRADE, _FIRST_DEPTH, _FIRST_MINUTE = (
     OBSERVATION_FIELDS.index(names[0]) for names in (TRADE_FIELDS, DEPTH_FIELDS, MINUTE_FIELDS)
 )
@@ -98,7 +104,7 @@ class Series:
         if len(early):
             row = early[0]
             raise known_too_early(
-                self.name, int(self.event_time_ms[row]), int(self.known_at_ms[row])
+                f"series {self.name}", int(self.event_time_ms[row]), int(self.known_at_ms[row])
             )
 
 
@@ -122,8 +128,9 @@ def observe(market: Market, bar_ms: int) -> NDArray[np.float64]:
 
     A slow value is the one with the latest event time among the rows with `known_at_ms` <= the
     bar's close (ties: the latest `known_at_ms`, then the larger value, non-finite last). Missing,
-    non-finite, or older than `MAX_AGE_MS` at the close: NaN. The minutes are the last 15 that open
-    within the bar; of trades and depth see `kernel.order_flow`.
+    non-finite, or older than `MAX_AGE_MS` at the close: NaN. Of `DATED_SERIES` its event time
+    follows. The minutes are the last 15 that open within the bar; of trades and depth see
+    `kernel.order_flow`.
     """
     bars = market.bars
     observations = np.full((len(bars), len(OBSERVATION_FIELDS)), NAN)
@@ -132,8 +139,10 @@ def observe(market: Market, bar_ms: int) -> NDArray[np.float64]:
     close_ms = bars.open_time_ms + bar_ms
     for name, rows in market.series.items():
         check_name(name)
-        column = OBSERVATION_FIELDS.index(name)
-        observations[:, column] = as_of(rows, close_ms, MAX_AGE_MS[name])
+        value, event_ms = as_of(rows, close_ms, MAX_AGE_MS[name])
+        observations[:, OBSERVATION_FIELDS.index(name)] = value
+        if name in DATED_SERIES:
+            observations[:, OBSERVATION_FIELDS.index(f"{name}_time_ms")] = event_ms
     observations[:, _TRADES] = trades_in_bars(market.trades, bars, bar_ms)
     observations[:, _DEPTH] = depth_in_bars(market.depth, bars, bar_ms)
     _place_minutes(observations, market.minutes, bars.open_time_ms, bar_ms)
@@ -157,15 +166,18 @@ def _place_minutes(
         observations[bar[inside], column] = np.where(np.isfinite(value), value, NAN)
 
 
-def as_of(rows: Series, close_ms: NDArray[np.int64], max_age_ms: int) -> NDArray[np.float64]:
-    """Return float64[n]: the value of the best row known at each close, NaN where there is none.
+def as_of(
+    rows: Series, close_ms: NDArray[np.int64], max_age_ms: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return value and event time, float64[n] each, of the best row known at each close, NaN where
+    there is none.
 
     Rows are ranked by event time, and sorted by the time they become known; the running maximum of
     the rank then says which of the first k known rows is the best.
     """
-    found = np.full(len(close_ms), NAN)
+    found, found_ms = np.full(len(close_ms), NAN), np.full(len(close_ms), NAN)
     if not len(rows.value):
-        return found
+        return found, found_ms
     value = np.where(np.isfinite(rows.value), rows.value + 0.0, np.inf)
     known_ms = rows.known_at_ms
     if (np.diff(rows.event_time_ms) > 0).all() and (np.diff(known_ms) >= 0).all():
@@ -183,18 +195,11 @@ def as_of(rows: Series, close_ms: NDArray[np.int64], max_age_ms: int) -> NDArray
         (known > 0) & (close_ms - rows.event_time_ms[row] <= max_age_ms) & np.isfinite(value[row])
     )
     found[fresh] = value[row[fresh]]
-    return found
+    found_ms[fresh] = rows.event_time_ms[row[fresh]]
+    return found, found_ms
 
 
 def check_name(name: str) -> None:
     """Raise ValueError for a series that is none."""
     if name not in MAX_AGE_MS:
         raise ValueError(f"series: found {name!r}, expected one of {', '.join(SERIES)}")
-
-
-def known_too_early(name: str, event_time_ms: int, known_at_ms: int) -> ValueError:
-    """Return the error for a row that was known before it happened."""
-    return ValueError(
-        f"series {name}: found a row known at {known_at_ms}, before its event at {event_time_ms}; "
-        "expected known_at_ms >= event_time_ms"
-    )

@@ -4,6 +4,7 @@ from bisect import bisect_left, bisect_right
 from math import inf, isfinite
 
 from kernel.observation import (
+    DATED_SERIES,
     MAX_AGE_MS,
     MINUTE_FIELDS,
     MINUTE_MS,
@@ -11,10 +12,11 @@ from kernel.observation import (
     NAN,
     SERIES,
     check_name,
-    known_too_early,
 )
+from kernel.order_flow import known_too_early
 from kernel.tapes import BookTape, TradeTape
 
+_NONE = (NAN, NAN)
 _NO_MINUTE = (NAN,) * (len(MINUTE_FIELDS) // MINUTES_IN_BAR)
 
 
@@ -39,7 +41,7 @@ class Observer:
         """
         check_name(name)
         if known_at_ms < event_time_ms:
-            raise known_too_early(name, event_time_ms, known_at_ms)
+            raise known_too_early(f"series {name}", event_time_ms, known_at_ms)
         rows = self._rows[name]
         row = (int(event_time_ms), int(known_at_ms), float(value) + 0.0 if isfinite(value) else inf)
         at = bisect_left(rows, row)
@@ -75,11 +77,13 @@ class Observer:
         close_ms = open_ms + self._bar_ms
         self.latest_close_ms = max(self.latest_close_ms, close_ms)
         row = [float(x) for x in (open_time_ms, open, high, low, close, volume)]
-        row += [self._latest(name, close_ms) for name in SERIES]
+        latest = {name: self._latest(name, close_ms) for name in SERIES}
+        row += [value for value, _ in latest.values()]
         row += self.trades.in_bar(open_ms, row[5])
         row += self.depth.in_bar(open_ms)
         for minutes_ago in range(MINUTES_IN_BAR, 0, -1):
             row += self._minute(close_ms - minutes_ago * MINUTE_MS, open_ms, close_ms)
+        row += [latest[name][1] for name in DATED_SERIES]
         return row
 
     def forget(self, before_ms: int) -> None:
@@ -92,15 +96,16 @@ class Observer:
             oldest_ms = before_ms + self._bar_ms - MAX_AGE_MS[name]
             del rows[: bisect_left(rows, oldest_ms, key=lambda row: row[0])]
 
-    def _latest(self, name: str, close_ms: int) -> float:
+    def _latest(self, name: str, close_ms: int) -> tuple[float, float]:
+        """Return value and event time of the best row known at a close, NaN where there is none."""
         rows = self._rows[name]
         for at in range(bisect_right(rows, (close_ms, close_ms, inf)) - 1, -1, -1):
             event_time_ms, known_at_ms, value = rows[at]
             if close_ms - event_time_ms > MAX_AGE_MS[name]:
-                return NAN
+                return _NONE
             if known_at_ms <= close_ms:
-                return value if value < inf else NAN
-        return NAN
+                return (value, float(event_time_ms)) if value < inf else _NONE
+        return _NONE
 
     def _minute(self, at_ms: int, open_ms: int, close_ms: int) -> tuple[float, ...]:
         known_at_ms, values = self._minutes.get(at_ms, (close_ms, _NO_MINUTE))

@@ -302,12 +302,12 @@ def _check_ticks(ticks: Trades | Depth) -> None:
         )
     early = np.flatnonzero(known_at_ms < times)
     if len(early):
-        raise known_too_early(int(times[early[0]]), int(known_at_ms[early[0]]))
+        raise known_too_early(name, int(times[early[0]]), int(known_at_ms[early[0]]))
 
 
-def known_too_early(event_time_ms: int, known_at_ms: int) -> ValueError:
-    """Return the error for a tick that was known before it happened."""
+def known_too_early(table: str, event_time_ms: int, known_at_ms: int) -> ValueError:
+    """Return the error for a row of some table that was known before it happened."""
     return ValueError(
-        f"tick: found a row known at {known_at_ms}, before its event at {event_time_ms}; "
+        f"{table}: found a row known at {known_at_ms}, before its event at {event_time_ms}; "
         "expected known_at_ms >= event_time_ms"
     )

@@ -35,7 +35,7 @@ class Tape:
 
     def _put(self, event_time_ms: int, known_at_ms: int, row_id: int, *values: float) -> None:
         if known_at_ms < event_time_ms:
-            raise known_too_early(event_time_ms, known_at_ms)
+            raise known_too_early("tick", event_time_ms, known_at_ms)
         open_ms = event_time_ms - event_time_ms % self._bar_ms
         if known_at_ms > open_ms + self._bar_ms:
             return

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
-from math import isfinite, isnan, nan
+from math import isfinite, nan
 from typing import TypeVar
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from kernel.observation import (
     BAR_FIELDS,
+    DATED_SERIES,
     DEPTH_FIELDS,
     MAX_AGE_MS,
     MINUTE_FIELDS,
@@ -85,11 +86,12 @@ def used_too_early(
     rng = np.random.default_rng(seed)
     leaks: list[Leak] = []
     for name, rows in series.items():
-        values = observed[:, OBSERVATION_FIELDS.index(name)]
+        stated = (name, f"{name}_time_ms") if name in DATED_SERIES else (name,)
+        columns = [OBSERVATION_FIELDS.index(one) for one in stated]
         for bar in _drawn(rng, close_ms, rows, samples).tolist():
-            expected = _known_value(rows, int(close_ms[bar]))
-            found = float(values[bar])
-            if found != expected and not (isnan(found) and isnan(expected)):
+            expected = _known_row(rows, int(close_ms[bar]))[: len(columns)]
+            found = observed[bar, columns].tolist()
+            if not np.array_equal(found, expected, equal_nan=True):
                 leaks.append(Leak(name, int(close_ms[bar]), f"{found!r}", f"{expected!r}"))
     return leaks
 
@@ -163,15 +165,17 @@ def _drawn(
     return np.unique(drawn[(drawn >= 0) & (drawn < len(close_ms))])
 
 
-def _known_value(rows: Series, close_ms: int) -> float:
-    """Return the value of the latest event among the rows known at the close, NaN if too old."""
+def _known_row(rows: Series, close_ms: int) -> list[float]:
+    """Return value and time of the latest event among the rows known at the close, NaN if too
+    old.
+    """
     known = np.flatnonzero(rows.known_at_ms <= close_ms)
     if not len(known):
-        return nan
+        return [nan, nan]
     event_ms = int(rows.event_time_ms[known].max())
     latest = known[rows.event_time_ms[known] == event_ms]
     learned_ms = rows.known_at_ms[latest].max()
     stated = [float(x) for x in rows.value[latest[rows.known_at_ms[latest] == learned_ms]]]
     value = max(stated, key=lambda x: x if isfinite(x) else np.inf)
     fresh = close_ms - event_ms <= MAX_AGE_MS[rows.name]
-    return value + 0.0 if fresh and isfinite(value) else nan
+    return [value + 0.0, float(event_ms)] if fresh and isfinite(value) else [nan, nan]

@@ -208,12 +208,11 @@ class Settings:
     """All of `configs/`, checked.
 
     `features` are those of the signal model, in the order of its columns: the set that
-    `features.yaml` chooses among `feature_sets`.
+    `features.yaml` chooses.
     """
 
     universe: UniverseSettings
     features: tuple[str, ...]
-    feature_sets: dict[str, tuple[str, ...]]
     labels: LabelSettings
     validation: ValidationSettings
     models: ModelSettings
@@ -235,7 +234,6 @@ def load_settings(folder: Path) -> Settings:
     settings = Settings(
         universe=load_universe(folder),
         features=chosen.sets[chosen.signal],
-        feature_sets=chosen.sets,
         labels=labels,
         validation=load(ValidationSettings, folder / "validation.yaml"),
         models=ModelSettings(**models),

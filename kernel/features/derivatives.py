@@ -7,10 +7,10 @@ from kernel.features.definition import Definition, Group
 from kernel.features.recursions import (
     CLOSE,
     FUNDING_RATE,
+    FUNDING_RATE_TIME,
     INDEX_CLOSE,
     MARK_CLOSE,
     OPEN_INTEREST,
-    OPEN_TIME,
     Observation,
     Out,
     State,
@@ -43,7 +43,7 @@ _SLOTS = _CLOSES + 1 + _LAG
 
 def step(state: State, obs: Observation, out: Out) -> None:
     """Write funding, the change of open interest and its pressure, basis, and what is missing."""
-    _funding(state, int(obs[OPEN_TIME]), obs[FUNDING_RATE], out)
+    _funding(state, obs[FUNDING_RATE_TIME], obs[FUNDING_RATE], out)
     change = _interest_change(state, obs[OPEN_INTEREST])
     out[3] = change
     mark, index = obs[MARK_CLOSE], obs[INDEX_CLOSE]
@@ -55,7 +55,7 @@ def step(state: State, obs: Observation, out: Out) -> None:
     out[8] = 0.0 if priced else 1.0
 
 
-def _funding(state: State, open_ms: int, observed: float, out: Out) -> None:
+def _funding(state: State, event_ms: float, observed: float, out: Out) -> None:
     """Write the rate, its distance to those of 30 days, and the sum over a week.
 
     The week's earlier part and the moments change with a settlement only: they are kept.
@@ -66,7 +66,7 @@ def _funding(state: State, open_ms: int, observed: float, out: Out) -> None:
     if not known(observed):
         return
     rate = clip(observed, -_CAP, _CAP)
-    if sample(state, _RATES, _MONTH, open_ms // _SETTLED_MS, rate):
+    if sample(state, _RATES, _MONTH, _SETTLED_MS, event_ms, rate):
         state[_WEEK_TOTAL] = newest_total(state, _RATES, _MONTH, 0, _WEEK - 1)
         measure(state, _RATES, _MONTH, _MOMENTS)
     out[0] = rate / _CAP
@@ -138,9 +138,7 @@ def _flag(name: str, what: str, inputs: tuple[str, ...]) -> Definition:
     )
 
 
-_SETTLEMENTS = (
-    "the rate as last seen in each UTC period of 8 hours that had one, held within +-0.003"
-)
+_SETTLEMENTS = "the last rate of each UTC period of 8 hours that had one, held within +-0.003"
 
 GROUP = Group(
     name="derivatives",
@@ -163,7 +161,7 @@ GROUP = Group(
                 f"settlements: {_SETTLEMENTS}; NaN where all 90 are the same"
             ),
             source="defined here: funding against its last 30 days, one sample a settlement",
-            inputs=("open_time_ms", "funding_rate"),
+            inputs=("funding_rate", "funding_rate_time_ms"),
             warmup_bars=2881,
         ),
         _feature(
@@ -171,7 +169,7 @@ GROUP = Group(
             high=0.064,
             formula=f"sum of the rate and of the 20 latest earlier settlements: {_SETTLEMENTS}",
             source="defined here: what a long position paid over the last 7 days",
-            inputs=("open_time_ms", "funding_rate"),
+            inputs=("funding_rate", "funding_rate_time_ms"),
             warmup_bars=641,
         ),
         _feature(

@@ -1,19 +1,24 @@
 """What moves on the chain: value, flows to and from exchanges, use, miners, and fees.
 
-The series are daily: windows are over days, each day's value taken once, and the running day
-counts as the newest.
+The series are daily: windows are over the days that the values describe, each day's taken once, and
+the latest known day counts as the newest.
 """
 
 from kernel.features.bounds import NAN
 from kernel.features.definition import Definition, Group
 from kernel.features.recursions import (
     ACTIVE_ADDRESSES,
+    ACTIVE_ADDRESSES_TIME,
     EXCHANGE_NET_FLOW,
+    EXCHANGE_NET_FLOW_TIME,
     FEES,
+    FEES_TIME,
     HASH_RATE,
+    HASH_RATE_TIME,
     MVRV,
-    OPEN_TIME,
+    MVRV_TIME,
     TRANSACTIONS,
+    TRANSACTIONS_TIME,
     Observation,
     Out,
     State,
@@ -47,18 +52,21 @@ _SLOTS = _FEES + SAMPLE_SLOTS + _MONTH + 2
 
 def step(state: State, obs: Observation, out: Out) -> None:
     """Write each on-chain series against its own last days, and whether any is missing."""
-    day = int(obs[OPEN_TIME]) // DAY_MS
-    mvrv, flow = obs[MVRV], obs[EXCHANGE_NET_FLOW]
+    mvrv, flow, flow_ms = obs[MVRV], obs[EXCHANGE_NET_FLOW], obs[EXCHANGE_NET_FLOW_TIME]
     addresses, transactions = obs[ACTIVE_ADDRESSES], obs[TRANSACTIONS]
     hash_rate, fees = obs[HASH_RATE], obs[FEES]
     out[0] = mvrv if positive(mvrv) else NAN
-    out[1] = _zscore(state, _MVRV, day, mvrv) if positive(mvrv) else NAN
-    out[2] = _against_size(state, day, flow) if known(flow) else NAN
-    out[3] = _zscore(state, _FLOW, day, flow) if known(flow) else NAN
-    out[4] = _growth(state, _ADDRESSES, day, addresses) if positive(addresses) else NAN
-    out[5] = _growth(state, _TRANSACTIONS, day, transactions) if positive(transactions) else NAN
-    out[6] = _ribbon(state, day, hash_rate) if positive(hash_rate) else NAN
-    out[7] = _fee_pressure(state, day, fees) if positive(fees) else NAN
+    out[1] = _zscore(state, _MVRV, obs[MVRV_TIME], mvrv) if positive(mvrv) else NAN
+    out[2] = _against_size(state, flow_ms, flow) if known(flow) else NAN
+    out[3] = _zscore(state, _FLOW, flow_ms, flow) if known(flow) else NAN
+    out[4] = NAN
+    out[5] = NAN
+    if positive(addresses):
+        out[4] = _growth(state, _ADDRESSES, obs[ACTIVE_ADDRESSES_TIME], addresses)
+    if positive(transactions):
+        out[5] = _growth(state, _TRANSACTIONS, obs[TRANSACTIONS_TIME], transactions)
+    out[6] = _ribbon(state, obs[HASH_RATE_TIME], hash_rate) if positive(hash_rate) else NAN
+    out[7] = _fee_pressure(state, obs[FEES_TIME], fees) if positive(fees) else NAN
     out[8] = 0.0 if _all_present(mvrv, flow, addresses, transactions, hash_rate, fees) else 1.0
 
 
@@ -75,62 +83,62 @@ def _all_present(
     )
 
 
-def _zscore(state: State, at: int, day: int, x: float) -> float:
+def _zscore(state: State, at: int, event_ms: float, x: float) -> float:
     """Return the distance of `x` to the mean of the 90 earlier days in deviations, within -5..5."""
     moments = at + SAMPLE_SLOTS + _SEASON
-    if sample(state, at, _SEASON, day, x):
+    if sample(state, at, _SEASON, DAY_MS, event_ms, x):
         measure(state, at, _SEASON, moments)
     if not complete(state, at, _SEASON) or state[moments + 1] <= 0.0:
         return NAN
     return clip((x - state[moments]) / state[moments + 1], -5.0, 5.0)
 
 
-def _against_size(state: State, day: int, flow: float) -> float:
+def _against_size(state: State, event_ms: float, flow: float) -> float:
     """Return the flow over the mean size of the 30 earlier days' flows, within -5..5."""
-    size = _mean_of_month(state, _FLOW_SIZE, day, abs(flow))
+    size = _mean_of_month(state, _FLOW_SIZE, event_ms, abs(flow))
     return clip(flow / size, -5.0, 5.0) if size > 0.0 else NAN
 
 
-def _mean_of_month(state: State, at: int, day: int, x: float) -> float:
+def _mean_of_month(state: State, at: int, event_ms: float, x: float) -> float:
     """Return the mean of the 30 earlier days; 0 before there are 30."""
     mean = at + SAMPLE_SLOTS + _MONTH
-    if sample(state, at, _MONTH, day, x) and complete(state, at, _MONTH):
+    if sample(state, at, _MONTH, DAY_MS, event_ms, x) and complete(state, at, _MONTH):
         state[mean] = newest_total(state, at, _MONTH, 0, _MONTH) / _MONTH
     return state[mean]
 
 
-def _halves(state: State, at: int, day: int, x: float, half: int) -> bool:
+def _halves(state: State, at: int, event_ms: float, x: float, half: int) -> bool:
     """Take in `x`; keep the sums of the half - 1 latest earlier days and of the half before them.
 
     Return whether there are as many earlier days.
     """
     size = 2 * half - 1
     sums = at + SAMPLE_SLOTS + size
-    if sample(state, at, size, day, x):
+    if sample(state, at, size, DAY_MS, event_ms, x):
         state[sums] = newest_total(state, at, size, 0, half - 1)
         state[sums + 1] = newest_total(state, at, size, half - 1, size)
     return complete(state, at, size)
 
 
-def _growth(state: State, at: int, day: int, x: float) -> float:
+def _growth(state: State, at: int, event_ms: float, x: float) -> float:
     """Return this week's sum over last week's, less 1, at most 1."""
     sums = at + SAMPLE_SLOTS + 2 * _WEEK - 1
-    if not _halves(state, at, day, x, _WEEK):
+    if not _halves(state, at, event_ms, x, _WEEK):
         return NAN
     return min((state[sums] + x) / state[sums + 1] - 1.0, 1.0)
 
 
-def _ribbon(state: State, day: int, x: float) -> float:
+def _ribbon(state: State, event_ms: float, x: float) -> float:
     """Return mean of 30 over mean of 60 days, less 1, from the sums of the newer and older 30."""
     sums = _HASH_RATE + SAMPLE_SLOTS + 2 * _MONTH - 1
-    if not _halves(state, _HASH_RATE, day, x, _MONTH):
+    if not _halves(state, _HASH_RATE, event_ms, x, _MONTH):
         return NAN
     newer = state[sums] + x
     return (newer - state[sums + 1]) / (newer + state[sums + 1])
 
 
-def _fee_pressure(state: State, day: int, fees: float) -> float:
-    usual = _mean_of_month(state, _FEES, day, fees)
+def _fee_pressure(state: State, event_ms: float, fees: float) -> float:
+    usual = _mean_of_month(state, _FEES, event_ms, fees)
     return (fees - usual) / (fees + usual) if usual > 0.0 else NAN
 
 
@@ -166,7 +174,7 @@ def _zscore_of(name: str, field: str, source: str) -> Definition:
             f"{_DAYS}; NaN where all 90 are the same"
         ),
         source=source,
-        inputs=("open_time_ms", field),
+        inputs=(field, f"{field}_time_ms"),
         warmup_bars=8641,
     )
 
@@ -181,12 +189,12 @@ def _growth_of(field: str, source: str) -> Definition:
             "- 1, held to at most 1"
         ),
         source=source,
-        inputs=("open_time_ms", field),
+        inputs=(field, f"{field}_time_ms"),
         warmup_bars=1249,
     )
 
 
-_DAYS = "UTC days, each as last seen in it, days without a value left out"
+_DAYS = "UTC days (of which the values are, not at which they came), days without one left out"
 _ALL = ("mvrv", "exchange_net_flow", "active_addresses", "transactions", "hash_rate", "fees")
 
 GROUP = Group(
@@ -217,7 +225,7 @@ GROUP = Group(
                 f"net flow / mean |net flow| of the 30 latest earlier {_DAYS}, held within +-5"
             ),
             source="Coin Metrics community data: inflow minus outflow, daily",
-            inputs=("open_time_ms", "exchange_net_flow"),
+            inputs=("exchange_net_flow", "exchange_net_flow_time_ms"),
             warmup_bars=2881,
         ),
         _zscore_of(
@@ -242,7 +250,7 @@ GROUP = Group(
                 f"of the rate now and of the 29 latest earlier {_DAYS}, b of the 30 before them"
             ),
             source="Edwards, Hash Ribbons and Bitcoin Bottoms, Capriole, 2019",
-            inputs=("open_time_ms", "hash_rate"),
+            inputs=("hash_rate", "hash_rate_time_ms"),
             warmup_bars=5665,
         ),
         _feature(
@@ -254,7 +262,7 @@ GROUP = Group(
                 "defined here: fees against their usual level, bounded because a crowded day "
                 "costs twenty times the usual"
             ),
-            inputs=("open_time_ms", "fees"),
+            inputs=("fees", "fees_time_ms"),
             warmup_bars=2881,
         ),
         Definition(

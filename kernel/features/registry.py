@@ -64,6 +64,7 @@ _KERNEL = Path(__file__).resolve().parents[1]
 SHARED_SOURCES = (
     "observation.py",
     "order_flow.py",
+    "resampling.py",
     "features/bounds.py",
     "features/recursions.py",
     "features/windows.py",

@@ -1,11 +1,9 @@
-"""Samples of a slow series, one for each period of calendar time: the last value seen in it.
+"""Samples of a slow series, one for each period of calendar time: the last value known of it.
 
 Bars repeat the value of a series until the next one is known. To count each value once, a window
-over days or settlements takes the last value that was present in each period, once a value of a
-later period is seen. Periods without any value are absent: they shorten nothing.
-
-What a period's bars see is taken to be published within it. A value known at the very instant at
-which its period begins is seen by the bar that closes then, and counts for the period before.
+over days or settlements takes the last value that was known of each period, once a value of a later
+period is seen. A value belongs to the period that it describes, whenever it is published: its event
+time says which. Periods without any value are absent: they shorten nothing.
 """
 
 from math import sqrt
@@ -15,6 +13,7 @@ from kernel.features.windows import back, full, push
 
 SAMPLE_SLOTS = 3  # beside the `size` samples: the running period, its latest value, the count
 _LARGEST = 1e100
+_END_OF_TIME_MS = 1e15
 
 DAY_MS = 86_400_000
 
@@ -29,13 +28,16 @@ def positive(x: float) -> bool:
     return 0.0 < x < _LARGEST
 
 
-def sample(state: State, at: int, size: int, period: int, x: float) -> bool:
-    """Take in a value seen in `period`; return whether that of an earlier period has just entered
-    the window.
+def sample(state: State, at: int, size: int, period_ms: int, event_ms: float, x: float) -> bool:
+    """Take in a value of the period of `period_ms` in which `event_ms` lies; return whether that of
+    an earlier period has just entered the window.
 
-    Periods are numbered from 0, ascending. The samples are a ring of `size` at `ring(at)`.
+    Event times ascend; a value without one is not taken in. The samples are a ring of `size` at
+    `ring(at)`.
     """
-    number = period + 1.0
+    if not 0.0 <= event_ms < _END_OF_TIME_MS:
+        return False
+    number = int(event_ms) // period_ms + 1.0
     ended = state[at] > 0.0 and state[at] != number
     if ended:
         push(state, ring(at), size, state[at + 1])

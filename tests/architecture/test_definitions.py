@@ -49,16 +49,13 @@ HEAVY = (
     "torch",
     "xgboost",
 )
-LOAD_SECONDS = 3.0
 LOAD = f"""
-import json, sys, time
-began = time.perf_counter()
+import json, sys
 from orchestration.definitions import defs
 repository = defs().get_repository_def()
 repository.load_all_definitions()
-seconds = time.perf_counter() - began
 heavy = sorted(name for name in {HEAVY!r} if name in sys.modules)
-print(json.dumps([seconds, heavy, len(repository.asset_graph.get_all_asset_keys())]))
+print(json.dumps([heavy, len(repository.asset_graph.get_all_asset_keys())]))
 """
 
 
@@ -177,25 +174,20 @@ def test_the_code_location_is_the_one_that_was_agreed(location: dg.Definitions) 
     assert found == agreed
 
 
-def test_definitions_load_fast_and_without_heavy_libraries(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A fresh interpreter has the whole code location in 3 s, and none of what only runs need."""
-    environment = {**os.environ, "TIDEGATE_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
-    runs: list[float] = []
-    while len(runs) < 4 and not (runs and runs[-1] <= LOAD_SECONDS):  # what else runs only adds
-        done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", LOAD],
-            env=environment,
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=120,
-        )
-        seconds, heavy, assets = json.loads(done.stdout.splitlines()[-1])
-        assert heavy == []
-        runs.append(seconds)
-    with capsys.disabled():
-        sys.stdout.write(f"\ndefinitions: {assets} assets load in {min(runs):.2f} s\n")
-    assert min(runs) <= LOAD_SECONDS
+def test_definitions_load_without_heavy_libraries(tmp_path: Path) -> None:
+    """A fresh interpreter has the whole code location, and none of what only runs need.
+
+    How long it takes, `make bench` says.
+    """
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", LOAD],
+        env={**os.environ, "TIDEGATE_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    heavy, assets = json.loads(done.stdout.splitlines()[-1])
+    assert heavy == []
+    assert assets > 0

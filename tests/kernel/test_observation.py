@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from kernel.bars import Bars
 from kernel.observation import (
+    DATED_SERIES,
     MAX_AGE_MS,
+    MINUTE_FIELDS,
     OBSERVATION_FIELDS,
     SERIES,
     Market,
@@ -165,7 +167,8 @@ def test_minutes_lie_oldest_first_and_a_missing_one_leaves_its_place_empty() -> 
     """Fifteen places of five numbers; the last is the minute before the close."""
     minutes = [0, 1, 14, 15, 29]
     market = Market(flat_bars(grid(2)), {}, minute_bars(minutes, [1.0, 2.0, 3.0, 4.0, np.inf]))
-    found = observe(market, BAR_MS)[:, -75:].reshape(2, 15, 5)
+    first = OBSERVATION_FIELDS.index(MINUTE_FIELDS[0])
+    found = observe(market, BAR_MS)[:, first : first + 75].reshape(2, 15, 5)
     assert found[0, [0, 1, 14]].tolist() == [[1.0] * 5, [2.0] * 5, [3.0] * 5]
     assert found[1, 0].tolist() == [4.0] * 5
     assert int(np.isnan(found).sum()) == 5 * (30 - 4)
@@ -177,8 +180,9 @@ def test_a_minute_known_after_the_close_is_missing_from_its_bar() -> None:
     observer.learn_minute(13 * MINUTE_MS, BAR_MS, 1.0, 1.0, 1.0, 1.0, 1.0)
     observer.learn_minute(14 * MINUTE_MS, BAR_MS + 1, 1.0, 1.0, 1.0, 1.0, 1.0)
     row = observer.observe(0, 1.0, 2.0, 0.5, 1.5, 3.0)
-    assert row[-10:-5] == [1.0] * 5
-    assert np.isnan(row[-5:]).all()
+    stop = OBSERVATION_FIELDS.index(MINUTE_FIELDS[-1]) + 1
+    assert row[stop - 10 : stop - 5] == [1.0] * 5
+    assert np.isnan(row[stop - 5 : stop]).all()
 
 
 def test_what_is_forgotten_changes_no_later_bar() -> None:
@@ -198,7 +202,8 @@ def test_what_is_forgotten_changes_no_later_bar() -> None:
         np.testing.assert_array_equal(kept, expected)
         assert expected[18] == 15.0
     earlier = forgetful.observe(3 * BAR_MS, 1.0, 2.0, 0.5, 1.5, 15.0)
-    assert np.isnan(earlier[18:]).all()
+    stop = OBSERVATION_FIELDS.index(MINUTE_FIELDS[-1]) + 1
+    assert np.isnan(earlier[18:stop]).all()
 
 
 @settings(max_examples=200, deadline=None)
@@ -324,6 +329,25 @@ def test_a_missing_or_non_finite_series_is_nan() -> None:
     assert observed[:, :6].tolist() == [
         [0.0 + i * BAR_MS, 1.0, 2.0, 0.5, 1.5, 10.0] for i in range(3)
     ]
+
+
+@pytest.mark.parametrize("name", DATED_SERIES)
+def test_a_dated_value_comes_with_its_time(name: str) -> None:
+    """The event of the value that was taken, however late it came; without a value there is none.
+
+    Here the first is known an hour late and corrected two hours later, the second known at once.
+    """
+    hour = HOUR_MS
+    late = [(hour, 2 * hour, 1.0), (hour, 4 * hour, 2.0), (6 * hour, 6 * hour, 3.0)]
+    market = Market(flat_bars(grid(28)), {name: series(name, late)})
+    observed = observe(market, BAR_MS)
+    value, at = (
+        observed[:, OBSERVATION_FIELDS.index(one)].tolist() for one in (name, f"{name}_time_ms")
+    )
+    assert np.isnan(value[:7]).all()
+    assert np.isnan(at[:7]).all()
+    assert value[7:] == [1.0] * 8 + [2.0] * 8 + [3.0] * 5
+    assert at[7:] == [float(hour)] * 16 + [6.0 * hour] * 5
 
 
 def test_wrong_series_are_refused() -> None:

@@ -104,13 +104,14 @@ def test_every_field_that_has_a_table_is_observed(lake: Lake):
     observed = observe(lake.market("ETHUSDT", FOREVER_MS), BAR_MS)
     absent = np.isnan(observed).all(axis=0)
     names = [name for name, gone in zip(OBSERVATION_FIELDS, absent, strict=True) if gone]
-    assert names == ["funding_rate", "open_interest", "fear_greed"]
+    assert names == ["funding_rate", "open_interest", "fear_greed", "funding_rate_time_ms"]
     assert len(observed) == BARS - 3
 
 
 def test_an_empty_lake_has_an_empty_market(tmp_path: Path):
     """Tables that were never read are no error."""
-    assert observe(Lake(root=str(tmp_path)).market("ETHUSDT", FOREVER_MS), BAR_MS).shape == (0, 105)
+    observed = observe(Lake(root=str(tmp_path)).market("ETHUSDT", FOREVER_MS), BAR_MS)
+    assert observed.shape == (0, len(OBSERVATION_FIELDS))
 
 
 @pytest.mark.parametrize("first", [0, 1, 97, 190, 193, 287])
@@ -141,7 +142,8 @@ def test_minutes_are_those_that_sql_finds(lake: Lake):
     bar, place = np.searchsorted(opens, rows["open_ms"]), rows["place"].to_numpy(dtype=np.int64)
     expected[bar, place] = rows[["open", "high", "low", "close", "volume"]].to_numpy()
     observed = observe(lake.market("ETHUSDT", FOREVER_MS), BAR_MS)
-    found = observed[:, -len(MINUTE_FIELDS) :].reshape(expected.shape)
+    first = OBSERVATION_FIELDS.index(MINUTE_FIELDS[0])
+    found = observed[:, first : first + len(MINUTE_FIELDS)].reshape(expected.shape)
     np.testing.assert_array_equal(found, expected)
     assert np.isnan(found[0, 7:9]).all()
     assert np.isnan(found[1, 5]).all()

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernel.bars import Bars
-from kernel.observation import OBSERVATION_FIELDS, Market, Series, observe
+from kernel.observation import MINUTE_FIELDS, OBSERVATION_FIELDS, Market, Series, observe
 from kernel.order_flow import Depth, Trades
 from research.leaks import Leak, known_too_early, ticked_too_early, used_too_early
 
@@ -91,6 +91,19 @@ def test_a_join_that_looks_ahead_is_caught() -> None:
     assert leaks(late, BARS, 1) == []
 
 
+def test_the_time_of_a_later_event_is_caught() -> None:
+    """A value that claims the day after its own is found as a wrong value is."""
+    series = rows("mvrv", *((day * DAY_MS, (day + 1) * DAY_MS, float(day)) for day in range(1, 4)))
+    held = bars(BARS)
+    observed = observe(Market(held, series), BAR_MS)
+    close_ms = held.open_time_ms + BAR_MS
+    honest = used_too_early(observed, close_ms, series, samples=40, seed=1)
+    observed[:, OBSERVATION_FIELDS.index("mvrv_time_ms")] += DAY_MS
+    found = used_too_early(observed, close_ms, series, samples=40, seed=1)
+    assert honest == []
+    assert {leak.series for leak in found} == {"mvrv"}
+
+
 def ticking(late_ms: int = 0) -> Market:
     """Return bars with their minutes, ten trades and five books each; some come too late."""
     held = bars(60)
@@ -118,7 +131,8 @@ def test_minutes_trades_and_book_use_nothing_before_it_is_known() -> None:
     """Each bar says what it says when it is observed from what was known at its close alone."""
     market = ticking()
     observed = observe(market, BAR_MS)
-    assert np.isfinite(observed[:, 18:]).any(axis=0).all()
+    stop = OBSERVATION_FIELDS.index(MINUTE_FIELDS[-1]) + 1
+    assert np.isfinite(observed[:, 18:stop]).any(axis=0).all()
     assert ticked_too_early(observed, market, BAR_MS, samples=40, seed=1) == []
 
 
@@ -134,8 +148,10 @@ def test_a_minute_of_the_next_bar_is_caught() -> None:
     """Minutes that lie one place too early hold a price after the close."""
     market = ticking()
     observed = observe(market, BAR_MS)
-    observed[:, -75:-5] = observed[:, -70:]
-    observed[:-1, -5:] = observed[1:, -75:-70]
+    first = OBSERVATION_FIELDS.index(MINUTE_FIELDS[0])
+    minutes = observed[:, first : first + 75]
+    minutes[:, :-5] = minutes[:, 5:]
+    minutes[:-1, -5:] = minutes[1:, :5]
     found = ticked_too_early(observed, market, BAR_MS, samples=40, seed=1)
     assert {leak.series for leak in found} == {"minutes"}
 

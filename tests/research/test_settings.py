@@ -5,6 +5,7 @@ import pytest
 import yaml
 
 from kernel.features.registry import FEATURES, GROUPS, feature
+from research.feature_sets import load_feature_sets
 from research.settings import SettingsError, load_settings
 from tests.research.worlds import CONFIGS
 
@@ -73,15 +74,15 @@ def test_feature_sets_spell_out_groups_in_the_order_of_the_catalogue(folder: Pat
     """`group.*` is the group's features, a name is itself, and `signal` chooses among the sets."""
     sets = {"one": ["rsi_14", "calendar.*"], "all": [f"{group.name}.*" for group in GROUPS]}
     edit(folder / "features.yaml", sets=sets, signal="one")
-    found = load_settings(folder)
+    found = load_feature_sets(folder / "features.yaml").sets
     calendar = tuple(one.name for one in GROUPS[0].features)
-    assert found.features == found.feature_sets["one"] == ("rsi_14", *calendar)
-    assert found.feature_sets["all"] == FEATURES
+    assert load_settings(folder).features == found["one"] == ("rsi_14", *calendar)
+    assert found["all"] == FEATURES
 
 
 def test_the_sets_of_the_repository_follow_the_catalogue():
     """`everything` is the catalogue, `roadmap` its groups up to the context, as documented."""
-    sets = load_settings(CONFIGS).feature_sets
+    sets = load_feature_sets(CONFIGS / "features.yaml").sets
     assert sets["everything"] == FEATURES
     assert sets["roadmap"] == FEATURES[: len(sets["roadmap"])]
     assert feature(sets["roadmap"][-1]).group == "context"

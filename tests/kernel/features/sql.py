@@ -8,9 +8,15 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from kernel.observation import OBSERVATION_FIELDS
+from kernel.observation import DATED_SERIES, OBSERVATION_FIELDS
 
 Values = NDArray[np.float64]
+
+
+_TIMES = {
+    OBSERVATION_FIELDS.index(name): OBSERVATION_FIELDS.index(f"{name}_time_ms")
+    for name in DATED_SERIES
+}
 
 
 def columns(obs: Values, query: str, **tables: pd.DataFrame) -> dict[str, Values]:
@@ -44,6 +50,8 @@ def late(obs: Values, fields: Sequence[int], bars: int) -> Values:
     for field in fields:
         world[bars:, field] = obs[:-bars, field]
         world[:bars, field] = np.nan
+        if (time := _TIMES.get(field)) is not None:
+            world[bars:, time] = obs[:-bars, time]
         for start in rng.integers(0, len(world), 5):
             world[start : start + rng.integers(1, 300), field] = np.nan
     keep = rng.random(len(world)) > 0.02

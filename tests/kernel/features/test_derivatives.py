@@ -25,7 +25,7 @@ TOLERANCE = {
 }
 FUNDING = """
     WITH rates AS (
-        SELECT open_time_ms, open_time_ms // 28800000 AS period,
+        SELECT open_time_ms, funding_rate_time_ms // 28800000 AS period,
                least(greatest(funding_rate, -0.003), 0.003) AS rate
         FROM bars WHERE funding_rate IS NOT NULL
     ), settlements AS (

@@ -5,7 +5,14 @@ import pytest
 from numpy.typing import NDArray
 
 from kernel.features.onchain import GROUP
-from kernel.features.recursions import EXCHANGE_NET_FLOW, FEES, HASH_RATE, MVRV
+from kernel.features.recursions import (
+    EXCHANGE_NET_FLOW,
+    EXCHANGE_NET_FLOW_TIME,
+    FEES,
+    FEES_TIME,
+    HASH_RATE,
+    MVRV,
+)
 from tests.kernel.features import alone
 from tests.kernel.features.sql import columns, late
 from tests.kernel.features.worlds import market
@@ -25,7 +32,7 @@ TOLERANCE = {
 }
 DAYS = """
     WITH seen AS (
-        SELECT open_time_ms, {field} AS x, date_trunc('day', ts) AS day
+        SELECT open_time_ms, {field} AS x, {field}_time_ms // 86400000 AS day
         FROM bars WHERE {field} IS NOT NULL
     ), days AS (
         SELECT day, arg_max(x, open_time_ms) AS x FROM seen GROUP BY day
@@ -126,8 +133,25 @@ def test_a_day_counts_once() -> None:
     np.testing.assert_allclose(found[31 * 96 :], -3.0 * 30 / 32, rtol=1e-15)
 
 
-def test_a_value_known_at_noon_replaces_the_mornings() -> None:
-    """Yesterday's value that a morning still showed is not counted for today as well."""
+@pytest.mark.parametrize("hours", [0, 2, 12, 23, 26, 50])
+def test_a_value_counts_once_however_late_it_comes(hours: int) -> None:
+    """Published hours later, the same days make the same windows: each feature is shifted, and of
+    no bar different.
+    """
+    obs = market(9_600, seed=104)
+    bars = 4 * hours
+    later = obs.copy()
+    columns = [*range(EXCHANGE_NET_FLOW, FEES + 1), *range(EXCHANGE_NET_FLOW_TIME, FEES_TIME + 1)]
+    later[bars:, columns] = obs[: len(obs) - bars, columns]
+    later[:bars, columns] = np.nan
+    at_once, _ = alone.batch(GROUP, obs)
+    found, _ = alone.batch(GROUP, later)
+    np.testing.assert_array_equal(found[bars:], at_once[: len(obs) - bars])
+    assert np.isfinite(found[-1]).all()
+
+
+def test_a_correction_replaces_the_value_of_its_day() -> None:
+    """A day that first said 50 and then 2 counts with 2."""
     obs = days(FEES, [2.0] * 32)
     obs[30 * 96 : 30 * 96 + 48, FEES] = 50.0
     found = alone.column(GROUP, alone.batch(GROUP, obs)[0], "fee_pressure")

@@ -21,8 +21,10 @@ SIZE = 3
 def test_a_period_counts_with_its_last_value_once_it_is_over() -> None:
     """Values 1, 2 in period 0 and 5 in period 4: 2 enters when 5 is seen, nothing for between."""
     state = [0.0] * (SAMPLE_SLOTS + SIZE)
-    assert [sample(state, 0, SIZE, period, x) for period, x in ((0, 1.0), (0, 2.0))] == [False] * 2
-    assert sample(state, 0, SIZE, 4, 5.0)
+    assert [
+        sample(state, 0, SIZE, 10, 10.0 * period + 3.0, x) for period, x in ((0, 1.0), (0, 2.0))
+    ] == [False] * 2
+    assert sample(state, 0, SIZE, 10, 40.0, 5.0)
     assert state[ring(0)] == 1.0
     assert newest_total(state, 0, SIZE, 0, SIZE) == 2.0
     assert not complete(state, 0, SIZE)
@@ -40,7 +42,7 @@ def test_samples_are_the_last_values_of_the_latest_earlier_periods(
     and mean and deviation are theirs.
     """
     state = [0.0] * (SAMPLE_SLOTS + SIZE + 2)
-    ended = [sample(state, 0, SIZE, period, x) for period, x in seen]
+    ended = [sample(state, 0, SIZE, 10, 10.0 * period + 3.0, x) for period, x in seen]
     by_period = dict(seen)
     *earlier, _ = by_period.values()
     assert sum(ended) == len(earlier)
@@ -62,7 +64,7 @@ def test_samples_that_are_all_the_same_deviate_by_nothing(x: float) -> None:
     """The deviation of equal samples is exactly 0, whatever their rounding, and their mean is x."""
     state = [0.0] * (SAMPLE_SLOTS + SIZE + 2)
     for period in range(SIZE + 1):
-        sample(state, 0, SIZE, period, x)
+        sample(state, 0, SIZE, 10, 10.0 * period + 3.0, x)
     measure(state, 0, SIZE, SAMPLE_SLOTS + SIZE)
     assert state[-2:] == [x, 0.0]
 
@@ -74,3 +76,13 @@ def test_what_cannot_be_summed_is_not_known(x: float) -> None:
     assert not positive(x)
     assert known(0.0)
     assert not positive(0.0)
+
+
+@pytest.mark.parametrize("event_ms", [float("nan"), float("inf"), -1.0, 1e15])
+def test_a_value_of_no_time_enters_no_window(event_ms: float) -> None:
+    """It changes nothing."""
+    state = [0.0] * (SAMPLE_SLOTS + SIZE)
+    sample(state, 0, SIZE, 10, 3.0, 1.0)
+    before = state.copy()
+    assert not sample(state, 0, SIZE, 10, event_ms, 2.0)
+    assert state == before

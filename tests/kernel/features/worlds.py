@@ -52,7 +52,16 @@ def market(
         sizes[:, 1] * rng.uniform(20.0, 60.0, bars),
         rng.normal(0.0, 20.0, bars),
     )
-    return np.column_stack([*columns, minutes.reshape(bars, 75)]).astype(np.float64)
+    times = event_times(columns[0])
+    return np.column_stack([*columns, minutes.reshape(bars, 75), times]).astype(np.float64)
+
+
+def event_times(open_ms: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return of when funding and the on-chain metrics of each bar are, float64[bars, 7], where they
+    are known at once: the last settlement, and the day.
+    """
+    settled, day = (open_ms // period_ms * period_ms for period_ms in (28_800_000, 86_400_000))
+    return np.column_stack([settled, *[day] * 6])
 
 
 def _slow_series(rng: np.random.Generator, bars: int) -> list[NDArray[np.float64]]:
@@ -86,7 +95,7 @@ def _minutes(rng: np.random.Generator, bars: int, price: float) -> NDArray[np.fl
 def damaged(obs: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
     """Return `obs` with bars missing singly and in runs, series NaN in runs, and unusable bars."""
     world = obs.copy()
-    for column in range(6, 18):
+    for column in (*range(6, 18), *range(105, 112)):
         for start in rng.integers(0, len(world), 3):
             world[start : start + rng.integers(1, 60), column] = rng.choice((np.nan, -np.nan))
     for block in (slice(18, 23), slice(23, 30), slice(30, 105)):
