@@ -24,7 +24,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     globals or its closure are compiled with it. The result is cached per function, in memory and on
     disk. Arrays come in as arguments: compiled code may slice them but cannot make new ones.
     """
-    return _compile(function) if find_spec("numba") else function
+    return _compile(function, inlined=False) if find_spec("numba") else function
 
 
 @functools.cache
@@ -37,7 +37,7 @@ def source_digest() -> str:
 
 
 @functools.cache
-def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
+def _compile(function: Callable[..., Any], *, inlined: bool) -> Callable[..., Any]:
     import numba
 
     from kernel.machine_code import MachineCodeCache
@@ -57,14 +57,15 @@ def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
     clone.__module__ = function.__module__
     clone.__qualname__ = function.__qualname__
     # Without reference counts (_nrt): passing a view from step to step would otherwise cost two
-    # atomic operations each time, half of the time of a pass over the feature catalogue.
-    dispatcher = cast(Any, numba).njit(clone, _nrt=False)
-    dispatcher._cache = MachineCodeCache(_fingerprint(function))
+    # atomic operations each time, half of the time of a pass over the feature catalogue. A callee
+    # becomes part of its caller: a call with three views costs more than most of what is called.
+    dispatcher = cast(Any, numba).njit(clone, _nrt=False, forceinline=inlined)
+    dispatcher._cache = MachineCodeCache(_fingerprint(function, inlined=inlined))
     return dispatcher
 
 
 def _compiled_callee(function: FunctionType, value: Any) -> Any:
-    return _compile(value) if _is_callee(function, value) else value
+    return _compile(value, inlined=True) if _is_callee(function, value) else value
 
 
 def _is_callee(function: FunctionType, value: Any) -> bool:
@@ -73,14 +74,14 @@ def _is_callee(function: FunctionType, value: Any) -> bool:
     )
 
 
-def _fingerprint(function: FunctionType) -> str:
+def _fingerprint(function: FunctionType, *, inlined: bool) -> str:
     """Return a hex digest of all that decides the machine code: bytecode, constants, globals,
-    callees, sources.
+    callees, sources, and whether it is inlined.
 
     It follows what this process has loaded, so that a file edited under a running process poisons
     nothing.
     """
-    digest = hashlib.sha256(source_digest().encode())
+    digest = hashlib.sha256(f"{source_digest()} {inlined}".encode())
     for part in _described(function, set()):
         digest.update(part.encode() + b"\0")
     return digest.hexdigest()

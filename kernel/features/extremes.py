@@ -1,4 +1,4 @@
-"""The highest of the last values, and how long ago it was seen."""
+"""The highest of the last values, and, where it is asked for, how long ago it was seen."""
 
 from kernel.features.recursions import State
 
@@ -33,3 +33,31 @@ def highest(state: State, at: int, size: int, x: float) -> float:
     state[at + AGO] = ago
     state[at + 2] = best
     return best
+
+
+def sliding_highest(state: State, at: int, size: int, x: float) -> float:
+    """Put `x` in the place of the oldest value and return the largest of the last `size` values,
+    once there are so many.
+
+    A ring of its own, of 2 + `size` slots from `at`: the next place, the largest value of this
+    turn, and the places. One written in this turn holds its value, any other the largest from there
+    to the end of the last turn, as in `windows.sliding_total`. Nothing is read again, whatever the
+    values do.
+    """
+    place = int(state[at])
+    head = state[at + 1]
+    if place == 0 or x > head:
+        head = x
+    state[at + 2 + place] = x
+    place += 1
+    if place < size:
+        state[at] = float(place)
+        state[at + 1] = head
+        earlier = state[at + 2 + place]
+        return earlier if earlier > head else head
+    tail = x
+    for i in range(at + size, at + 1, -1):
+        tail = max(tail, state[i])
+        state[i] = tail
+    state[at] = 0.0
+    return head

@@ -2,7 +2,7 @@
 
 from kernel.features.bounds import NAN, finite
 from kernel.features.definition import Definition, Group
-from kernel.features.extremes import EXTRA_SLOTS, highest
+from kernel.features.extremes import sliding_highest
 from kernel.features.recursions import (
     CLOSE,
     HIGH,
@@ -26,15 +26,15 @@ _SLOPE_BARS = 4
 _STRENGTHS = _SIGNAL + 2
 _STOCH_BARS = 14
 _HIGHS = _STRENGTHS + 1 + _SLOPE_BARS + 1
-_LOWS = _HIGHS + EXTRA_SLOTS + _STOCH_BARS
-_FAST_K = _LOWS + EXTRA_SLOTS + _STOCH_BARS
+_LOWS = _HIGHS + 2 + _STOCH_BARS
+_FAST_K = _LOWS + 2 + _STOCH_BARS
 _SLOW_K = _FAST_K + 2
 _CCI_BARS = 20
 _PRICES = _SLOW_K + 2
 _CLOSES = _PRICES + _CCI_BARS
 _PEAK_BARS = 24
 _MOMENTA = _CLOSES + 1 + 9
-_SLOTS = _MOMENTA + EXTRA_SLOTS + _PEAK_BARS
+_SLOTS = _MOMENTA + 2 + _PEAK_BARS
 
 
 def step(state: State, obs: Observation, out: Out) -> None:
@@ -79,9 +79,9 @@ def _stochastic(state: State, high: float, low: float, close: float, out: Out) -
     """Write Lane's slow %K and %D."""
     out[6] = NAN
     out[7] = NAN
-    bottom = -highest(state, _LOWS, _STOCH_BARS, -low)
-    span = highest(state, _HIGHS, _STOCH_BARS, high) - bottom
-    bars = state[_HIGHS]
+    bottom = -sliding_highest(state, _LOWS, _STOCH_BARS, -low)
+    span = sliding_highest(state, _HIGHS, _STOCH_BARS, high) - bottom
+    bars = state[_SLOW]
     if bars < _STOCH_BARS:
         return
     place = 100.0 * clip((close - bottom) / span, 0.0, 1.0) if span > 0.0 else 50.0
@@ -130,8 +130,8 @@ def _change(state: State, close: float, out: Out) -> None:
     hour_ago, two_hours_ago = back(state, _CLOSES, 9, 4), back(state, _CLOSES, 9, 8)
     out[9] = close / hour_ago - hour_ago / two_hours_ago
     momentum = abs(close / two_hours_ago - 1.0)
-    peak = highest(state, _MOMENTA, _PEAK_BARS, momentum)
-    if state[_MOMENTA] >= _PEAK_BARS:
+    peak = sliding_highest(state, _MOMENTA, _PEAK_BARS, momentum)
+    if state[_CLOSES] >= 8 + _PEAK_BARS:
         out[10] = 1.0 - momentum / peak if peak > 0.0 else 0.0
 
 

@@ -4,7 +4,7 @@ from math import sqrt
 
 from kernel.features.bounds import NAN
 from kernel.features.definition import Definition, Group
-from kernel.features.extremes import EXTRA_SLOTS, highest
+from kernel.features.extremes import sliding_highest
 from kernel.features.recursions import (
     CLOSE,
     HIGH,
@@ -39,8 +39,8 @@ _CLOSES = _REGIME + _REGIME_BARS
 _MOVES = _CLOSES + _BAND_BARS
 _RANGES = _MOVES + 2 + _PATH_BARS
 _TRUE_HIGHS = _RANGES + 2 + _CHOP_BARS
-_TRUE_LOWS = _TRUE_HIGHS + EXTRA_SLOTS + _CHOP_BARS
-_SLOTS = _TRUE_LOWS + EXTRA_SLOTS + _CHOP_BARS
+_TRUE_LOWS = _TRUE_HIGHS + 2 + _CHOP_BARS
+_SLOTS = _TRUE_LOWS + 2 + _CHOP_BARS
 
 
 def step(state: State, obs: Observation, out: Out) -> None:
@@ -77,16 +77,13 @@ def _rank(state: State, at: int, bars: int, x: float) -> float:
     right after writing it.
     """
     before = state[at + 1 : at + bars]
-    below = 0
-    upto = 0
+    halves = 0
     for i in range(bars - 1):
-        if before[i] < x:
-            below += 1
         if before[i] <= x:
-            upto += 1
+            halves += 2 if before[i] < x else 1
     if push(state, at, bars - 1, x) < bars:
         return NAN
-    return 0.5 * (below + upto + 2) / bars
+    return 0.5 * (halves + 2) / bars
 
 
 def _bands(state: State, close: float, out: Out) -> None:
@@ -133,9 +130,9 @@ def _choppiness(state: State, high: float, low: float, previous_close: float) ->
         return NAN
     top, bottom = max(high, previous_close), min(low, previous_close)
     way = sliding_total(state, _RANGES, _CHOP_BARS, top - bottom)
-    span = highest(state, _TRUE_HIGHS, _CHOP_BARS, top)
-    span += highest(state, _TRUE_LOWS, _CHOP_BARS, -bottom)
-    if state[_TRUE_HIGHS] < _CHOP_BARS:
+    span = sliding_highest(state, _TRUE_HIGHS, _CHOP_BARS, top)
+    span += sliding_highest(state, _TRUE_LOWS, _CHOP_BARS, -bottom)
+    if state[_ATR14] < _CHOP_BARS:
         return NAN
     return clip(100.0 * _log_14(way / span), 0.0, 100.0) if span > 0.0 else 100.0
 

@@ -44,6 +44,10 @@ def divided(a: float, b: float) -> float:
     return a / b
 
 
+def turned_over(x: float) -> float:
+    return divided(1.0, x)
+
+
 def compile_in_fresh_process(cache: Path) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, "-c", TRY],
@@ -81,11 +85,18 @@ def test_closures_keep_what_they_enclose() -> None:
 
 
 def test_a_division_by_zero_raises_compiled_as_it_does_plain() -> None:
-    """An unguarded division fails loudly in history too."""
+    """An unguarded division fails loudly in history too, in what it calls as well."""
     with pytest.raises(ZeroDivisionError):
         divided(1.0, 0.0)
     with pytest.raises(ZeroDivisionError):
         compiled(divided)(1.0, 0.0)
+    with pytest.raises(ZeroDivisionError):
+        compiled(turned_over)(0.0)
+
+
+def test_a_function_inlined_in_one_place_can_still_be_called_alone() -> None:
+    """What is a callee here and compiled by itself there gives the same in both."""
+    assert compiled(turned_over)(4.0) == compiled(divided)(1.0, 4.0) == 0.25
 
 
 def test_a_second_process_finds_the_compiled_code(tmp_path: Path) -> None:
