@@ -29,7 +29,7 @@ def step(state: State, obs: Observation, out: Out) -> None:
     minute = close_ms // _MINUTE_MS % _DAY_MINUTES
     weekday = (close_ms // _DAY_MS + _THURSDAY) % 7
     out[0] = 1.0 if minute < 480 else 0.0
-    out[1] = 1.0 if 420 <= minute < 960 else 0.0
+    out[1] = 1.0 if 480 <= minute < 1020 else 0.0
     out[2] = 1.0 if 780 <= minute < 1320 else 0.0
     out[3] = sine_of_turn(minute / 1440.0)
     out[4] = sine_of_turn((minute + 360) % _DAY_MINUTES / 1440.0)
@@ -64,7 +64,11 @@ def _session(name: str, hours: str) -> Definition:
         low=0.0,
         high=1.0,
         formula=f"1 when the bar closes within {hours} UTC, the end excluded, else 0",
-        source="defined here: business hours of the region's markets in winter, no holidays",
+        source=(
+            "defined here: the document names the session without its hours; business hours in "
+            "winter, Tokyo's 9 to 17, London's and New York's 8 to 17, all year and every day (in "
+            "summer the latter two begin an hour before)"
+        ),
         inputs=("open_time_ms",),
         warmup_bars=1,
         missing="never",
@@ -94,7 +98,7 @@ GROUP = Group(
     state_size=2,
     features=(
         _session("is_asian_session", "00:00-08:00"),
-        _session("is_london_session", "07:00-16:00"),
+        _session("is_london_session", "08:00-17:00"),
         _session("is_ny_session", "13:00-22:00"),
         _circle("session_hour_sin", "sin", _HOUR),
         _circle("session_hour_cos", "cos", _HOUR),

@@ -134,8 +134,12 @@ GROUP = Group(
                 "mean of |bought - sold| / V over the last 50 full buckets of volume V; V = 96 "
                 "/ 50 of the mean volume of all bars so far, from 2880 bars on their "
                 "exponential average of weight 1 / 2880, fixed when a bucket opens; a bar fills"
-                " buckets from its 96th on, its trades spread evenly; a bar of 50 buckets fills"
-                " all and the next opens empty; buckets start anew after 96 bars without trades"
+                " buckets from the 96th on, its trades spread evenly; a bar of 50 buckets fills"
+                " all and the next opens empty; buckets start anew after 96 bars without trades;"
+                " NaN until 50 are full, which takes volume, not time: after 393 bars at the "
+                "latest in the recorded years, without bound where trading ebbs. Where a bucket "
+                "begins depends on where the history does: two begun a bar apart still differ "
+                "by a quarter of its standard deviation on average years later"
             ),
             source=(
                 "Easley, Lopez de Prado & O'Hara, Flow Toxicity and Liquidity in a High-frequency "
@@ -143,7 +147,7 @@ GROUP = Group(
                 "classification, V follows the volume seen instead of the sample's average"
             ),
             inputs=("volume", "buy_volume", "sell_volume"),
-            warmup_bars=288,
+            warmup_bars=480,
             missing="nan",
         ),
         Definition(

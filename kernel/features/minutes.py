@@ -97,9 +97,15 @@ def _body(obs: Observation) -> float:
     return min(body / span, 1.0) if span > 0.0 else NAN
 
 
-def _inputs(first: int, *fields: str) -> tuple[str, ...]:
-    minutes = range(first, MINUTES_IN_BAR)
-    return tuple(f"minute_{minute:02d}_{field}" for minute in minutes for field in fields)
+def _inputs(first: int) -> tuple[str, ...]:
+    """Return the fields of the minutes from `first` on: any one of the five makes its minute
+    missing.
+    """
+    return tuple(
+        f"minute_{minute:02d}_{field}"
+        for minute in range(first, MINUTES_IN_BAR)
+        for field in ("open", "high", "low", "close", "volume")
+    )
 
 
 def _feature(
@@ -132,7 +138,7 @@ GROUP = Group(
                 "(c0 - c5) / c5, c0 the close of the bar's last minute, c5 that 5 minutes before; "
                 "held within +-1; NaN unless the last 6 minutes are all there"
             ),
-            inputs=("minute_09_close", "minute_14_close"),
+            inputs=_inputs(9),
         ),
         _feature(
             name="m1_vol_ratio_5",
@@ -143,7 +149,7 @@ GROUP = Group(
                 "mean volume of the last 5 minutes / of the 5 before, held to at most 100; NaN "
                 "unless the last 10 minutes are all there and the earlier 5 traded"
             ),
-            inputs=_inputs(5, "volume"),
+            inputs=_inputs(5),
         ),
         _feature(
             name="m1_rsi_9",
@@ -154,7 +160,7 @@ GROUP = Group(
                 "Wilder's RSI9 of the closes of all minutes seen, 0..100, 50 without movement; "
                 "NaN unless the last minute is there"
             ),
-            inputs=_inputs(0, "close"),
+            inputs=_inputs(0),
         ),
         _feature(
             name="m1_atr_3",
@@ -165,7 +171,7 @@ GROUP = Group(
                 "ATR3 / close of the last minute, ATR3 the Wilder average of the true range over "
                 "all minutes seen; NaN unless the last minute is there"
             ),
-            inputs=_inputs(0, "high", "low", "close"),
+            inputs=_inputs(0),
         ),
         _feature(
             name="m1_body_pct",
@@ -176,7 +182,7 @@ GROUP = Group(
                 "|close - open| / (high - low) of the last minute, at most 1; NaN where it has no "
                 "range (the document adds a small number to the range and gets 0)"
             ),
-            inputs=tuple(f"minute_14_{field}" for field in ("open", "high", "low", "close")),
+            inputs=_inputs(14),
         ),
         Definition(
             name="minutes_missing",
@@ -185,7 +191,7 @@ GROUP = Group(
             high=1.0,
             formula="1 when any of the bar's 15 one-minute bars is missing or unusable, else 0",
             source="defined here: absence is told to a model, never filled in",
-            inputs=_inputs(0, "open", "high", "low", "close", "volume"),
+            inputs=_inputs(0),
             warmup_bars=1,
             missing="never",
         ),

@@ -170,7 +170,8 @@ GROUP = Group(
         _direction(
             "adx_14",
             "Wilder average over 14 of 100 |+DM - -DM| / (+DM + -DM), each a Wilder average "
-            "over 14; 0 where nothing moves",
+            "over 14; 0 where nothing moves; on the scale of 0 to 100, on which the 0.25 and 0.20 "
+            "of the roadmap's detect_regime are 25 and 20",
             28,
         ),
         _direction("plus_di_14", _index("+", "high - previous high"), 15),

@@ -8,6 +8,7 @@ from kernel.features.windows import sliding_total
 _BARS = 20
 _MFI_BARS = 14
 _SURGE = 2.0
+_ROUNDING = 1e-12  # of a price; the least real change in three recorded years is 3e-7
 _COUNT = 0
 _CLOSE = 1
 _TYPICAL = 2
@@ -47,14 +48,20 @@ def _lean(high: float, low: float, close: float) -> float:
 
 
 def _money_flow(state: State, typical: float, volume: float) -> float:
-    """Return the share of positive money flow over 14 bars, 0..100."""
+    """Return the share of positive money flow over 14 bars, 0..100.
+
+    Three prices of the same decimal sum may differ in the last bit of their binary one: a change
+    within rounding is none.
+    """
     previous = state[_TYPICAL]
     state[_TYPICAL] = typical
     if previous == 0.0:
         return NAN
     flow = typical * volume
-    gained = sliding_total(state, _GAINED, _MFI_BARS, flow if typical > previous else 0.0)
-    lost = sliding_total(state, _LOST, _MFI_BARS, flow if typical < previous else 0.0)
+    change = typical - previous
+    least = _ROUNDING * previous
+    gained = sliding_total(state, _GAINED, _MFI_BARS, flow if change > least else 0.0)
+    lost = sliding_total(state, _LOST, _MFI_BARS, flow if change < -least else 0.0)
     if state[_COUNT] < _MFI_BARS + 1:
         return NAN
     return 100.0 * (gained / (gained + lost)) if gained + lost > 0.0 else 50.0
@@ -121,8 +128,9 @@ GROUP = Group(
             high=100.0,
             formula=(
                 "100 * gained / (gained + lost) over 14 bars: p * volume with "
-                "p = (high + low + close) / 3 is gained where p rose, lost where it fell; 50 where "
-                "neither (TA-Lib: 0 where they sum to less than 1)"
+                "p = (high + low + close) / 3 is gained where p rose, lost where it fell, by more "
+                "than 10^-12 of it, which is rounding; 50 where neither (TA-Lib 0.8 draws that "
+                "line between 10^-14 and 10^-13, and gives 0 where they sum to less than 1)"
             ),
             source="Quong and Soudack, Volume-Weighted RSI, Stocks & Commodities 7:3, 1989",
             inputs=("high", "low", "close", "volume"),

@@ -21,6 +21,28 @@ BAR_MS = 900_000
 COURSE_BARS = 14 * 96
 CERTIFIED_BARS, CUTS, SEED = 2_000, 50, 7
 COSTS = "features/costs.json"
+MISSING = """**Missing.** NaN means that there is no value; nothing is ever filled in. Before its \
+warm-up bar a feature is NaN. From then on, by the column *missing*:
+
+- *never*: it has a value at every bar.
+- *nan*: NaN where an input is missing, or where the formula has no answer: it divides by nothing, \
+or too little was traded.
+- *absent*: NaN also where there is nothing to measure, such as the distance to a level where no \
+level is, which a flag beside it tells.
+
+A bar whose own prices or volume are unusable (missing, not finite, a price outside 1e-18 to \
+1e18, a negative volume) gives a row of NaN, *never* included, and changes nothing: the state \
+stays as it was, as if the bar did not exist.
+"""
+BARS = """**Bars** are counted as they exist: the last 96 bars are the last 96 that there are. A \
+hole is neither filled nor counted, so that a window behind it reaches further back in time; what \
+goes by the calendar (hours of four, days, weeks, settlements, sessions) goes by the clock. \
+Training refuses such a history: an ingest that finds a candle missing between the symbol's first \
+and its own clock fails the blocking check `candles_have_no_gaps` and stops before \
+`features/matrix`, and a retrain takes no features whose bars are not those of the lake, one for \
+one. The check covers the months of its ingest: it does not see one that was never ingested, and \
+stops no `features/matrix` that is launched by itself.
+"""
 
 Values = NDArray[np.float64]
 Costs = dict[str, dict[str, float]]  # group → µs a bar, compiled and live
@@ -28,9 +50,13 @@ Costs = dict[str, dict[str, float]]  # group → µs a bar, compiled and live
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What one feature did on the recording that has most of its values."""
+    """What one feature did on the recording that has most of its values.
+
+    `beside` says whose its inputs are, if not of the market that the title names.
+    """
 
     title: str
+    beside: str
     values: Values
     certificate: Certificate
 
@@ -39,19 +65,23 @@ def seen(found: Sequence[Recording]) -> dict[str, Seen]:
     """Return what each feature did on the recording in which it has most values."""
     best: dict[str, Seen] = {}
     for one in found:
-        values, certificates = _computed(one.market)
+        values, certificates = _computed(one.market, one.bar_ms)
         for i, name in enumerate(FEATURES):
             there = int(np.isfinite(values[:, i]).sum())
+            if one.shown and name not in one.shown:
+                continue
             if name not in best or there > np.isfinite(best[name].values).sum():
-                best[name] = Seen(one.title, values[:, i], certificates[i])
+                read = feature(name).inputs
+                beside = "; ".join(text for field, text in one.beside.items() if field in read)
+                best[name] = Seen(one.title, beside, values[:, i], certificates[i])
     return best
 
 
-def _computed(market: Market) -> tuple[Values, list[Certificate]]:
+def _computed(market: Market, bar_ms: int) -> tuple[Values, list[Certificate]]:
     """Return all features of a market, and their certificates on its last bars, state warm."""
     from research.garch import starting_state
 
-    obs = observe(market, BAR_MS)
+    obs = observe(market, bar_ms)
     start = starting_state(obs)
     values, _ = compute(obs, start)
     begin = max(0, len(obs) - CERTIFIED_BARS)
@@ -68,13 +98,26 @@ def page(found: dict[str, Seen], cost: Costs) -> str:
         "[add-a-feature.md](add-a-feature.md).\n",
         _costs(cost),
         _proofs([one.certificate for one in found.values()]),
-        "**Pictures.** Left the last 14 days, right the distribution over the whole recording, "
-        "both from the 0.5th to the 99.5th percentile. Below them the 1st percentile, the median "
-        "and the 99th, and the share of bars without a value.\n",
+        _pictures(found),
+        MISSING,
+        BARS,
     ]
     for group in GROUPS:
         lines += _section(group, found, cost)
     return "\n".join(lines)
+
+
+def _pictures(found: dict[str, Seen]) -> str:
+    none = [f"`{name}`" for name, shown in found.items() if not _there(shown)]
+    return (
+        "**Pictures.** Left the last 14 days (of a shorter recording all of it), right the "
+        "distribution over the whole recording, both from the 0.5th to the 99.5th percentile. "
+        "Below them the 1st percentile, the median and the 99th, and the share of bars without a "
+        "value. Trades and best quotes were recorded for hours and minutes only: their features "
+        "are shown on bars of seconds, each of which stands for one of 15 minutes, so look at "
+        "their course and not at their size. "
+        f"Nothing was recorded for: {', '.join(none) or 'none'}.\n"
+    )
 
 
 def _costs(cost: Costs) -> str:
@@ -102,7 +145,8 @@ def _proofs(certificates: Sequence[Certificate]) -> str:
 
 def _section(group: Group, found: dict[str, Seen], cost: Costs) -> Iterator[str]:
     own = cost[group.name]
-    titles = sorted({found[one.name].title for one in group.features if _there(found[one.name])})
+    there = [found[one.name] for one in group.features if _there(found[one.name])]
+    titles = sorted({one.title for one in there})
     yield f"## {group.name}\n"
     yield (
         f"{len(group.features)} features · {own['compiled_us']:.3f} µs a bar compiled, "
@@ -111,21 +155,24 @@ def _section(group: Group, found: dict[str, Seen], cost: Costs) -> Iterator[str]
     )
     header = ("feature", "on real data", "formula", "reads", "warm-up", "missing", "proof")
     yield markdown_table(
-        header, [_row(feature(one.name), found[one.name]) for one in group.features]
+        header,
+        [_row(feature(one.name), found[one.name], len(titles) > 1) for one in group.features],
     )
 
 
-def _row(one: Feature, shown: Seen) -> tuple[str, ...]:
+def _row(one: Feature, shown: Seen, titled: bool) -> tuple[str, ...]:
+    """Return the cells of a feature; `titled` where its group is shown on several recordings."""
     there = shown.values[np.isfinite(shown.values)]
     picture = f"![{one.name}](features/{one.name}.svg)"
     absent = 1.0 - len(there) / len(shown.values)
     numbers = (
         " · ".join(f"{x:.3g}" for x in np.quantile(there, (0.01, 0.5, 0.99))) if len(there) else ""
     )
+    whose = [shown.title if titled and len(there) else "", shown.beside]
     proof = shown.certificate
     return (
         f"**`{one.name}`**<br>{one.unit}, {one.low:g} to {one.high:g}",
-        f"{picture}<br>{numbers}<br>{absent:.1%} missing",
+        "<br>".join(text for text in (picture, numbers, f"{absent:.1%} missing", *whose) if text),
         f"{_plain(one.formula)}<br><i>{_plain(one.source)}</i>",
         ", ".join(f"`{name}`" for name in _inputs(one.inputs)),
         f"{one.warmup_bars:,}",

@@ -1,7 +1,7 @@
 """Trades and books as venues print them: sums and features on recorded ticks, and on a twin.
 
 The recorded files are ../shared/data (see its README: public copies of exchange data), read in
-place. They span two hours and four minutes, so that bars of 20 and 10 seconds stand for those of 15
+place. They span two hours and four minutes, so that bars of 10 seconds stand for those of 15
 minutes here.
 """
 
@@ -25,7 +25,7 @@ from tests.kernel.ticks import bars_of, book, prints, rows_of
 TRADES = DATA / "trades_BTCUSDT_binance-perp_2020.parquet"
 QUOTES = DATA / "bbo_BTCUSDT_binance-perp_2020.parquet"
 BOOK = DATA / "depth100_BTCUSDT_6s_binance-spot.parquet"
-TRADE_BAR_MS = 20_000
+TRADE_BAR_MS = 10_000
 QUOTE_BAR_MS = 10_000
 BAR_MS = 900_000
 Values = NDArray[np.float64]

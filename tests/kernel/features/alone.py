@@ -106,10 +106,14 @@ def check_warm_up(group: Group, state: Values | None = None) -> None:
             assert np.isfinite(later[row.warmup_bars - 1 :, i]).all(), (row.name, offset)
 
 
-def check_inputs(group: Group, state: Values | None = None) -> None:
-    """A feature reads its inputs and nothing else: others change no byte, its own change some."""
+def check_inputs(group: Group, state: Values | None = None, bars: int = 300) -> None:
+    """A feature reads its inputs and nothing else: others change no byte, its own change some.
+
+    Nor do others that are missing, the bar's own prices and volume excepted, without which no
+    feature has a value: what decides whether an input counts is an input too.
+    """
     longest = max(row.warmup_bars for row in group.features)
-    obs, other = market(longest + 300, seed=53), market(longest + 300, seed=54)
+    obs, other = market(longest + bars, seed=53), market(longest + bars, seed=54)
     expected, _ = batch(group, obs, state)
     for i, row in enumerate(group.features):
         own = [OBSERVATION_FIELDS.index(field) for field in row.inputs]
@@ -118,6 +122,12 @@ def check_inputs(group: Group, state: Values | None = None) -> None:
         changed[:, rest] = other[:, rest]
         found, _ = batch(group, changed, state)
         assert differing_bytes(found[:, i], expected[:, i]) == 0, row.name
+        without = obs.copy()
+        without[longest:, [field for field in rest if field >= 6]] = np.nan
+        found, _ = batch(group, without, state)
+        assert differing_bytes(found[:, i], expected[:, i]) == 0, (
+            f"{row.name} reads what is missing"
+        )
         moved = obs.copy()
         moved[:, own] = other[:, own] if own != [0] else other[:, own] + 30 * 3_600_000
         if row.name.endswith("_missing"):

@@ -163,9 +163,9 @@ def surge(frame: pd.DataFrame) -> pd.Series:
 
 def money_flow(frame: pd.DataFrame) -> pd.Series:
     price = typical(frame)
-    change = price.diff()
+    change = price.pct_change()
     flow = (price * frame.volume).where(change.notna())
-    gained, lost = (flow.where(side, 0.0) for side in (change > 0.0, change < 0.0))
+    gained, lost = (flow.where(side, 0.0) for side in (change > 1e-12, change < -1e-12))
     gains, losses = gained.rolling(14).sum(), lost.rolling(14).sum()
     return (100.0 - 100.0 / (1.0 + gains / losses)).where(flow.rolling(14).count() == 14)
 

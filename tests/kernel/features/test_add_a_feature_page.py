@@ -11,6 +11,7 @@ import pytest
 from kernel.features.registry import FEATURES, STATE_SIZE, feature_hash
 
 ROOT = Path(__file__).resolve().parents[3]
+PAGE = ROOT / "docs/add-a-feature.md"
 BLOCK = re.compile(r"^```\w+ (file|edit)=(\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SCHEMA = (
     "from pathlib import Path\n"
@@ -21,15 +22,20 @@ SCHEMA = (
     "sets = load_feature_sets(Path('configs/features.yaml')).sets\n"
     "print(sets['everything'] == FEATURES)\n"
 )
+HASHES = (
+    "from kernel.features.registry import FEATURES, feature\n"
+    "print(*(f'{name}={feature(name).hash}' for name in FEATURES))\n"
+)
 
 
 @pytest.fixture(scope="module")
 def followed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a copy of the kernel and its feature tests in which the page has been followed."""
     copy = tmp_path_factory.mktemp("page")
+    shutil.copy(ROOT / "pyproject.toml", copy)
     for folder in ("kernel", "configs", "tests/kernel/features"):
         shutil.copytree(ROOT / folder, copy / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for kind, name, code in BLOCK.findall((ROOT / "docs/add-a-feature.md").read_text()):
+    for kind, name, code in BLOCK.findall(PAGE.read_text()):
         path = copy / name
         if kind == "file":
             assert not path.exists(), name
@@ -54,6 +60,34 @@ def test_the_page_leads_to_a_green_feature(followed: Path) -> None:
               "-o", "pythonpath=.", "tests/kernel/features/test_pivots.py",
               "tests/kernel/features/test_catalogue.py")  # fmt: skip
     assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_what_the_page_writes_passes_ruff(followed: Path) -> None:
+    """Each file that the reader wrote or edited is as `ruff check` and `ruff format` want it: what
+    `make check` asks first.
+    """
+    names = {name for _, name, _ in BLOCK.findall(PAGE.read_text()) if name.endswith(".py")}
+    assert len(names) == 4
+    for command in (["check"], ["format", "--check"]):
+        ran = run(followed, "-m", "ruff", *command, "--no-cache", *sorted(names))
+        assert ran.returncode == 0, ran.stdout
+
+
+def test_one_more_in_a_group_voids_that_group_alone(followed: Path) -> None:
+    """As the page warns: code added to a group changes the hash of all its features, and no
+    other's.
+    """
+    before = run(followed, "-c", HASHES).stdout.split()
+    path = followed / "kernel/features/sentiment.py"
+    sound = path.read_text()
+    path.write_text(f"{sound}_FEAR = 25.0\n")
+    try:
+        after = run(followed, "-c", HASHES).stdout.split()
+    finally:
+        path.write_text(sound)
+    assert len(before) == len(after) == len(FEATURES) + 1
+    changed = {one.split("=")[0] for one in set(before) ^ set(after)}
+    assert changed == {"fear_greed", "fear_greed_missing"}
 
 
 def test_another_feature_voids_no_other_schema(followed: Path) -> None:

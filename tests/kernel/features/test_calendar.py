@@ -1,5 +1,8 @@
 """Sessions and the clock: the laws, DuckDB's calendar, and instants worked out by hand."""
 
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
 import numpy as np
 import pytest
 
@@ -24,7 +27,7 @@ CLOCK = """
         FROM bars
     )
     SELECT hour < 8 AS is_asian_session,
-           hour >= 7 AND hour < 16 AS is_london_session,
+           hour >= 8 AND hour < 17 AS is_london_session,
            hour >= 13 AND hour < 22 AS is_ny_session,
            sin(2 * pi() * hour / 24) AS session_hour_sin,
            cos(2 * pi() * hour / 24) AS session_hour_cos,
@@ -68,6 +71,23 @@ def test_calendar_equals_sql(name: str) -> None:
     found = alone.column(GROUP, alone.batch(GROUP, obs)[0], name)
     expected = columns(obs, CLOCK)[name]
     np.testing.assert_allclose(found, expected, rtol=0.0, atol=TOLERANCE[name])
+
+
+@pytest.mark.parametrize(
+    ("name", "zone", "opening"),
+    [
+        ("is_asian_session", "Asia/Tokyo", 9),
+        ("is_london_session", "Europe/London", 8),
+        ("is_ny_session", "America/New_York", 8),
+    ],
+)
+def test_sessions_are_the_business_hours_of_winter(name: str, zone: str, opening: int) -> None:
+    """On a day of January each session lasts to 17:00 on its own city's clock."""
+    obs = market(96, seed=62, start_ms=1_673_308_800_000)  # 2023-01-10 00:00 UTC
+    found = alone.column(GROUP, alone.batch(GROUP, obs)[0], name)
+    for open_ms, flag in zip(obs[:, 0].tolist(), found.tolist(), strict=True):
+        closed = datetime.fromtimestamp((open_ms + BAR_MS) / 1_000, ZoneInfo(zone))
+        assert flag == float(opening <= closed.hour < 17), closed
 
 
 def test_calendar_is_that_of_the_close() -> None:

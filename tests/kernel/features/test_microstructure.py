@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 from kernel.features.bounds import usable
 from kernel.features.microstructure import GROUP
 from kernel.observation import OBSERVATION_FIELDS
+from orchestration.cli.recorded_markets import DATA
 from tests.kernel.features import alone
 from tests.kernel.features.worlds import damaged, extreme, market
 
 Values = NDArray[np.float64]
 BARS = 3_600
 WINDOW = 96
+RECORDED = DATA / "ohlcv_BTCUSDT_15m_okx-swap.parquet"
 TRADES = ["trade_count", "buy_volume", "sell_volume", "sign_sum", "sign_pair_sum"]
 QUOTES = ["best_bid", "best_ask", "best_bid_quantity", "best_ask_quantity"]
 
@@ -121,6 +123,17 @@ def bucket_sizes(volume: pd.Series) -> Values:
     return 96.0 / 50.0 * np.concatenate(average)
 
 
+def full_buckets(volume: Values) -> Values:
+    """Return how many buckets are full after each bar, cut from the cumulative volume."""
+    filled = np.cumsum(np.where(np.arange(len(volume)) < WINDOW - 1, 0.0, volume))
+    size = bucket_sizes(pd.Series(volume))
+    edges, bar = [0.0], WINDOW - 1
+    while edges[-1] + size[bar] <= filled[-1]:
+        edges.append(edges[-1] + size[bar])
+        bar = int(np.searchsorted(filled, edges[-1]))
+    return np.searchsorted(edges, filled, side="right") - 1
+
+
 def vpin(frame: pd.DataFrame) -> pd.Series:
     """Return VPIN from bucket edges on the cumulative volume, the flow between them interpolated.
 
@@ -140,7 +153,7 @@ def vpin(frame: pd.DataFrame) -> pd.Series:
     one_sided = pd.Series(np.abs(np.diff(flow)) / np.diff(edges)).rolling(50).mean()
     last = np.searchsorted(edges, traded, side="right") - 2
     found = np.where(last >= 0, one_sided.to_numpy()[np.maximum(last, 0)], np.nan)
-    warm = (np.arange(len(frame)) >= 287) & frame["buy_volume"].notna()
+    warm = (np.arange(len(frame)) >= 479) & frame["buy_volume"].notna()
     return pd.Series(found, index=frame.index).where(warm)
 
 
@@ -197,7 +210,7 @@ def test_vpin_equals_buckets_cut_from_cumulative_volume() -> None:
     for first in (400, 1_000, 3_000):
         world[first : first + 90, 18:23] = np.nan
     expected = formula(frame_of(world)).to_numpy(np.float64)
-    assert np.isfinite(expected).sum() > 3_000
+    assert np.isfinite(expected).sum() > 2_900
     np.testing.assert_allclose(feature("vpin", world), expected, rtol=0.0, atol=tolerance)
 
 
@@ -220,7 +233,7 @@ def test_vpin_is_that_of_the_published_algorithm() -> None:
     units = np.repeat(side[WINDOW - 1 :], 50)  # bars of 50 units: V = 96 * 50 / 50 = 96
     groups = units[: len(units) // 96 * 96].reshape(-1, 96)
     expected = pd.Series(np.abs(groups.sum(axis=1)) / 96.0).rolling(50).mean().to_numpy()
-    for bar in range(287, 1_000):
+    for bar in range(479, 1_000):
         full = 50 * (bar - WINDOW + 2) // 96
         assert found[bar] == pytest.approx(expected[full - 1], rel=1e-12), bar
 
@@ -249,20 +262,55 @@ def test_vpin_is_one_where_all_buy_and_zero_where_sides_are_even() -> None:
 
 def test_vpin_of_a_giant_bar_is_its_own_imbalance() -> None:
     """A bar of fifty buckets and more leaves no other bucket in the window."""
-    bought, sold = np.full(400, 5.0), np.full(400, 5.0)
-    bought[350], sold[350] = 7_500.0, 2_500.0
-    assert feature("vpin", sided(bought, sold))[350] == 0.5
+    bought, sold = np.full(600, 5.0), np.full(600, 5.0)
+    bought[550], sold[550] = 7_500.0, 2_500.0
+    assert feature("vpin", sided(bought, sold))[550] == 0.5
 
 
 def test_vpin_starts_anew_after_a_day_without_trades() -> None:
     """A bar short of a day keeps the buckets, a day of them empties them."""
     for silence, known in ((95, True), (96, False)):
-        world = market(700, seed=34)
-        world[400 : 400 + silence, 18:23] = np.nan
+        world = market(900, seed=34)
+        world[600 : 600 + silence, 18:23] = np.nan
         found = feature("vpin", world)
-        assert np.isnan(found[400 : 400 + silence]).all()
-        assert np.isfinite(found[400 + silence]) == known
-        assert np.isfinite(found[400 + silence + 150 :]).all()
+        assert np.isnan(found[600 : 600 + silence]).all()
+        assert np.isfinite(found[600 + silence]) == known
+        assert np.isfinite(found[600 + silence + 150 :]).all()
+
+
+@pytest.mark.skipif(not RECORDED.is_file(), reason=f"no recorded market at {RECORDED}")
+def test_vpin_is_warm_wherever_a_recorded_history_begins() -> None:
+    """Of 4,384 histories, begun every six hours of three real years, each has its first value at
+    the stated bar and one at every bar of the day after it.
+    """
+    bars = pd.read_parquet(RECORDED, columns=["volume"])["volume"].to_numpy(np.float64)
+    warm = next(row.warmup_bars for row in GROUP.features if row.name == "vpin")
+    for first in range(0, len(bars) - warm - WINDOW, 24):
+        volume = bars[first : first + warm + WINDOW]
+        assert full_buckets(volume)[warm - 1] >= 50, first
+
+
+def test_vpin_waits_for_volume_and_not_for_bars() -> None:
+    """A history that begins with a busy week and then ebbs has 50 full buckets late: NaN till then.
+
+    Buckets of 96 / 50 of the average bar seen take the volume of a day, however long it lasts.
+    """
+    volume = np.r_[np.full(96, 100.0), np.full(1_200, 5.0)]
+    found = feature("vpin", sided(0.75 * volume, 0.25 * volume))
+    first = int(np.flatnonzero(np.isfinite(found))[0])
+    assert first > 480
+    assert first == np.flatnonzero(full_buckets(volume) >= 50)[0]
+    assert np.isfinite(found[first:]).all()
+    assert found[-1] == pytest.approx(0.5, rel=1e-12)
+
+
+def test_vpin_depends_on_where_the_history_begins() -> None:
+    """A bar less of history shifts every edge of a bucket, and 3,000 bars later the value is still
+    another one, by a fifth to a half of its standard deviation on average.
+    """
+    world = market(4_000, seed=41)
+    longer, shorter = feature("vpin", world)[-1_000:], feature("vpin", world[1:])[-1_000:]
+    assert 0.2 < np.abs(longer - shorter).mean() / longer.std() < 0.5
 
 
 def test_kyle_lambda_finds_a_planted_impact() -> None:

@@ -12,6 +12,7 @@ from tests.kernel.features.sql import columns
 from tests.kernel.features.worlds import market
 
 Values = NDArray[np.float64]
+ALL_MINUTES = slice(MINUTES, MINUTES + 15 * MINUTE_WIDTH)
 
 TOLERANCE = {
     "m1_price_accel_5": 1e-15,
@@ -59,7 +60,7 @@ def test_minutes_cannot_see_the_future() -> None:
 
 def minutes_of(obs: Values) -> Values:
     """Return the minutes of all bars, float64[15 n, 5], NaN where one is missing."""
-    return obs[:, MINUTES : MINUTES + 15 * MINUTE_WIDTH].reshape(-1, MINUTE_WIDTH)
+    return obs[:, ALL_MINUTES].reshape(-1, MINUTE_WIDTH)
 
 
 def torn(obs: Values) -> Values:
@@ -70,7 +71,7 @@ def torn(obs: Values) -> Values:
     for start in rng.integers(0, len(rows), 10):
         rows[start : start + rng.integers(1, 100)] = np.nan
     world = obs.copy()
-    world[:, MINUTES:] = rows.reshape(len(obs), -1)
+    world[:, ALL_MINUTES] = rows.reshape(len(obs), -1)
     return world[rng.random(len(obs)) > 0.03]
 
 
@@ -115,7 +116,7 @@ def test_a_bar_by_hand() -> None:
     closes = np.arange(100.0, 115.0)
     flat = np.stack([closes - 0.5, closes + 1.0, closes - 1.0, closes, np.full(15, 3.0)], axis=1)
     flat[10:, 4] = 6.0
-    obs[0, MINUTES:] = flat.ravel()
+    obs[0, ALL_MINUTES] = flat.ravel()
     (row,), _ = alone.batch(GROUP, obs)
     assert row[0] == pytest.approx(5.0 / 109.0, rel=1e-15)
     assert row[1] == 2.0
@@ -138,8 +139,8 @@ def test_a_minute_without_range_has_no_body() -> None:
 def test_volume_after_a_quiet_stretch_is_held() -> None:
     """Volume that leaps a thousandfold counts as a hundredfold."""
     obs = market(1, seed=85)
-    obs[0, MINUTES + 4 :: 5] = 1.0
-    obs[0, MINUTES + 10 * 5 + 4 :: 5] = 1_000.0
+    obs[0, ALL_MINUTES][4::5] = 1.0
+    obs[0, ALL_MINUTES][54::5] = 1_000.0
     assert alone.column(GROUP, alone.batch(GROUP, obs)[0], "m1_vol_ratio_5")[0] == 100.0
 
 

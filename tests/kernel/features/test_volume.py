@@ -1,8 +1,12 @@
 """Volume: the laws, and surges, money flow and balance by hand."""
 
 import numpy as np
+import pandas as pd
+import pytest
+import talib
 
 from kernel.features.volume import GROUP
+from orchestration.cli.recorded_markets import DATA
 from tests.kernel.features import alone
 from tests.kernel.features.handmade import candles, feature
 
@@ -65,6 +69,36 @@ def test_money_flow_weighs_rises_against_falls() -> None:
     obs = candles([100.0] * 13 + [110.0, 100.0], volume=[1.0] * 13 + [3.0, 1.0])
     np.testing.assert_allclose(feature(GROUP, "mfi_14", obs)[-1], 33_000 / 430, rtol=1e-14)
     assert feature(GROUP, "mfi_14", candles([100.0] * 15))[-1] == 50.0
+
+
+def test_equal_decimal_sums_are_no_change_of_money_flow() -> None:
+    """16864.1 + 16855.7 + 16856.9 is 16869.0 + 16851.9 + 16855.8, as in BTC's bars of 2023-01-05,
+    though the binary sums differ in the last bit: neither gained nor lost, at any price.
+    """
+    for scale in (1e-9, 1.0, 1e9):
+        high, low, close = (
+            [scale * x for x in (15_000.0, *six)]
+            for six in (
+                (16_869.0, 16_864.1, *[16_869.0] * 13),
+                (16_851.9, 16_855.7, *[16_851.9] * 13),
+                (16_855.8, 16_856.9, *[16_855.8] * 13),
+            )
+        )
+        obs = candles(close, high=high, low=low)
+        assert feature(GROUP, "mfi_14", obs)[14] == 100.0
+        assert feature(GROUP, "mfi_14", obs)[15] == 50.0
+
+
+def test_money_flow_of_three_recorded_years_is_that_of_ta_lib() -> None:
+    """No bar of 105,216 differs by more than rounding."""
+    path = DATA / "ohlcv_BTCUSDT_15m_okx-swap.parquet"
+    if not path.is_file():
+        pytest.skip(f"no recorded market at {path}")
+    columns = ["high", "low", "close", "volume"]
+    high, low, close, volume = pd.read_parquet(path)[columns].to_numpy(np.float64).T.copy()
+    obs = candles(close.tolist(), high=high.tolist(), low=low.tolist(), volume=volume.tolist())
+    found = alone.column(GROUP, alone.batch(GROUP, obs)[0], "mfi_14")
+    np.testing.assert_allclose(found, talib.MFI(high, low, close, volume, 14), rtol=0, atol=1e-9)
 
 
 def test_the_balance_of_volume_is_a_share_of_it() -> None:
