@@ -2,7 +2,7 @@
 
 What lies above price is kept with its prices negated: one routine serves both sides. A list takes
 `ZONES_SLOTS` slots from `at`: how many zones, the highest lower edge, the highest upper edge, then
-the zones, oldest first. Most bars reach no zone and cost one comparison.
+the zones, oldest first. Most bars reach no zone and outlive none, and cost two comparisons.
 """
 
 from kernel.features.recursions import State
@@ -16,6 +16,7 @@ _UPPER = 1
 _BORN = 2
 _STRENGTH = 3
 _WIDTH = 4
+_OLDEST = _FIRST + _BORN
 ZONES_SLOTS = _FIRST + _WIDTH * ZONES
 
 
@@ -34,26 +35,32 @@ def add(state: State, at: int, lower: float, upper: float, born: float, strength
     _recount(state, at, count + 1)
 
 
-def trade_through(state: State, at: int, price: float) -> None:
-    """Drop every zone whose lower edge is above `price`, the lowest price of a bar."""
-    if state[at] == 0.0 or price >= state[at + HIGHEST_LOWER]:
+def trade_through(state: State, at: int, price: float, expired: float) -> None:
+    """Drop every zone whose lower edge is above `price`, the lowest price of a bar, and those born
+    at bar `expired` or before.
+    """
+    if state[at] == 0.0 or (price >= state[at + HIGHEST_LOWER] and state[at + _OLDEST] > expired):
         return
     kept = 0
     for i in range(int(state[at])):
-        if state[_zone(at, i) + _LOWER] <= price:
-            _move(state, _zone(at, i), _zone(at, kept))
+        zone = _zone(at, i)
+        if state[zone + _LOWER] <= price and state[zone + _BORN] > expired:
+            _move(state, zone, _zone(at, kept))
             kept += 1
     _recount(state, at, kept)
 
 
-def trade_into(state: State, at: int, price: float) -> None:
-    """Cut off every zone what is above `price`, the lowest price of a bar; drop what is empty."""
-    if state[at] == 0.0 or price >= state[at + HIGHEST_UPPER]:
+def trade_into(state: State, at: int, price: float, expired: float) -> None:
+    """Cut off every zone what is above `price`, the lowest price of a bar; drop what is empty and
+    what was born at bar `expired` or before.
+    """
+    if state[at] == 0.0 or (price >= state[at + HIGHEST_UPPER] and state[at + _OLDEST] > expired):
         return
     kept = 0
     for i in range(int(state[at])):
-        if state[_zone(at, i) + _LOWER] < price:
-            _move(state, _zone(at, i), _zone(at, kept))
+        zone = _zone(at, i)
+        if state[zone + _LOWER] < price and state[zone + _BORN] > expired:
+            _move(state, zone, _zone(at, kept))
             upper = _zone(at, kept) + _UPPER
             state[upper] = min(state[upper], price)
             kept += 1

@@ -3,7 +3,7 @@
 import numpy as np
 
 from kernel.features.certificate import Certificate, certify
-from kernel.features.smart_money import GROUP
+from kernel.features.smart_money import GROUP, WARMUP
 from tests.kernel.features import alone
 from tests.kernel.features.worlds import market
 from tests.traps.seed_smart_money import NAMES, add_smc_features
@@ -47,10 +47,13 @@ def test_the_seeds_features_stay_red_once_its_search_is_mended():
 
 
 def test_our_smart_money_features_come_out_green():
-    """On the same bars and cuts, ours have values and none changes; they hold the 14 names."""
+    """On the same bars and cuts, ours, warm, have values and none changes; they hold the 14
+    names.
+    """
+    _, warm = alone.batch(GROUP, market(WARMUP, seed=2))
 
     def compute(obs: alone.Values) -> tuple[alone.Values, alone.Values]:
-        return alone.batch(GROUP, obs)
+        return alone.batch(GROUP, obs, warm)
 
     names = [row.name for row in GROUP.features]
     rng = np.random.default_rng(0)

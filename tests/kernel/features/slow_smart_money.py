@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
 KEPT = 16
+LIFE = 672
 NEVER = 10**9
 
 
@@ -47,20 +48,20 @@ def latest(obs: Values) -> list[float]:
     pools_above, pools_below = (mirrored(living(pools(side), now)) for side in (up, down))
     newest = max([*demand, *supply], key=lambda zone: zone.since, default=None)
     return [
-        within(close, demand, 3.0 * atr),
-        within(-close, supply, 3.0 * atr),
-        distance(close, demand, atr, -10.0),
-        distance(-close, supply, atr, -10.0),
+        within(close, demand, 3.0, atr),
+        within(-close, supply, 3.0, atr),
+        distance(close, demand, atr),
+        distance(-close, supply, atr),
         newest.volume_ratio if newest else np.nan,
-        within(-close, above, 10.0 * atr),
-        within(close, below, 10.0 * atr),
-        distance(-close, above, atr, 0.0),
-        distance(close, below, atr, 0.0),
+        within(-close, above, 10.0, atr),
+        within(close, below, 10.0, atr),
+        distance(-close, above, atr),
+        distance(close, below, atr),
         *structure(up, down, now),
-        distance(-close, pools_above, atr, 0.0),
-        distance(close, pools_below, atr, 0.0),
-        within(-close, pools_above, 10.0 * atr),
-        within(close, pools_below, 10.0 * atr),
+        distance(-close, pools_above, atr),
+        distance(close, pools_below, atr),
+        within(-close, pools_above, 10.0, atr),
+        within(close, pools_below, 10.0, atr),
     ]
 
 
@@ -85,16 +86,16 @@ def wilder(obs: Values) -> Values:
     return atr
 
 
-def distance(close: float, zones: list[Zone], atr: float, lowest: float) -> float:
-    """Return how far the close is above the highest of the zones, in ATR."""
-    if not zones or not atr > 0.0:
-        return np.nan
-    return float(np.clip((close - max(zone.top for zone in zones)) / atr, lowest, 10.0))
+def distance(close: float, zones: list[Zone], atr: float) -> float:
+    """Return how far the close is above the highest of the zones, in ATR; NaN beyond 10."""
+    away = [(close - zone.top) / atr for zone in zones if atr > 0.0]
+    near = [one for one in away if one <= 10.0]
+    return max(min(near), -10.0) if near else np.nan
 
 
-def within(close: float, zones: list[Zone], reach: float) -> float:
-    """Return 1 when one of the zones is at most `reach` below the close, else 0."""
-    return float(any(close - zone.top <= reach for zone in zones))
+def within(close: float, zones: list[Zone], atrs: float, atr: float) -> float:
+    """Return 1 when one of the zones is at most so many ATR below the close, else 0."""
+    return float(atr > 0.0 and any((close - zone.top) / atr <= atrs for zone in zones))
 
 
 def mirrored(zones: list[Zone]) -> list[Zone]:
@@ -121,13 +122,15 @@ def swings(side: Side) -> list[tuple[int, float]]:
     return [(int(bar), side.high[bar]) for bar in bars]
 
 
-def breaks(side: Side) -> list[int]:
-    """Return the bars that close above the last swing high known by then, as its first to do so."""
+def breaks(side: Side, life: int = LIFE) -> list[int]:
+    """Return the bars that close above the last swing high known by then, as its first to do so
+    and within its life.
+    """
     found: list[int] = []
     known = swings(side)
     for i, (bar, price) in enumerate(known):
-        end = known[i + 1][0] + 10 if i + 1 < len(known) else len(side.close)
-        beyond = np.flatnonzero(side.close[bar + 10 : end] > price)
+        following = known[i + 1][0] + 10 if i + 1 < len(known) else len(side.close)
+        beyond = np.flatnonzero(side.close[bar + 10 : min(following, bar + 10 + life)] > price)
         if len(beyond):
             found.append(bar + 10 + int(beyond[0]))
     return found
@@ -139,12 +142,18 @@ def first(condition: NDArray[np.bool_], since: int) -> int:
     return since + 1 + int(later[0]) if len(later) else NEVER
 
 
+def end(condition: NDArray[np.bool_], since: int) -> int:
+    """Return the first bar after `since` at which the condition holds, a week later at most."""
+    return min(first(condition, since), since + LIFE)
+
+
 def blocks(side: Side) -> list[Zone]:
-    """Return the last falling candle before each break, once each."""
+    """Return the last falling candle within 16 bars before each break, once each."""
     zones: list[Zone] = []
     used: set[int] = set()
     for bar in breaks(side):
-        falling = np.flatnonzero(side.close[:bar] < side.open[:bar])
+        start = max(bar - 16, 0)
+        falling = start + np.flatnonzero(side.close[start:bar] < side.open[start:bar])
         if len(falling) == 0 or int(falling[-1]) in used:
             continue
         candle = int(falling[-1])
@@ -152,7 +161,7 @@ def blocks(side: Side) -> list[Zone]:
         bottom, top = side.low[candle], side.high[candle]
         span = side.volume[max(0, bar - 49) : bar + 1]
         ratio = span[-3:].sum() * len(span) / (3.0 * span.sum()) if span.sum() > 0.0 else np.nan
-        zones.append(Zone(bar, first(side.low < bottom, bar), bottom, top, ratio))
+        zones.append(Zone(bar, end(side.low < bottom, bar), bottom, top, ratio))
     return zones
 
 
@@ -163,7 +172,7 @@ def gaps(side: Side) -> list[Zone]:
         bottom, top = side.high[bar - 2], side.low[bar]
         if bottom < top:
             open_to = min(top, *side.low[bar:])
-            zones.append(Zone(bar, first(side.low <= bottom, bar), bottom, open_to))
+            zones.append(Zone(bar, end(side.low <= bottom, bar), bottom, open_to))
     return zones
 
 
@@ -176,21 +185,26 @@ def pools(side: Side) -> list[Zone]:
         equal = [
             earlier
             for then, earlier in known[max(0, i - 16) : i]
-            if abs(earlier - price) <= 0.25 * side.atr[since]
+            if bar - then < LIFE
+            and abs(earlier - price) <= 0.25 * side.atr[since]
             and side.high[then : bar + 1].max() <= max(earlier, price)
         ]
         if equal:
             level = max([price, *equal])
-            zones.append(Zone(since, first(side.high > level, since), level, level))
+            zones.append(Zone(since, end(side.high > level, since), level, level))
     return zones
 
 
 def named_breaks(up: Side, down: Side) -> list[tuple[int, str]]:
-    """Return bar and name of each break: BOS with the trend, CHoCH against it."""
+    """Return bar and name of each break within a week of another: BOS with the trend, CHoCH
+    against it.
+    """
     rises = [(bar, "up") for bar in breaks(up)]
     turns = sorted([*rises, *((bar, "down") for bar in breaks(down))])
     return [
-        (bar, "BOS" if way == before else "CHoCH") for (_, before), (bar, way) in pairwise(turns)
+        (bar, "BOS" if way == before else "CHoCH")
+        for (then, before), (bar, way) in pairwise(turns)
+        if bar - then < LIFE
     ]
 
 
@@ -205,19 +219,30 @@ def structure(up: Side, down: Side, now: int) -> list[float]:
 
 def events(obs: Values) -> dict[str, int]:
     """Return how often each rule of the definitions was met in a history."""
-    up, down = sides(obs)
-    names = [name for _, name in named_breaks(up, down)]
+    both = sides(obs)
     now = len(obs) - 1
-    kinds = [zones(side) for side in (up, down) for zones in (blocks, gaps, pools)]
+    kinds = {find: [find(side) for side in both] for find in (blocks, gaps, pools)}
+    lists = [zones for two in kinds.values() for zones in two]
+    ended = {find.__name__: [one for two in kinds[find] for one in two] for find in kinds}
+    early = {name: sum(z.until < z.since + LIFE for z in zones) for name, zones in ended.items()}
+    late = {
+        name: sum(z.until == z.since + LIFE <= now for z in zones) for name, zones in ended.items()
+    }
+    broken = [(side, bar) for side in both for bar in breaks(side)]
+    candles = [(side.close < side.open)[max(bar - 16, 0) : bar].any() for side, bar in broken]
+    names = [name for _, name in named_breaks(*both)]
     return {
         "BOS": names.count("BOS"),
         "CHoCH": names.count("CHoCH"),
-        "lists that were full": sum(
-            len(living(zones, bar)) == KEPT for zones in kinds for bar in range(now)
+        "breaks after a trend's end": max(len(broken) - 1, 0) - len(names),
+        "swings that outlived themselves": sum(
+            len(breaks(side, NEVER)) - len(breaks(side)) for side in both
         ),
-        "candles that were a block already": len(breaks(up)) - len(blocks(up)),
-        "swept pools": sum(zone.until < NEVER for zone in [*pools(up), *pools(down)]),
-        "standing pools": len(living(pools(up), now)) + len(living(pools(down), now)),
-        "filled gaps": sum(zone.until < NEVER for zone in [*gaps(up), *gaps(down)]),
-        "mitigated blocks": sum(zone.until < NEVER for zone in [*blocks(up), *blocks(down)]),
+        "lists that were full": sum(
+            len(living(zones, bar)) == KEPT for zones in lists for bar in range(0, now, 50)
+        ),
+        "candles too old for a block": sum(not one for one in candles),
+        "standing pools": sum(len(living(zones, now)) for zones in kinds[pools]),
+        **{f"{name} that price took": count for name, count in early.items()},
+        **{f"{name} that a week took": count for name, count in late.items()},
     }

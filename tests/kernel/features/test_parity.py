@@ -149,7 +149,7 @@ def test_every_nan_has_the_same_bits() -> None:
 
 def test_without_a_compiler_the_batch_gives_the_same_bytes(tmp_path: Path) -> None:
     """Where numba is not installed `compute` runs as plain Python and returns the same bytes."""
-    obs = damaged(market(700, seed=8), np.random.default_rng(8))
+    obs = damaged(market(1_800, seed=8), np.random.default_rng(8))
     np.save(tmp_path / "obs.npy", obs)
     script = (
         "import sys; sys.modules['numba'] = None\n"
