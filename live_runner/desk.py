@@ -12,6 +12,7 @@ from kernel.bundle import BundleRefused
 from kernel.clock import bar_open_ms
 from kernel.features.engine import Stream, initial_state
 from kernel.trading import OUTPUT_FIELDS
+from live_runner.candles import Candle
 from live_runner.feed import Lane, listen
 from live_runner.health import Health
 from live_runner.history import History
@@ -60,9 +61,8 @@ class Desk:
         async with asyncio.TaskGroup() as tasks:
             for symbol in self.settings.symbols:
                 tasks.create_task(self._trade(symbol), name=symbol)
-            tasks.create_task(
-                listen(self.settings, self._lanes, OUTAGE_BACKOFF, self._rng, self._feed_error)
-            )
+            hearing = (self._lanes, self._hear, OUTAGE_BACKOFF, self._rng, self._feed_error)
+            tasks.create_task(listen(self.settings, *hearing))
             if self._recorder is not None:
                 tasks.create_task(self._recorder.run())
 
@@ -161,6 +161,10 @@ class Desk:
         recordings = Recordings(self.settings.recordings)
         observers = {symbol: series.observer for symbol, series in self._series.items()}
         return Recorder(self.settings, recordings, client, self._rng, on_error, observers)
+
+    def _hear(self, symbol: str, timeframe: str, candle: Candle) -> None:
+        for series in self._series.values():
+            series.hear(symbol, timeframe, candle)
 
     def _feed_error(self, text: str) -> None:
         self.metrics.feed_error()

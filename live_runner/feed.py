@@ -1,8 +1,8 @@
 """The market feed: closed bars of each symbol exactly once, in order, without gaps.
 
-A WebSocket brings closed candles. A `Lane` per symbol drops what it has seen, asks REST for what is
-missing before anything later goes on, and writes down as a hole what the venue itself does not
-have.
+A WebSocket brings closed candles: the bars, and their minutes for whoever hears all of it. A `Lane`
+per symbol drops what it has seen, asks REST for what is missing before anything later goes on, and
+writes down as a hole what the venue itself does not have.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import json
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import websockets.asyncio.client
 from websockets.exceptions import InvalidHandshake, WebSocketException
@@ -23,6 +23,14 @@ from live_runner.venue import Backoff, Venue, persist
 IDLE_SECONDS = 10.0
 SYNC = None
 CATCH_UP_BARS = 1_000
+
+
+class Heard(NamedTuple):
+    """A closed candle as the socket names it."""
+
+    symbol: str
+    timeframe: str
+    candle: Candle
 
 
 class Lane:
@@ -132,15 +140,22 @@ class Lane:
 async def listen(
     settings: RunnerSettings,
     lanes: Mapping[str, Lane],
+    hear: Callable[[str, str, Candle], None],
     backoff: Backoff,
     rng: random.Random,
     on_error: Callable[[str], None],
 ) -> None:
-    """Carry closed candles from the venue's socket into the lanes, reconnecting for ever.
+    """Carry closed bars from the venue's socket into the lanes, reconnecting for ever.
 
     After each connection, and after each quiet spell, the lanes look for what they may have missed.
+    `hear(symbol, timeframe, candle)` is told every closed candle, minutes included, before a lane
+    has it; it may miss some.
     """
-    names = "/".join(f"{symbol.lower()}@kline_{settings.timeframe}" for symbol in lanes)
+    names = "/".join(
+        f"{symbol.lower()}@kline_{timeframe}"
+        for symbol in lanes
+        for timeframe in dict.fromkeys(("1m", settings.timeframe))
+    )
     address = f"{settings.venue_ws}/stream?streams={names}"
     attempt = 0
     while True:
@@ -150,7 +165,7 @@ async def listen(
             ) as socket:
                 attempt = 0
                 _sync(lanes.values())
-                await _receive(socket, lanes)
+                await _receive(socket, settings.timeframe, lanes, hear)
         except (OSError, InvalidHandshake, WebSocketException, TimeoutError) as error:
             on_error(f"WebSocket {address}: found {error!r}")
         await asyncio.sleep(backoff.seconds(attempt, rng))
@@ -158,7 +173,10 @@ async def listen(
 
 
 async def _receive(
-    socket: websockets.asyncio.client.ClientConnection, lanes: Mapping[str, Lane]
+    socket: websockets.asyncio.client.ClientConnection,
+    bars: str,
+    lanes: Mapping[str, Lane],
+    hear: Callable[[str, str, Candle], None],
 ) -> None:
     while True:
         try:
@@ -167,13 +185,15 @@ async def _receive(
         except TimeoutError:
             _sync(lanes.values())
             continue
-        candle = parse(message)
-        if candle is not None and candle[0] in lanes:
-            lanes[candle[0]].put(candle[1])
+        if (heard := parse(message)) is None:
+            continue
+        hear(*heard)
+        if heard.timeframe == bars and heard.symbol in lanes:
+            lanes[heard.symbol].put(heard.candle)
 
 
-def parse(message: str | bytes) -> tuple[str, Candle] | None:
-    """Return symbol and candle of a message about a closed bar, None for any other message.
+def parse(message: str | bytes) -> Heard | None:
+    """Return what a message says of a closed candle, None for any other message.
 
     A message that cannot be read is None too: the bar it may have held is found missing and
     repaired.
@@ -181,7 +201,9 @@ def parse(message: str | bytes) -> tuple[str, Candle] | None:
     try:
         body: Any = json.loads(message)
         kline = body["data"]["k"]
-        return (str(kline["s"]), from_stream(kline)) if kline["x"] is True else None
+        if kline["x"] is not True:
+            return None
+        return Heard(str(kline["s"]), str(kline["i"]), from_stream(kline))
     except (ValueError, KeyError, TypeError):
         return None
 

@@ -39,7 +39,9 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One decided bar: vectors as in the kernel, `reason` why it abstained or what decided."""
+    """One decided bar: vectors as in the kernel, `reason` why it abstained, or what decided and
+    which series it did without.
+    """
 
     symbol: str
     candle: Candle

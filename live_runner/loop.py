@@ -7,13 +7,22 @@ from its first line to its last, and a model can only change between two bars.
 import asyncio
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from kernel.decision import Abstain, rules_probabilities
 from kernel.features.engine import Stream
 from kernel.features.registry import FEATURES, feature, warmup_bars
-from kernel.observation import OBSERVATION_FIELDS
+from kernel.observation import (
+    BAR_FIELDS,
+    DATED_SERIES,
+    DEPTH_FIELDS,
+    MINUTE_FIELDS,
+    OBSERVATION_FIELDS,
+    SERIES,
+    TIME_FIELDS,
+    TRADE_FIELDS,
+)
 from kernel.trading import Trader
 from kernel.trading_settings import TradingSettings
 from live_runner.candles import Arrival
@@ -32,6 +41,13 @@ FUNDING = OBSERVATION_FIELDS.index("funding_rate")
 NEVER_MISSING = frozenset(i for i, name in enumerate(FEATURES) if feature(name).missing == "never")
 RULE_INPUTS = (ATR, EMA_STACK, RSI, ADX)
 RULES_WARM_UP = warmup_bars([FEATURES[i] for i in RULE_INPUTS])
+FED_BY: Mapping[str, str] = {  # the series that a field of an observation comes from, '' for none
+    **dict(zip(SERIES, SERIES, strict=True)),
+    **dict(zip(TIME_FIELDS, DATED_SERIES, strict=True)),
+    **dict.fromkeys(MINUTE_FIELDS, "minutes"),
+    **dict.fromkeys((*BAR_FIELDS, *TRADE_FIELDS, *DEPTH_FIELDS), ""),
+}
+COST_FIELDS = ("funding_rate",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +78,13 @@ class Model:
     def inputs(self) -> Sequence[int]:
         """Return which of FEATURES decide."""
         return self.bundle.columns if self.bundle else RULE_INPUTS
+
+    def reads(self, series: str) -> bool:
+        """Say whether a series decides or costs; a series or a field that nobody knows may."""
+        inputs = (FEATURES[i] for i in (*self.inputs, ATR))
+        read = {*COST_FIELDS, *(name for one in inputs for name in feature(one).inputs)}
+        known = series in FED_BY.values()
+        return not known or any(FED_BY.get(name, series) == series for name in read)
 
     @property
     def warmup_bars(self) -> int:
@@ -105,8 +128,10 @@ class SymbolLoop:
                 self.decide(arrival, stale)
                 await asyncio.sleep(0)
 
-    def decide(self, arrival: Arrival, stale: str) -> None:
-        """Decide one closed bar and commit it; `stale` says which series could not be read."""
+    def decide(self, arrival: Arrival, stale: Mapping[str, str]) -> None:
+        """Decide one closed bar and commit it; `stale` says which series could not be read, and
+        why.
+        """
         began_ns = time.perf_counter_ns()
         candle, model = arrival.candle, self.model
         observation = self._series.observe(candle)
@@ -150,11 +175,13 @@ class SymbolLoop:
         self.last_open_ms = decision.candle.open_time_ms
         self.last = decision
 
-    def _abstain(self, model: Model, features: Sequence[float], stale: str) -> tuple[Abstain, str]:
+    def _abstain(
+        self, model: Model, features: Sequence[float], stale: Mapping[str, str]
+    ) -> tuple[Abstain, str]:
         if self._killed():
             return Abstain.KILLED, "kill switch is on"
-        if stale:
-            return Abstain.STALE_DATA, stale
+        if read := {name: why for name, why in stale.items() if model.reads(name)}:
+            return Abstain.STALE_DATA, f"stale {_told(read)}"
         trouble = self._health.trouble(self.symbol, time.monotonic())
         if trouble[0]:
             return trouble
@@ -163,7 +190,9 @@ class SymbolLoop:
         for i in model.inputs:
             if i in NEVER_MISSING and math.isnan(features[i]):
                 return Abstain.MISSING_FEATURE, f"{FEATURES[i]} is missing"
-        return Abstain.NONE, "" if model.bundle else "no bundle: rules decide"
+        rules = "" if model.bundle else "no bundle: rules decide"
+        unread = f"does not read the stale {_told(stale)}" if stale else ""
+        return Abstain.NONE, "; ".join(filter(None, (rules, unread)))
 
     def install(self, model: Model, taken_in_ms: int, swap: Callable[[int], Swap]) -> int:
         """Replace the model between two bars and return the pause in µs.
@@ -184,6 +213,14 @@ class SymbolLoop:
     def _state(self, model: Model, open_time_ms: int, pending: str) -> State:
         trader, stream = model.trader.snapshot(), model.stream.snapshot()
         return State(self.symbol, open_time_ms, trader, stream, model.epoch, model.digest, pending)
+
+
+def _told(stale: Mapping[str, str]) -> str:
+    """Return which series could not be read, those with one reason together."""
+    names: dict[str, list[str]] = {}
+    for name, why in stale.items():
+        names.setdefault(why, []).append(name)
+    return "; ".join(f"{', '.join(those)}: {why}" for why, those in names.items())
 
 
 def judge(bundle: LoadedBundle | None, features: Sequence[float]) -> list[float]:

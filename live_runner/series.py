@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from kernel.observation import MAX_AGE_MS, MINUTE_MS, OTHER_MARKET, SERIES_TABLE
 from kernel.observer import Observer
-from live_runner.candles import Candle, sound
+from live_runner.candles import Candle, sound, violation
 from live_runner.recordings import TICKS, recorded, tell
 from live_runner.settings import RunnerSettings
 from live_runner.venue import DAY_MS, Price, Row, Venue, VenueError
@@ -15,6 +16,16 @@ FUNDING_PERIOD_MS = 28_800_000
 RECALLED_MS = 3 * DAY_MS  # at once; what was recorded earlier, page by page: it fills the memory
 MINUTES = ("minutes",)
 ONCHAIN = tuple(name for name, table in SERIES_TABLE.items() if table == "onchain")
+Read = Callable[[int, int], Awaitable[list[int]]]
+Learn = Callable[[list[Candle]], list[int]]
+
+
+class Stream(NamedTuple):
+    """Closed candles that the socket brings as well, and what learns them."""
+
+    symbol: str
+    timeframe: str
+    learn: Learn
 
 
 @dataclass(slots=True)
@@ -23,16 +34,19 @@ class Source:
 
     `read(start_ms, end_ms)` learns the rows of events in [start, end] and returns when they were. A
     newer row than `last_event_ms` cannot be known before `last_event_ms + period_ms + lag_ms`, so
-    until then, and for bars that closed before the last fetch, there is nothing to ask for.
+    until then, and for bars that closed before the last fetch, there is nothing to ask for. Candles
+    of its `stream` wait in `heard`, by their open time, until `follow` learns them.
     """
 
     names: tuple[str, ...]
     period_ms: int
     lag_ms: int
     reach_ms: int
-    read: Callable[[int, int], Awaitable[list[int]]]
+    read: Read
+    stream: Stream | None
     last_event_ms: int | None = None
     fetched_at_ms: int = -1
+    heard: dict[int, Candle] = field(default_factory=dict[int, Candle])
 
     def due(self, close_ms: int) -> bool:
         """Say whether a row that the last fetch could not bring may be known at `close_ms`."""
@@ -48,6 +62,23 @@ class Source:
         oldest = first_close_ms - self.reach_ms
         return oldest if self.last_event_ms is None else max(self.last_event_ms + 1, oldest)
 
+    def hear(self, symbol: str, timeframe: str, candle: Candle) -> None:
+        """Take a closed candle off the socket, if it is a sound one of the stream."""
+        if self.stream is None or self.stream[:2] != (symbol, timeframe):
+            return
+        if not violation(candle, self.period_ms):
+            self.heard.setdefault(candle.open_time_ms, candle)
+
+    def follow(self) -> None:
+        """Learn what was heard up to the first candle that the socket did not bring."""
+        if self.stream is None or self.last_event_ms is None:
+            return
+        next_ms = self.last_event_ms + self.period_ms
+        while (candle := self.heard.get(next_ms)) is not None:
+            self.last_event_ms = max(self.stream.learn([candle]))
+            next_ms += self.period_ms
+        self.heard = {at: one for at, one in self.heard.items() if at > next_ms}
+
     async def fetch(self, first_close_ms: int, last_close_ms: int) -> None:
         """Read what bars closing in [first, last] may know; raises VenueError."""
         times = await self.read(self.since_ms(first_close_ms), last_close_ms)
@@ -61,7 +92,7 @@ class SeriesBook:
     Before a bar with close c is decided every source has been read at a venue time of at least c,
     or is named as stale. One fetch serves a whole backlog: rows that become known after a bar are
     ignored for that bar. Trades and books come from whoever records them, and from what was
-    recorded earlier.
+    recorded earlier. The socket's candles spare requests, and REST has what it did not bring.
     """
 
     def __init__(self, symbol: str, settings: RunnerSettings, venue: Venue) -> None:
@@ -77,14 +108,27 @@ class SeriesBook:
             self._learn([Row("btc_close", candle.open_time_ms, candle.close)])
         return self.observer.observe(*candle)
 
-    async def ensure(self, first_close_ms: int, last_close_ms: int) -> str:
-        """Fetch what bars closing in [first, last] may know, the last of which has closed.
+    def hear(self, symbol: str, timeframe: str, candle: Candle) -> None:
+        """Take any closed candle off the socket."""
+        for source in self._sources:
+            source.hear(symbol, timeframe, candle)
 
-        Return which series could not be read and why, '' for none.
+    async def ensure(self, first_close_ms: int, last_close_ms: int) -> dict[str, str]:
+        """Learn what bars closing in [first, last] may know, the last of which has closed.
+
+        What the socket brings is asked for last: it may come while the rest is read, and then need
+        not be asked for. Return which series could not be read, and why.
         """
-        due = [source for source in self._sources if source.due(last_close_ms)]
-        polls = (self._poll(source, first_close_ms, last_close_ms) for source in due)
-        return "; ".join(failure for failure in await asyncio.gather(*polls) if failure)
+        stale: dict[str, str] = {}
+        for streamed in (False, True):
+            sources = [one for one in self._sources if (one.stream is not None) is streamed]
+            for source in sources:
+                source.follow()
+            due = [source for source in sources if source.due(last_close_ms)]
+            polls = (self._poll(source, first_close_ms, last_close_ms) for source in due)
+            for failures in await asyncio.gather(*polls):
+                stale |= failures
+        return stale
 
     async def load(self, first_close_ms: int, last_close_ms: int) -> None:
         """Do the same where nothing may be missing, all but the minutes, and recall what was
@@ -107,12 +151,14 @@ class SeriesBook:
             if source.names == MINUTES:
                 await source.fetch(first_close_ms, last_close_ms)
 
-    async def _poll(self, source: Source, first_close_ms: int, last_close_ms: int) -> str:
+    async def _poll(
+        self, source: Source, first_close_ms: int, last_close_ms: int
+    ) -> dict[str, str]:
         try:
             await source.fetch(first_close_ms, last_close_ms)
         except VenueError as error:
-            return f"stale {', '.join(source.names)}: {error}"
-        return ""
+            return dict.fromkeys(source.names, str(error))
+        return {}
 
     async def _recall(self, since_ms: int, until_ms: int | None = None) -> None:
         """Tell the observer the trades and books recorded of [since, until), or since then, giving
@@ -161,25 +207,26 @@ class SeriesBook:
         coming = [at for name, at in latest.items() if newest_ms - at < MAX_AGE_MS[name]]
         return [min(coming)] if coming else []
 
-    def reader(
-        self, name: str, symbol: str, price: Price
-    ) -> Callable[[int, int], Awaitable[list[int]]]:
-        """Return what learns the closes of a price's bars as a series of that name."""
+    def closes(self, name: str) -> Learn:
+        """Return what learns the closes of candles as a series of that name."""
+        return lambda found: self._learn([Row(name, one.open_time_ms, one.close) for one in found])
 
-        async def read(start_ms: int, end_ms: int) -> list[int]:
-            bar = (self._settings.timeframe, self._settings.bar_ms)
-            candles = await self._closed(symbol, *bar, start_ms, end_ms, price)
-            return self._learn([Row(name, one.open_time_ms, one.close) for one in candles])
-
-        return read
-
-    async def read_minutes(self, start_ms: int, end_ms: int) -> list[int]:
-        """Learn the bars of one minute."""
+    def learn_minutes(self, candles: list[Candle]) -> list[int]:
+        """Learn bars of one minute; return all open times."""
         lag_ms = self._settings.lags_ms["minutes"] or MINUTE_MS
-        candles = await self._closed(self._symbol, "1m", MINUTE_MS, start_ms, end_ms, "last")
         for at, *values in candles:
             self.observer.learn_minute(at, at + lag_ms, *values)
         return [candle.open_time_ms for candle in candles]
+
+    def reader(
+        self, learn: Learn, symbol: str, timeframe: str, bar_ms: int, price: Price = "last"
+    ) -> Read:
+        """Return what asks REST for the candles of a price and learns them."""
+
+        async def read(start_ms: int, end_ms: int) -> list[int]:
+            return learn(await self._closed(symbol, timeframe, bar_ms, start_ms, end_ms, price))
+
+        return read
 
     async def _closed(
         self, symbol: str, timeframe: str, bar_ms: int, start_ms: int, end_ms: int, price: Price
@@ -200,22 +247,25 @@ class SeriesBook:
 
 def _sources(book: SeriesBook, symbol: str, settings: RunnerSettings) -> list[Source]:
     """Return what is asked for: of what the lake has, in the symbols that it has."""
-    bar_ms = settings.bar_ms
-    plans = [
-        (("funding_rate",), FUNDING_PERIOD_MS, book.read_funding),
-        (("open_interest",), bar_ms, book.read_interest),
-        (("fear_greed",), DAY_MS, book.read_fear_greed),
-        (ONCHAIN, DAY_MS, book.read_onchain),
-        (("mark_close",), bar_ms, book.reader("mark_close", symbol, "mark")),
-        (("index_close",), bar_ms, book.reader("index_close", symbol, "index")),
-        (MINUTES, MINUTE_MS, book.read_minutes),
+    bar = (timeframe, bar_ms) = settings.timeframe, settings.bar_ms
+    mark, index, other = map(book.closes, ("mark_close", "index_close", "btc_close"))
+    minutes = Stream(symbol, "1m", book.learn_minutes)
+    plans: list[tuple[tuple[str, ...], int, Read, Stream | None]] = [
+        (("funding_rate",), FUNDING_PERIOD_MS, book.read_funding, None),
+        (("open_interest",), bar_ms, book.read_interest, None),
+        (("fear_greed",), DAY_MS, book.read_fear_greed, None),
+        (ONCHAIN, DAY_MS, book.read_onchain, None),
+        (("mark_close",), bar_ms, book.reader(mark, symbol, *bar, "mark"), None),
+        (("index_close",), bar_ms, book.reader(index, symbol, *bar, "index"), None),
+        (MINUTES, MINUTE_MS, book.reader(minutes.learn, symbol, "1m", MINUTE_MS), minutes),
     ]
     if symbol != OTHER_MARKET and OTHER_MARKET in settings.symbols:
-        plans.append((("btc_close",), bar_ms, book.reader("btc_close", OTHER_MARKET, "last")))
+        stream = Stream(OTHER_MARKET, timeframe, other)
+        plans.append((("btc_close",), bar_ms, book.reader(other, OTHER_MARKET, *bar), stream))
     sources: list[Source] = []
-    for names, period_ms, read in plans:
+    for names, period_ms, read, stream in plans:
         lags = [lag for name in names if (lag := settings.lags_ms[name]) is not None]
         reach_ms = max(MAX_AGE_MS.get(name, bar_ms) for name in names)
         if lags:
-            sources.append(Source(names, period_ms, min(lags), reach_ms, read))
+            sources.append(Source(names, period_ms, min(lags), reach_ms, read, stream))
     return sources

@@ -81,6 +81,7 @@ class Venue:
         self._backoff = backoff
         self._rng = rng
         self._on_error = on_error
+        self._down: set[str] = set()
 
     async def time_ms(self) -> int:
         """Return the venue's clock; raises VenueError."""
@@ -191,13 +192,20 @@ class Venue:
         return _read(path, lambda: [read(row) for row in body])
 
     async def _get(self, path: str, params: Mapping[str, Any]) -> Any:
-        """Return the JSON of a GET; retries what may pass, raises VenueError for what will not."""
+        """Return the JSON of a GET; retries what may pass, raises VenueError for what will not.
+
+        What was retried in vain is asked once, until it answers: bars wait for it.
+        """
         failure = ""
-        for attempt in range(self._backoff.attempts):
+        for attempt in range(1 if path in self._down else self._backoff.attempts):
+            if attempt:
+                await asyncio.sleep(self._backoff.seconds(attempt - 1, self._rng))
             try:
                 answer = await self._client.get(path, params=dict(params))
                 if answer.status_code == 200:
-                    return answer.json()
+                    body = answer.json()
+                    self._down.discard(path)
+                    return body
                 failure = f"{answer.status_code} {answer.text[:120]!r}"
                 retry = answer.status_code == 429 or answer.is_server_error
             except (httpx.HTTPError, aiohttp.ClientError, ValueError) as error:
@@ -205,7 +213,8 @@ class Venue:
             self._on_error(f"GET {path}: found {failure}")
             if not retry:
                 break
-            await asyncio.sleep(self._backoff.seconds(attempt, self._rng))
+        else:
+            self._down.add(path)
         raise VenueError(f"GET {path}: found {failure}, expected 200 with JSON; is the venue up?")
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -38,10 +39,19 @@ def desk_settings(home: Path, venue_url: str, history_bars: int = 1_100) -> Runn
 
 
 @asynccontextmanager
-async def desk(settings: RunnerSettings) -> AsyncIterator[Desk]:
-    """Run a desk until the block ends; yields when every symbol trades."""
+async def desk(settings: RunnerSettings, asked: Counter[str] | None = None) -> AsyncIterator[Desk]:
+    """Run a desk until the block ends, and count what it asks for; yields when every symbol
+    trades.
+    """
     journal = Journal(settings.journal)
-    async with httpx.AsyncClient(base_url=settings.venue_rest, timeout=10) as client:
+
+    async def count(request: httpx.Request) -> None:
+        if asked is not None:
+            asked[f"{request.url.path} {request.url.params.get('interval', '')}"] += 1
+
+    async with httpx.AsyncClient(
+        base_url=settings.venue_rest, timeout=10, event_hooks={"request": [count]}
+    ) as client:
         one = Desk(settings, journal, client, random.Random(1))
         running = asyncio.ensure_future(one.run())
         try:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from live_runner.candles import Candle
 from live_runner.feed import SYNC, Lane, parse
 from live_runner.settings import RunnerSettings
-from live_runner.venue import Backoff, Venue, VenueError
+from live_runner.venue import Backoff, Price, Venue, VenueError
 from tests.live_runner.inside import desk_settings
 from tests.live_runner.stage import BAR_MS
 
@@ -38,7 +38,13 @@ class ShelfVenue(Venue):
         return self.now_bar * BAR_MS + 17
 
     async def candles(
-        self, symbol: str, timeframe: str, bar_ms: int, start_ms: int, end_ms: int
+        self,
+        symbol: str,
+        timeframe: str,
+        bar_ms: int,
+        start_ms: int,
+        end_ms: int,
+        price: Price = "last",
     ) -> list[Candle]:
         """Serve what is on the shelf, or fail."""
         if self.failures > 0:
@@ -125,7 +131,16 @@ def test_unreadable_messages_are_left_to_the_repair(message: str) -> None:
 
 
 def test_closed_kline_message_is_read() -> None:
-    """The exchange's kline event gives symbol and candle."""
-    kline = {"s": "BTCUSDT", "t": BAR_MS, "o": "1", "h": "3", "l": "0.5", "c": "2", "v": "7"}
+    """The exchange's kline event gives symbol, interval and candle."""
+    kline = {
+        "s": "BTCUSDT",
+        "i": "15m",
+        "t": BAR_MS,
+        "o": "1",
+        "h": "3",
+        "l": "0.5",
+        "c": "2",
+        "v": "7",
+    }
     found = parse(json.dumps({"stream": "x", "data": {"k": {**kline, "x": True}}}))
-    assert found == ("BTCUSDT", Candle(BAR_MS, 1.0, 3.0, 0.5, 2.0, 7.0))
+    assert found == ("BTCUSDT", "15m", Candle(BAR_MS, 1.0, 3.0, 0.5, 2.0, 7.0))

@@ -41,6 +41,7 @@ BARS = 6
 OUTAGE = (2, 4, 9)  # in this bar, from this minute to that one, nothing is heard
 RESTART = (4, 7)  # in this bar, at this minute, the process is another one
 DECIDED_AFTER_MS = 150
+HEARD_AFTER_MS = 60.0
 MINUTE_MS = 60_000
 END_MS = START_MS + BARS * BAR_MS
 
@@ -87,7 +88,9 @@ class Process:
 
 
 def heard(hands: Hands) -> Iterator[tuple[float, str, Any]]:
-    """Yield (moment, kind, what) of a live hour: trades with their delays, books, and closes."""
+    """Yield (moment, kind, what) of a live hour: trades with their delays, books, candles and
+    closes.
+    """
     rng = np.random.default_rng(5)
     trades = hands.market.trades(SYMBOL, START_MS, END_MS)
     delay = rng.choice((20, 90, 400, 3_000), len(trades.time_ms), p=(0.5, 0.4, 0.098, 0.002))
@@ -102,6 +105,10 @@ def heard(hands: Hands) -> Iterator[tuple[float, str, Any]]:
     bars = hands.market.bars(SYMBOL, "15m", START_MS, END_MS)
     for row in zip(*(getattr(bars, name).tolist() for name in Bars.__slots__), strict=True):
         yield float(row[0] + BAR_MS + DECIDED_AFTER_MS), "close", Candle(*row)
+    for symbol, timeframe, bar_ms in ((SYMBOL, "1m", MINUTE_MS), (OTHER_MARKET, "15m", BAR_MS)):
+        bars = hands.market.bars(symbol, timeframe, START_MS, END_MS)
+        for row in zip(*(getattr(bars, name).tolist() for name in Bars.__slots__), strict=True):
+            yield row[0] + bar_ms + HEARD_AFTER_MS, "candle", (symbol, timeframe, Candle(*row))
     yield float(START_MS + RESTART[0] * BAR_MS + RESTART[1] * MINUTE_MS), "restart", None
 
 
@@ -119,9 +126,11 @@ async def lived(folder: Path, hands: Hands) -> tuple[np.ndarray, list[str]]:
                 process.recorder.hear(what)
             elif kind == "book" and not quiet[0] < at_ms < quiet[1]:
                 await process.recorder._record_depth(SYMBOL)
+            elif kind == "candle" and not quiet[0] < at_ms < quiet[1]:
+                process.series.hear(*what)
             elif kind == "close":
                 close_ms = what.open_time_ms + BAR_MS
-                assert await process.series.ensure(close_ms, close_ms) == ""
+                assert await process.series.ensure(close_ms, close_ms) == {}
                 rows.append(process.series.observe(what))
             elif kind == "restart":
                 process.recordings.flush()
@@ -213,5 +222,5 @@ def test_a_recorded_hour_lacks_only_what_was_not_heard(
     """
     live, _ = hour
     expected = {name: [OUTAGE[0]] for name in (*TRADE_FIELDS, "order_flow")}
-    expected["hash_rate"] = list(range(BARS))
+    expected["hash_rate"] = expected["hash_rate_time_ms"] = list(range(BARS))
     assert {name: bars for name in OBSERVATION_FIELDS if (bars := missing(live, name))} == expected

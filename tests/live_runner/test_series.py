@@ -66,7 +66,8 @@ class CountingVenue(Venue):
         times = self._serve(name, bar_ms, start_ms, end_ms - bar_ms)
         level = {"last": 1.0, "mark": 2.0, "index": 3.0}[price] + (symbol != "BTCUSDT")
         held = [at for at in times if at not in self.lacks]
-        return [Candle(at, *[level * at / MINUTE_MS] * 4, 0.0) for at in held]
+        prices = [(at, level * at / MINUTE_MS) for at in held]
+        return [Candle(at, price, price, price, price, 0.0) for at, price in prices]
 
     async def onchain(self, symbol: str, start_ms: int, end_ms: int) -> list[Row]:
         """Serve two values a day, each known after the day."""
@@ -103,7 +104,7 @@ def test_a_day_of_bars_asks_no_more_than_could_have_changed() -> None:
     async def day() -> None:
         for bar in range(1, 97):
             close_ms = START_MS + bar * BAR_MS
-            assert await book.ensure(close_ms, close_ms) == ""
+            assert await book.ensure(close_ms, close_ms) == {}
 
     asyncio.run(day())
     counts = {name: venue.asked.count(name) for name in ("interest", "funding", "fear", "onchain")}
@@ -126,7 +127,7 @@ def test_backlogs_of_any_size_see_what_single_bars_would(batches: list[int]) -> 
 
     async def drain(size: int, first_ms: int) -> None:
         before = len(venue.asked)
-        assert await book.ensure(first_ms, first_ms + (size - 1) * BAR_MS) == ""
+        assert await book.ensure(first_ms, first_ms + (size - 1) * BAR_MS) == {}
         assert len(venue.asked) - before <= 7
 
     for size in batches:
@@ -147,13 +148,13 @@ def test_backlogs_of_any_size_see_what_single_bars_would(batches: list[int]) -> 
 
 
 def test_a_series_that_cannot_be_read_is_named_and_asked_for_again() -> None:
-    """A failing source makes the bar stale with its reason, and the next bar asks anew."""
+    """A failing source is told with its reason, and the next bar asks anew."""
     venue = CountingVenue(down=frozenset({"interest"}))
     book = _book(venue)
-    reason = asyncio.run(book.ensure(START_MS, START_MS))
-    assert reason.startswith("stale open_interest: GET interest: found 503")
+    stale = asyncio.run(book.ensure(START_MS, START_MS))
+    assert stale == {"open_interest": "GET interest: found 503, expected 200"}
     venue.down = frozenset()
-    assert asyncio.run(book.ensure(START_MS + BAR_MS, START_MS + BAR_MS)) == ""
+    assert asyncio.run(book.ensure(START_MS + BAR_MS, START_MS + BAR_MS)) == {}
     seen = _observed(book, START_MS)
     assert seen["open_interest"] == START_MS // BAR_MS - 1
 
@@ -170,7 +171,7 @@ def test_a_metric_that_is_late_is_asked_for_until_its_day_is_whole() -> None:
         nonlocal bar_ms
         before = venue.asked.count("onchain")
         bar_ms += BAR_MS
-        assert asyncio.run(book.ensure(bar_ms, bar_ms)) == ""
+        assert asyncio.run(book.ensure(bar_ms, bar_ms)) == {}
         return venue.asked.count("onchain") - before
 
     assert asked() == 1
@@ -184,7 +185,7 @@ def test_a_metric_that_is_late_is_asked_for_until_its_day_is_whole() -> None:
 
 def _ensured(venue: CountingVenue, symbol: str = "BTCUSDT", **changes: Any) -> dict[str, float]:
     book = _book(venue, symbol, **changes)
-    assert asyncio.run(book.ensure(START_MS + BAR_MS, START_MS + BAR_MS)) == ""
+    assert asyncio.run(book.ensure(START_MS + BAR_MS, START_MS + BAR_MS)) == {}
     return _observed(book, START_MS + BAR_MS)
 
 

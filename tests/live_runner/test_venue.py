@@ -57,6 +57,28 @@ def test_retries_end() -> None:
     assert len(told) == 4
 
 
+def test_what_was_retried_in_vain_is_asked_once_until_it_answers() -> None:
+    """An outage is waited out once, not at every bar; after an answer there are retries again."""
+    answers = [503] * 6 + [200, 503, 200]
+    told: list[str] = []
+
+    async def scenario() -> list[int]:
+        transport = httpx.MockTransport(
+            lambda _: httpx.Response(answers.pop(0), json={"serverTime": 5})
+        )
+        times: list[int] = []
+        async with httpx.AsyncClient(transport=transport, base_url="http://venue") as client:
+            venue = Venue(client, QUICK, random.Random(0), told.append)
+            for _ in range(3):
+                with pytest.raises(VenueError, match="found 503"):
+                    await venue.time_ms()
+                times.append(len(told))
+            return [*times, await venue.time_ms(), await venue.time_ms()]
+
+    assert asyncio.run(scenario()) == [4, 5, 6, 5, 5]
+    assert answers == []
+
+
 def test_a_refused_request_is_not_repeated() -> None:
     """A 4xx other than 429 will not get better."""
     found, told = _ask([httpx.Response(400, text="Invalid symbol.")])
