@@ -193,6 +193,13 @@ class Journal:
         span = (symbol, after_ms, until_ms)
         return {row[0] for row in self.all(schema.ACCOUNTED_OPENS, *span, *span)}
 
+    def holes(self, symbol: str, after_ms: int, until_ms: int) -> tuple[int, int]:
+        """Return how many bars in (after, until] are known to be holes, and the open time of the
+        latest of them, 0 without any.
+        """
+        row = self.one(schema.HOLES, symbol, after_ms, until_ms)
+        return int(row[0]), int(row[1])
+
     def highest_epoch(self, symbol: str) -> int:
         """Return the highest epoch that was ever installed; no lower one may follow."""
         return int(self.one(schema.HIGHEST_EPOCH, symbol)[0])

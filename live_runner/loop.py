@@ -33,6 +33,7 @@ from live_runner.journal import Decision, Journal, OrderChange, State, Swap
 from live_runner.metrics import Metrics
 from live_runner.orders import order_changes
 from live_runner.series import SeriesBook
+from live_runner.venue import DAY_MS
 
 ATR, EMA_STACK, RSI, ADX = (
     FEATURES.index(name) for name in ("atr_14", "ema_stack", "rsi_14", "adx_14")
@@ -136,7 +137,7 @@ class SymbolLoop:
         candle, model = arrival.candle, self.model
         observation = self._series.observe(candle)
         features = model.stream.push(observation)
-        abstain, reason = self._abstain(model, features, stale)
+        abstain, reason = self._abstain(model, candle.open_time_ms, features, stale)
         probabilities = judge(model.bundle, features)
         atr = features[ATR] * candle.close
         row = [*map(float, candle[:5]), atr, observation[FUNDING], *probabilities, float(abstain)]
@@ -176,7 +177,11 @@ class SymbolLoop:
         self.last = decision
 
     def _abstain(
-        self, model: Model, features: Sequence[float], stale: Mapping[str, str]
+        self,
+        model: Model,
+        open_time_ms: int,
+        features: Sequence[float],
+        stale: Mapping[str, str],
     ) -> tuple[Abstain, str]:
         if self._killed():
             return Abstain.KILLED, "kill switch is on"
@@ -185,14 +190,29 @@ class SymbolLoop:
         trouble = self._health.trouble(self.symbol, time.monotonic())
         if trouble[0]:
             return trouble
-        if model.stream.bars_seen < model.warmup_bars:
-            return Abstain.NOT_WARM, f"{model.stream.bars_seen} of {model.warmup_bars} warm-up bars"
+        if not_warm := self._not_warm(model, open_time_ms):
+            return Abstain.NOT_WARM, not_warm
         for i in model.inputs:
             if i in NEVER_MISSING and math.isnan(features[i]):
                 return Abstain.MISSING_FEATURE, f"{FEATURES[i]} is missing"
         rules = "" if model.bundle else "no bundle: rules decide"
         unread = f"does not read the stale {_told(stale)}" if stale else ""
         return Abstain.NONE, "; ".join(filter(None, (rules, unread)))
+
+    def _not_warm(self, model: Model, open_time_ms: int) -> str:
+        """Return why the bars so far are not enough to decide on, '' if they are.
+
+        Features count bars as they exist, and no model was trained across a hole: what it distorts
+        is let out of them for a day, or for as long as the hole was, up to a whole warm-up.
+        """
+        needed = model.warmup_bars
+        if model.stream.bars_seen < needed:
+            return f"{model.stream.bars_seen} of {needed} warm-up bars"
+        since_ms = open_time_ms - 2 * needed * self._bar_ms
+        lost, latest_ms = self._journal.holes(self.symbol, since_ms, open_time_ms)
+        settled = min(max(lost, DAY_MS // self._bar_ms), needed)
+        since = (open_time_ms - latest_ms) // self._bar_ms
+        return f"{since} of {settled} bars since a hole" if lost and since < settled else ""
 
     def install(self, model: Model, taken_in_ms: int, swap: Callable[[int], Swap]) -> int:
         """Replace the model between two bars and return the pause in µs.

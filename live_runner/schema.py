@@ -35,6 +35,10 @@ ACCOUNTED_OPENS = """
 SELECT open_time_ms FROM observations WHERE symbol = ? AND open_time_ms > ? AND open_time_ms <= ?
 UNION SELECT open_time_ms FROM holes WHERE symbol = ? AND open_time_ms > ? AND open_time_ms <= ?
 """
+HOLES = """
+SELECT count(*), coalesce(max(open_time_ms), 0) FROM holes
+WHERE symbol = ? AND open_time_ms > ? AND open_time_ms <= ?
+"""
 HIGHEST_EPOCH = """
 SELECT coalesce(max(epoch), 0) FROM swaps WHERE symbol = ? AND outcome = 'swapped'
 """

@@ -6,6 +6,7 @@ bar and any chunking give the same bytes. Only `compute` compiles; `Stream` neve
 
 import functools
 from collections.abc import Callable, MutableSequence, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -97,7 +98,8 @@ class Stream:
 
     def snapshot(self) -> NDArray[np.float64]:
         """Return a copy of the state, float64[STATE_SIZE]."""
-        return np.array([x for _, state, _ in self._groups for x in state])
+        states = (state for _, state, _ in self._groups)
+        return np.fromiter(chain.from_iterable(states), np.float64, STATE_SIZE)
 
     @property
     def bars_seen(self) -> int:

@@ -41,7 +41,8 @@ Training refuses such a history: an ingest that finds a candle missing between t
 and its own clock fails the blocking check `candles_have_no_gaps` and stops before \
 `features/matrix`, and a retrain takes no features whose bars are not those of the lake, one for \
 one. The check covers the months of its ingest: it does not see one that was never ingested, and \
-stops no `features/matrix` that is launched by itself.
+stops no `features/matrix` that is launched by itself. Live, nothing is opened for a day after a \
+bar that the venue does not have, or for as long as the hole was, up to the model's warm-up.
 """
 
 Values = NDArray[np.float64]

@@ -91,6 +91,17 @@ def test_holes_and_observations_both_account_for_a_bar(tmp_path: Path) -> None:
     assert journal.accounted_opens("BTCUSDT", 900_000, 2_699_999) == set()
 
 
+def test_holes_are_counted_within_a_span(tmp_path: Path) -> None:
+    """How many, and which was the latest; another symbol's are its own."""
+    journal = Journal(tmp_path / "j.sqlite")
+    for bar in (1, 2, 5):
+        journal.record_hole("BTCUSDT", bar * 900_000, "venue has no bar", 8)
+    journal.record_hole("ETHUSDT", 9 * 900_000, "venue has no bar", 8)
+    assert journal.holes("BTCUSDT", 0, 10 * 900_000) == (3, 5 * 900_000)
+    assert journal.holes("BTCUSDT", 900_000, 4 * 900_000) == (1, 2 * 900_000)
+    assert journal.holes("BTCUSDT", 5 * 900_000, 10 * 900_000) == (0, 0)
+
+
 def test_epoch_and_previous_model_follow_the_swaps(tmp_path: Path) -> None:
     """The highest epoch counts swaps alone; the previous model is that of the last change."""
     journal = Journal(tmp_path / "j.sqlite")
