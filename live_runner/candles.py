@@ -8,6 +8,8 @@ import numpy as np
 from kernel.bars import Bars
 from kernel.quality import find_violations
 
+END_OF_TIME_MS = 10**14  # the year 5138
+
 
 class Candle(NamedTuple):
     """A closed candle; `open_time_ms` is milliseconds UTC."""
@@ -34,12 +36,18 @@ def from_rest(row: Sequence[Any]) -> Candle:
     """Read one row of /fapi/v1/klines; raises ValueError, TypeError or IndexError for what is not
     one.
     """
-    return Candle(int(row[0]), *(float(value) for value in row[1:6]))
+    return Candle(_time_ms(row[0]), *(float(value) for value in row[1:6]))
 
 
 def from_stream(kline: Mapping[str, Any]) -> Candle:
     """Read the `k` object of a kline event; raises KeyError, ValueError or TypeError."""
-    return Candle(int(kline["t"]), *(float(kline[name]) for name in "ohlcv"))
+    return Candle(_time_ms(kline["t"]), *(float(kline[name]) for name in "ohlcv"))
+
+
+def _time_ms(value: Any) -> int:
+    if not 0 <= value < END_OF_TIME_MS:  # before it becomes an integer: JSON knows 1e400
+        raise ValueError(f"candle: found it to open at {value}, expected milliseconds since 1970")
+    return int(value)
 
 
 def violation(candle: Candle, bar_ms: int) -> str:

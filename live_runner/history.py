@@ -48,21 +48,27 @@ class History:
             series.observer.forget(stop_ms)
 
     async def _read_page(self, symbol: str, series: SeriesBook, start_ms: int, end_ms: int) -> None:
-        bar = (self._settings.timeframe, self._settings.bar_ms)
-        candles = await self._venue.candles(symbol, *bar, start_ms, end_ms)
-        fit = {one.open_time_ms: one for one in sound(candles, bar[1])}
-        have = self._journal.accounted_opens(symbol, start_ms - bar[1], end_ms - bar[1])
+        bar_ms = self._settings.bar_ms
+        fit = await self._sound(symbol, start_ms, end_ms)
+        if len(fit) < (end_ms - start_ms) // bar_ms:  # asked twice before it is a hole
+            fit = await self._sound(symbol, start_ms, end_ms) | fit
+        have = self._journal.accounted_opens(symbol, start_ms - bar_ms, end_ms - bar_ms)
         now_ms = time.time_ns() // 1_000_000
-        for at in range(start_ms, end_ms, bar[1]):
+        for at in range(start_ms, end_ms, bar_ms):
             if at not in fit and at not in have:
                 self._journal.record_hole(
                     symbol, at, "venue has no sound bar in its history", now_ms
                 )
         observed = [
             (candle, series.observe(candle))
-            async for candle in _giving_way([fit[at] for at in fit if at not in have])
+            async for candle in _giving_way([fit[at] for at in sorted(fit) if at not in have])
         ]
         self._journal.record_history(symbol, observed, now_ms)
+
+    async def _sound(self, symbol: str, start_ms: int, end_ms: int) -> dict[int, Candle]:
+        bar = (self._settings.timeframe, self._settings.bar_ms)
+        candles = await self._venue.candles(symbol, *bar, start_ms, end_ms)
+        return {one.open_time_ms: one for one in sound(candles, bar[1])}
 
     async def fold(self, symbol: str, stream: Stream, after_ms: int) -> int:
         """Push every recorded observation after `after_ms` and return the open time of the last one

@@ -193,12 +193,13 @@ class Journal:
         span = (symbol, after_ms, until_ms)
         return {row[0] for row in self.all(schema.ACCOUNTED_OPENS, *span, *span)}
 
-    def holes(self, symbol: str, after_ms: int, until_ms: int) -> tuple[int, int]:
-        """Return how many bars in (after, until] are known to be holes, and the open time of the
-        latest of them, 0 without any.
+    def holes(
+        self, symbol: str, after_ms: int, until_ms: int, bar_ms: int
+    ) -> list[tuple[int, int]]:
+        """Return the runs of bars in (after, until] that are known to be holes: the open time of
+        the last bar, and how many there are.
         """
-        row = self.one(schema.HOLES, symbol, after_ms, until_ms)
-        return int(row[0]), int(row[1])
+        return self.all(schema.HOLES, bar_ms, symbol, after_ms, until_ms)
 
     def highest_epoch(self, symbol: str) -> int:
         """Return the highest epoch that was ever installed; no lower one may follow."""

@@ -76,6 +76,11 @@ class Model:
         return self.bundle.epoch if self.bundle else 0
 
     @property
+    def begins_ms(self) -> int:
+        """Return after which bar it lives on the runner's own, not on the bundle's history."""
+        return self.bundle.state_open_ms if self.bundle else 0
+
+    @property
     def inputs(self) -> Sequence[int]:
         """Return which of FEATURES decide."""
         return self.bundle.columns if self.bundle else RULE_INPUTS
@@ -205,14 +210,15 @@ class SymbolLoop:
         Features count bars as they exist, and no model was trained across a hole: what it distorts
         is let out of them for a day, or for as long as the hole was, up to a whole warm-up.
         """
-        needed = model.warmup_bars
+        needed, bar_ms = model.warmup_bars, self._bar_ms
         if model.stream.bars_seen < needed:
             return f"{model.stream.bars_seen} of {needed} warm-up bars"
-        since_ms = open_time_ms - 2 * needed * self._bar_ms
-        lost, latest_ms = self._journal.holes(self.symbol, since_ms, open_time_ms)
-        settled = min(max(lost, DAY_MS // self._bar_ms), needed)
-        since = (open_time_ms - latest_ms) // self._bar_ms
-        return f"{since} of {settled} bars since a hole" if lost and since < settled else ""
+        after_ms = max(open_time_ms - 2 * needed * bar_ms, model.begins_ms)
+        for last_ms, lost in self._journal.holes(self.symbol, after_ms, open_time_ms, bar_ms):
+            since, settled = (open_time_ms - last_ms) // bar_ms, max(lost, DAY_MS // bar_ms)
+            if since < min(settled, needed):
+                return f"{since} of {min(settled, needed)} bars since a hole"
+        return ""
 
     def install(self, model: Model, taken_in_ms: int, swap: Callable[[int], Swap]) -> int:
         """Replace the model between two bars and return the pause in µs.

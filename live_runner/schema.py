@@ -36,8 +36,10 @@ SELECT open_time_ms FROM observations WHERE symbol = ? AND open_time_ms > ? AND 
 UNION SELECT open_time_ms FROM holes WHERE symbol = ? AND open_time_ms > ? AND open_time_ms <= ?
 """
 HOLES = """
-SELECT count(*), coalesce(max(open_time_ms), 0) FROM holes
-WHERE symbol = ? AND open_time_ms > ? AND open_time_ms <= ?
+SELECT max(open_time_ms), count(*) FROM (
+    SELECT open_time_ms, open_time_ms - ? * row_number() OVER (ORDER BY open_time_ms) AS run
+    FROM holes WHERE symbol = ? AND open_time_ms > ? AND open_time_ms <= ?
+) GROUP BY run
 """
 HIGHEST_EPOCH = """
 SELECT coalesce(max(epoch), 0) FROM swaps WHERE symbol = ? AND outcome = 'swapped'

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import NamedTuple
 
 from kernel.observation import MAX_AGE_MS, MINUTE_MS, OTHER_MARKET, SERIES_TABLE
@@ -34,8 +35,9 @@ class Source:
 
     `read(start_ms, end_ms)` learns the rows of events in [start, end] and returns when they were. A
     newer row than `last_event_ms` cannot be known before `last_event_ms + period_ms + lag_ms`, so
-    until then, and for bars that closed before the last fetch, there is nothing to ask for. Candles
-    of its `stream` wait in `heard`, by their open time, until `follow` learns them.
+    until then, and for bars that closed before the last fetch, there is nothing to ask for. The
+    period is the shortest so far: some symbols settle funding every four hours or every hour.
+    Candles of its `stream` wait in `heard`, by their open time, until `follow` learns them.
     """
 
     names: tuple[str, ...]
@@ -69,11 +71,13 @@ class Source:
         if not violation(candle, self.period_ms):
             self.heard.setdefault(candle.open_time_ms, candle)
 
-    def follow(self) -> None:
-        """Learn what was heard up to the first candle that the socket did not bring."""
-        if self.stream is None or self.last_event_ms is None:
+    def follow(self, first_close_ms: int) -> None:
+        """Learn what was heard of what bars closing at `first_close_ms` and later lack, up to the
+        first candle that the socket did not bring.
+        """
+        if self.stream is None:
             return
-        next_ms = self.last_event_ms + self.period_ms
+        next_ms = -(-self.since_ms(first_close_ms) // self.period_ms) * self.period_ms
         while (candle := self.heard.get(next_ms)) is not None:
             self.last_event_ms = max(self.stream.learn([candle]))
             next_ms += self.period_ms
@@ -82,6 +86,9 @@ class Source:
     async def fetch(self, first_close_ms: int, last_close_ms: int) -> None:
         """Read what bars closing in [first, last] may know; raises VenueError."""
         times = await self.read(self.since_ms(first_close_ms), last_close_ms)
+        before = [] if self.last_event_ms is None else [self.last_event_ms]
+        known = sorted({*times, *before})
+        self.period_ms = min([self.period_ms, *(b - a for a, b in pairwise(known))])
         self.last_event_ms = max(times, default=self.last_event_ms)
         self.fetched_at_ms = max(self.fetched_at_ms, last_close_ms)
 
@@ -123,7 +130,7 @@ class SeriesBook:
         for streamed in (False, True):
             sources = [one for one in self._sources if (one.stream is not None) is streamed]
             for source in sources:
-                source.follow()
+                source.follow(first_close_ms)
             due = [source for source in sources if source.due(last_close_ms)]
             polls = (self._poll(source, first_close_ms, last_close_ms) for source in due)
             for failures in await asyncio.gather(*polls):

@@ -168,7 +168,10 @@ GROUP = Group(
             name="funding_cumulated",
             high=0.064,
             formula=f"sum of the rate and of the 20 latest earlier settlements: {_SETTLEMENTS}",
-            source="defined here: what a long position paid over the last 7 days",
+            source=(
+                "defined here: what a long position paid over the last 7 days, where settlements "
+                "are every 8 hours"
+            ),
             inputs=("funding_rate", "funding_rate_time_ms"),
             warmup_bars=641,
         ),

@@ -32,13 +32,15 @@ def sample(state: State, at: int, size: int, period_ms: int, event_ms: float, x:
     """Take in a value of the period of `period_ms` in which `event_ms` lies; return whether that of
     an earlier period has just entered the window.
 
-    Event times ascend; a value without one is not taken in. The samples are a ring of `size` at
-    `ring(at)`.
+    A value without a time, or of a period before the running one, is not taken in: it was. The
+    samples are a ring of `size` at `ring(at)`.
     """
     if not 0.0 <= event_ms < _END_OF_TIME_MS:
         return False
     number = int(event_ms) // period_ms + 1.0
-    ended = state[at] > 0.0 and state[at] != number
+    if number < state[at]:
+        return False
+    ended = 0.0 < state[at] < number
     if ended:
         push(state, ring(at), size, state[at + 1])
     state[at] = number

@@ -130,6 +130,15 @@ def test_unreadable_messages_are_left_to_the_repair(message: str) -> None:
     assert parse(message) is None
 
 
+@pytest.mark.parametrize("at", ["1e400", "-1", "1" + 400 * "0", "1e18", "NaN", '"now"', "null"])
+def test_a_bar_of_no_time_is_no_bar(at: str) -> None:
+    """A time that no calendar holds is left to the repair, as any other broken message."""
+    prices = '"o": "1", "h": "1", "l": "1", "c": "1", "v": "1"'
+    message = f'{{"data": {{"k": {{"s": "B", "i": "1m", "x": true, "t": {at}, {prices}}}}}}}'
+    assert parse(message) is None
+    assert parse(message.replace(f'"t": {at}', '"t": 0')) is not None
+
+
 def test_closed_kline_message_is_read() -> None:
     """The exchange's kline event gives symbol, interval and candle."""
     kline = {

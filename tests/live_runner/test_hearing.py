@@ -74,14 +74,14 @@ def _observed(book: SeriesBook, bar: int) -> bytes:
 
 
 def test_what_is_heard_is_not_asked_for() -> None:
-    """After the first bar neither minutes nor BTC are requested, and no byte differs."""
+    """Neither minutes nor BTC are requested, and no byte differs."""
     market = CountingVenue()
     told, untold = _book(market), _book(CountingVenue())
     for bar in range(20):
         for message in _messages(bar):
             told.hear(*message)
         assert _observed(told, bar) == _observed(untold, bar)
-    assert (market.asked.count(MINUTES), market.asked.count(OTHER)) == (1, 1)
+    assert (market.asked.count(MINUTES), market.asked.count(OTHER)) == (0, 0)
 
 
 def test_a_minute_that_was_not_heard_is_asked_for_with_what_follows() -> None:
@@ -98,7 +98,27 @@ def test_a_minute_that_was_not_heard_is_asked_for_with_what_follows() -> None:
             book.hear(*sent.pop(0))
         _observed(book, bar)
     gap_ms, close_ms = START_MS + 2 * BAR_MS + 6 * MINUTE_MS, START_MS + 3 * BAR_MS
-    assert [one[1:] for one in market.spans if one[0] == MINUTES][1:] == [(gap_ms, close_ms)]
+    assert [one[1:] for one in market.spans if one[0] == MINUTES] == [(gap_ms, close_ms)]
+
+
+def test_a_gap_spoils_no_later_bar_while_rest_is_down() -> None:
+    """The bar of the lost minute is stale; the next ones were heard whole, and nothing piles up."""
+    market = CountingVenue()
+    book = _book(market)
+    for bar in range(8):
+        messages = _messages(bar)
+        if bar == 3:
+            market.down = frozenset({MINUTES})
+            del messages[6]
+        for message in messages:
+            book.hear(*message)
+        close_ms = START_MS + (bar + 1) * BAR_MS
+        assert set(asyncio.run(book.ensure(close_ms, close_ms))) == (
+            {"minutes"} if bar == 3 else set()
+        )
+        row = book.observe(Candle(close_ms - BAR_MS, 1.0, 1.0, 1.0, 1.0, 1.0))
+        assert np.isnan(row[LAST_MINUTE]) == (bar == 3)
+        assert max(len(source.heard) for source in book._sources) <= 8
 
 
 def test_what_comes_while_the_rest_is_read_need_not_be_asked_for() -> None:
@@ -117,7 +137,7 @@ def test_what_comes_while_the_rest_is_read_need_not_be_asked_for() -> None:
         for message in early:
             book.hear(*message)
         _observed(book, bar)
-    assert (market.asked.count(MINUTES), market.asked.count(OTHER)) == (1, 1)
+    assert (market.asked.count(MINUTES), market.asked.count(OTHER)) == (0, 0)
 
 
 def test_a_bar_of_one_minute_is_its_own_minute() -> None:
@@ -134,7 +154,9 @@ def test_a_bar_of_one_minute_is_its_own_minute() -> None:
         market.asked.clear()
         close_ms = open_ms + MINUTE_MS
         assert asyncio.run(book.ensure(close_ms, close_ms)) == {}
-        assert (MINUTES in market.asked, "BTCUSDT 1m last" in market.asked) == (minute == 0,) * 2
+        # BTC's bar of the minute before may still be of use to the first
+        assert MINUTES not in market.asked
+        assert ("BTCUSDT 1m last" in market.asked) == (minute == 0)
         row = book.observe(Candle(open_ms, 1.0, 1.0, 1.0, 1.0, 1.0))
         assert row[LAST_MINUTE] == 2.0 * open_ms / MINUTE_MS
 

@@ -1,6 +1,7 @@
 """After a bar that the venue does not have, entries wait until it is let out of the features."""
 
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -62,23 +63,31 @@ def test_a_day_passes_after_a_hole_before_anything_is_opened(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("lost", "settled"),
-    [(0, 0), (1, 96), (96, 96), (97, 97), (150, 150), (RULES_WARM_UP + 50, RULES_WARM_UP)],
+    ("lost", "barred"),
+    [
+        ((), ()),
+        (((10, 1),), range(11, 106)),
+        (((10, 96),), range(106, 201)),
+        (((10, 97),), range(107, 203)),
+        (((10, 150),), range(160, 309)),
+        (((10, RULES_WARM_UP + 50),), range(260, 459)),
+        (((10, 150), (165, 1)), (*range(160, 165), *range(166, 309))),  # the longer lasts longer
+        (((10, 150), (400, 1)), (*range(160, 309), *range(401, 496))),  # and is forgotten in time
+    ],
 )
-def test_a_hole_is_let_out_for_as_long_as_it_was(tmp_path: Path, lost: int, settled: int) -> None:
+def test_a_hole_is_let_out_for_as_long_as_it_was(
+    tmp_path: Path, lost: Sequence[tuple[int, int]], barred: Sequence[int]
+) -> None:
     """A day at least, a whole warm-up at most, which by then has forgotten all of it."""
     journal = Journal(tmp_path / "journal.sqlite")
-    for bar in range(1, lost + 1):
+    holes = {bar for first, count in lost for bar in range(first, first + count)}
+    for bar in holes:
         journal.record_hole(SYMBOLS[0], bar * BAR_MS, "venue has no bar", 0)
     loop = object.__new__(SymbolLoop)
     loop.symbol, loop._journal, loop._bar_ms = SYMBOLS[0], journal, BAR_MS
     model = Model(None, TRADING, "", _warm(), Trader(TRADING))
-    barred = [
-        since
-        for since in range(1, RULES_WARM_UP + 200)
-        if loop._not_warm(model, (lost + since) * BAR_MS)
-    ]
-    assert barred == list(range(1, settled))
+    bars = [bar for bar in range(1, 600) if bar not in holes]
+    assert [bar for bar in bars if loop._not_warm(model, bar * BAR_MS)] == list(barred)
 
 
 def _warm() -> Stream:

@@ -91,15 +91,17 @@ def test_holes_and_observations_both_account_for_a_bar(tmp_path: Path) -> None:
     assert journal.accounted_opens("BTCUSDT", 900_000, 2_699_999) == set()
 
 
-def test_holes_are_counted_within_a_span(tmp_path: Path) -> None:
-    """How many, and which was the latest; another symbol's are its own."""
+def test_holes_are_told_in_runs_within_a_span(tmp_path: Path) -> None:
+    """Where each run ends and how long it is; another symbol's are its own."""
     journal = Journal(tmp_path / "j.sqlite")
-    for bar in (1, 2, 5):
-        journal.record_hole("BTCUSDT", bar * 900_000, "venue has no bar", 8)
-    journal.record_hole("ETHUSDT", 9 * 900_000, "venue has no bar", 8)
-    assert journal.holes("BTCUSDT", 0, 10 * 900_000) == (3, 5 * 900_000)
-    assert journal.holes("BTCUSDT", 900_000, 4 * 900_000) == (1, 2 * 900_000)
-    assert journal.holes("BTCUSDT", 5 * 900_000, 10 * 900_000) == (0, 0)
+    bar_ms = 900_000
+    for bar in (1, 2, 3, 5, 8, 9):
+        journal.record_hole("BTCUSDT", bar * bar_ms, "venue has no bar", 8)
+    journal.record_hole("ETHUSDT", 9 * bar_ms, "venue has no bar", 8)
+    found = journal.holes("BTCUSDT", 0, 10 * bar_ms, bar_ms)
+    assert sorted(found) == [(3 * bar_ms, 3), (5 * bar_ms, 1), (9 * bar_ms, 2)]
+    assert journal.holes("BTCUSDT", bar_ms, 4 * bar_ms, bar_ms) == [(3 * bar_ms, 2)]
+    assert journal.holes("BTCUSDT", 9 * bar_ms, 20 * bar_ms, bar_ms) == []
 
 
 def test_epoch_and_previous_model_follow_the_swaps(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from tests.live_runner.stage import BAR_MS, LAGS_MS, START_MS
 
 FUNDING_MS = 8 * 3_600_000
 MINUTE_MS = 60_000
+HOUR_MS = 3_600_000
 
 
 @dataclass
@@ -187,6 +188,27 @@ def _ensured(venue: CountingVenue, symbol: str = "BTCUSDT", **changes: Any) -> d
     book = _book(venue, symbol, **changes)
     assert asyncio.run(book.ensure(START_MS + BAR_MS, START_MS + BAR_MS)) == {}
     return _observed(book, START_MS + BAR_MS)
+
+
+def test_funding_of_four_hours_is_asked_for_every_four_hours() -> None:
+    """Some symbols settle more often than every eight hours: each rate is there for its bars."""
+    hours = 4
+
+    class Often(CountingVenue):
+        async def funding(self, symbol: str, start_ms: int, end_ms: int) -> list[Row]:
+            times = self._serve("funding", hours * HOUR_MS, start_ms, end_ms)
+            return [Row("funding_rate", at, at / HOUR_MS) for at in times]
+
+    market = Often()
+    book = _book(market)
+    for bar in range(96):
+        close_ms = START_MS + (bar + 1) * BAR_MS
+        assert asyncio.run(book.ensure(close_ms, close_ms)) == {}
+        settled_ms = (close_ms - LAGS_MS["funding_rate"]) // (hours * HOUR_MS) * hours * HOUR_MS
+        found = _observed(book, close_ms)
+        assert found["funding_rate"] == settled_ms / HOUR_MS
+        assert found["funding_rate_time_ms"] == settled_ms
+    assert market.asked.count("funding") <= 1 + 24 // hours
 
 
 def test_btc_is_asked_for_beside_another_symbol_and_is_its_own_beside_itself() -> None:

@@ -86,3 +86,11 @@ def test_a_value_of_no_time_enters_no_window(event_ms: float) -> None:
     before = state.copy()
     assert not sample(state, 0, SIZE, 10, event_ms, 2.0)
     assert state == before
+
+
+def test_a_value_of_an_earlier_period_enters_no_window() -> None:
+    """Days 0 to 2, then day 1 again, then on: each day stands in the window once."""
+    state = [0.0] * (SAMPLE_SLOTS + SIZE)
+    ended = [sample(state, 0, SIZE, 10, 10.0 * day, day) for day in (0.0, 1.0, 2.0, 1.0, 2.0, 3.0)]
+    assert ended == [False, True, True, False, False, True]
+    assert [newest_total(state, 0, SIZE, n, n + 1) for n in range(SIZE)] == [2.0, 1.0, 0.0]
