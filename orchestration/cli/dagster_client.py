@@ -50,7 +50,7 @@ query($id: ID!, $cursor: String) {
         ... on AssetCheckEvaluationEvent {
           evaluation { success severity checkName assetKey { path } description }
         }
-        ... on ExecutionStepFailureEvent { stepKey error { message } }
+        ... on ExecutionStepFailureEvent { stepKey error { message causes { message } } }
       }
     }
   }
@@ -173,7 +173,7 @@ class DagsterClient:
             time.sleep(0.5)
 
     def checks(self, run_id: str) -> tuple[list[Check], list[str]]:
-        """Return the check evaluations of a run and the messages of its failed steps."""
+        """Return the check evaluations of a run and what its failed steps raised."""
         checks: list[Check] = []
         failures: list[str] = []
         for event in self._events(run_id):
@@ -182,7 +182,8 @@ class DagsterClient:
                 asset = "/".join(e["assetKey"]["path"])
                 checks.append(Check(asset, e["checkName"], e["success"], e["description"] or ""))
             elif event["__typename"] == "ExecutionStepFailureEvent":
-                failures.append(f"{event['stepKey']}: {event['error']['message'].strip()}")
+                raised = [event["error"], *event["error"]["causes"]][-1]  # Dagster's own is first
+                failures.append(f"{event['stepKey']}: {raised['message'].strip()}")
         return checks, failures
 
     def runs_of(self, job: str) -> list[str]:
