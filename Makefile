@@ -36,7 +36,7 @@ bench: $(MANIFEST)  ## speed, side by side with a peer in the same run
 	$(BIN)/python -m benchmarks
 
 docs: $(MANIFEST)  ## regenerate docs/assets.md, docs/tables.md and docs/features.md from the code
-	$(BIN)/python -m orchestration.cli.reference docs
+	$(BIN)/python -m orchestration.reference.generate docs
 
 manifest: $(MANIFEST)  ## parse the dbt project
 install: $(INSTALLED)  ## make .venv and install the pinned packages

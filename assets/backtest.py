@@ -4,11 +4,11 @@ from typing import Any
 
 import dagster as dg
 
+from market_data.storage.lake import Lake
 from orchestration.partitions import cutoff_ms, months_read, symbol, symbol_by_week
+from orchestration.presentation.metadata import picture, table
 from orchestration.resources.bundle_store import BundleStore
 from orchestration.resources.feature_store import FeatureStore
-from orchestration.resources.lake import Lake
-from orchestration.resources.presentation import picture, table
 from orchestration.resources.promotion_store import PromotionStore
 from orchestration.resources.research_settings import ResearchSettings
 from orchestration.resources.tracking import RunLog, Tracking
@@ -25,7 +25,7 @@ GROUP = "backtest"
 )
 def walk_forward(
     context: dg.AssetExecutionContext,
-    lake: Lake,
+    lake: dg.ResourceParam[Lake],
     feature_store: FeatureStore,
     settings: ResearchSettings,
     promotion_store: PromotionStore,
@@ -34,9 +34,10 @@ def walk_forward(
     files: Any,
 ) -> dg.MaterializeResult:
     """Hold each fold's figures, one account through all, it under stress, and the champion's."""
-    from research import candidate as candidates
-    from research import comparison, figures
-    from research.matrix import rows_of
+    from research.datasets.matrix import rows_of
+    from research.evaluation import figures
+    from research.gates import comparison
+    from research.training import candidate as candidates
 
     name, until_ms = symbol(context), cutoff_ms(context)
     bars, series = lake.bars(name, until_ms), lake.series(name, until_ms)

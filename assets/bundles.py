@@ -5,9 +5,9 @@ from typing import Any
 import dagster as dg
 
 from orchestration.partitions import cutoff_ms, months_read, symbol, symbol_by_week
+from orchestration.presentation.metadata import table
 from orchestration.resources.bundle_store import BundleStore
 from orchestration.resources.feature_store import FeatureStore
-from orchestration.resources.presentation import table
 from orchestration.resources.research_settings import ResearchSettings
 
 GROUP = "bundles"
@@ -36,10 +36,10 @@ def bundle(
     certificate: Any,
 ) -> dg.MaterializeResult:
     """Hold the digest of the written bundle; the folder under bundles/ carries its name."""
-    from research import sealing
+    from research.bundles import seal as sealing
 
     name, chosen = symbol(context), settings.load()
-    state = feature_store.snapshot(name, cutoff_ms(context), chosen.universe.bar_ms)
+    state = feature_store.snapshot(name, cutoff_ms(context), chosen.bar_ms)
     written = sealing.seal(bundles.root, name, files, dataset, report, certificate, state, chosen)
     bundles.keep_candidate(written.digest, files)
     return dg.MaterializeResult(
@@ -60,9 +60,9 @@ def bundle_verifies_before_anyone_signs_it(
     settings: ResearchSettings,
 ) -> dg.AssetCheckResult:
     """Every file is what the manifest says, and the graph still gives the golden answers."""
-    from research import sealing
+    from research.bundles import seal as sealing
 
-    timeframe = settings.load().universe.timeframe
+    timeframe = settings.universe().timeframe
     folder = bundles.path(bundle["digest"])
     broken = sealing.broken_rule(folder, symbol(context), timeframe)
     return dg.AssetCheckResult(

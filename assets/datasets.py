@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from kernel.features.registry import feature_hash
+from market_data.storage.lake import Lake
 from orchestration.partitions import cutoff_ms, months_read, symbol, symbol_by_week
+from orchestration.presentation.metadata import span, table
 from orchestration.resources.feature_store import FeatureStore
-from orchestration.resources.lake import Lake
-from orchestration.resources.presentation import span, table
 from orchestration.resources.research_settings import ResearchSettings
 
 if TYPE_CHECKING:
-    from research.coverage import SeriesShare
+    from research.datasets.coverage import SeriesShare
 
 GROUP = "datasets"
 
@@ -29,14 +29,15 @@ GROUP = "datasets"
 )
 def training_set(
     context: dg.AssetExecutionContext,
-    lake: Lake,
+    lake: dg.ResourceParam[Lake],
     feature_store: FeatureStore,
     settings: ResearchSettings,
     labels: Any,
 ) -> dg.MaterializeResult:
     """Hold the warm rows, the covered features, the label spans and the weights."""
-    from research import dataset, dataset_files
-    from research import matrix as tables
+    from research.datasets import files as dataset_files
+    from research.datasets import matrix as tables
+    from research.datasets import table as dataset
 
     chosen, name, until_ms = settings.load(), symbol(context), cutoff_ms(context)
     names, bars = chosen.features, lake.bars(name, until_ms)
@@ -64,7 +65,7 @@ def training_set_reaches_the_cutoff(
     context: dg.AssetCheckExecutionContext, files: Any
 ) -> dg.AssetCheckResult:
     """The last row is decided at the week's end: no week is trained on that was not ingested."""
-    from research import dataset_files
+    from research.datasets import files as dataset_files
 
     built = dataset_files.from_files(files)
     found = span(built.cutoff_ms, cutoff_ms(context))
@@ -86,7 +87,7 @@ def training_set_rests_on_the_market_as_it_is(
     and so are the ATR of labels and stops and the state that a bundle would start from.
     """
     chosen, name = settings.load(), symbol(context)
-    bar_ms, until_ms = chosen.universe.bar_ms, cutoff_ms(context)
+    bar_ms, until_ms = chosen.bar_ms, cutoff_ms(context)
     rested_on = tuple(dict.fromkeys((*chosen.features, "atr_14")))
     found = feature_store.difference(name, rested_on, until_ms, bar_ms)
     where = f", in {found.month} first" if found.month else ""
@@ -114,7 +115,8 @@ def training_set_rests_on_the_market_as_it_is(
 )
 def every_feature_carries_its_proof(files: Any, certificate: Any) -> dg.AssetCheckResult:
     """What entered has a certificate of today's code: with values, and without one mismatch."""
-    from research import dataset_files, leak_certificate
+    from research.datasets import files as dataset_files
+    from research.features import certificate as leak_certificate
 
     names = dataset_files.from_files(files).feature_names
     found = leak_certificate.faults(certificate, names)
@@ -131,7 +133,8 @@ def no_training_label_meets_a_test_span(
     settings: ResearchSettings, files: Any
 ) -> dg.AssetCheckResult:
     """In every fold of the walk-forward pass the training labels end before the test rows begin."""
-    from research import dataset, dataset_files
+    from research.datasets import files as dataset_files
+    from research.datasets import table as dataset
 
     built = dataset_files.from_files(files)
     folds = dataset.blocks(built.start_ms, built.end_ms, settings.load().validation)
@@ -161,11 +164,13 @@ def series_cover_every_fold_they_enter(
     files: Any,
 ) -> dg.AssetCheckResult:
     """What a feature is made of has values in nearly every row of every fold's windows."""
-    from research import coverage, dataset, dataset_files
+    from research.datasets import coverage
+    from research.datasets import files as dataset_files
+    from research.datasets import table as dataset
 
     chosen, name, until_ms = settings.load(), symbol(context), cutoff_ms(context)
     built = dataset_files.from_files(files)
-    observed = feature_store.observed(name, 0, until_ms, chosen.universe.bar_ms)[built.bar]
+    observed = feature_store.observed(name, 0, until_ms, chosen.bar_ms)[built.bar]
     folds = dataset.blocks(built.start_ms, built.end_ms, chosen.validation)
     shares = coverage.series_shares(observed, folds, built.feature_names)
     least = chosen.validation.min_coverage
@@ -187,8 +192,9 @@ def chosen_features_change_in_every_fold(
     settings: ResearchSettings, files: Any
 ) -> dg.AssetCheckResult:
     """No feature that entered is one and the same value in all that a fold learns from."""
-    from research import dataset, dataset_files
-    from research.feature_report import Columns, constants
+    from research.datasets import files as dataset_files
+    from research.datasets import table as dataset
+    from research.features.report import Columns, constants
 
     built = dataset_files.from_files(files)
     columns = Columns(built.start_ms, built.x.astype("float64"), built.feature_names)

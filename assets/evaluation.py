@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 
 from orchestration.partitions import symbol_by_week
-from orchestration.resources.presentation import picture, table
+from orchestration.presentation.metadata import picture, table
 from orchestration.resources.tracking import RunLog, Tracking
 
 GROUP = "evaluation"
@@ -19,8 +19,9 @@ GROUP = "evaluation"
 )
 def report(tracking: Tracking, files: Any) -> dg.MaterializeResult:
     """Hold calibration error, reliability curves and the bases' disagreement on the gate folds."""
-    from research import candidate as candidates
-    from research import evidence, figures, judgement
+    from research.evaluation import figures
+    from research.gates import evidence, judgement
+    from research.training import candidate as candidates
 
     found = evidence.evaluate_calibration(candidates.from_files(files))
     record, plot = judgement.evaluation_record(found), figures.reliability_png(found.curves)

@@ -7,8 +7,8 @@ import dagster as dg
 
 from kernel.features.registry import FEATURES
 from orchestration.partitions import cutoff_ms, months_read, symbol, symbol_by_week
+from orchestration.presentation.metadata import picture, span, table
 from orchestration.resources.feature_store import FeatureStore
-from orchestration.resources.presentation import picture, span, table
 from orchestration.resources.research_settings import ResearchSettings
 
 GROUP = "features"
@@ -28,11 +28,13 @@ def report(
     files: Any,
 ) -> dg.MaterializeResult:
     """Hold every feature's distribution per month, its shift, where it is constant, its likes."""
-    from research import dataset_files, feature_files, feature_report
+    from research.datasets import files as dataset_files
+    from research.features import files as feature_files
+    from research.features import report as feature_report
 
     chosen, built = settings.load(), dataset_files.from_files(files)
     frame = feature_store.read(symbol(context), FEATURES, cutoff_ms(context))
-    columns = feature_files.rows_of(frame, FEATURES, built, chosen.universe.bar_ms)
+    columns = feature_files.rows_of(frame, FEATURES, built, chosen.bar_ms)
     found = feature_files.report(columns, built, chosen.validation)
     made = feature_files.to_files(found)
     moved = [one for one in feature_report.shifts(found.months) if one["drifted"]]
@@ -53,7 +55,8 @@ def report(
 @dg.asset_check(asset=[GROUP, "report"], partitions_def=symbol_by_week)
 def features_stay_within_their_ranges(files: Any) -> dg.AssetCheckResult:
     """No value of any feature lies outside the range that the registry states."""
-    from research import feature_files, feature_report
+    from research.features import files as feature_files
+    from research.features import report as feature_report
 
     outside = feature_report.out_of_range(feature_files.months_of(files))
     return dg.AssetCheckResult(
@@ -72,7 +75,10 @@ def features_stay_within_their_ranges(files: Any) -> dg.AssetCheckResult:
 )
 def proposals(settings: ResearchSettings, files: Any) -> dg.MaterializeResult:
     """Hold what earlier folds made of the features, for a person to read: nothing is removed."""
-    from research import dataset_files, feature_selection, models, selection_pictures
+    from research.datasets import files as dataset_files
+    from research.models import base as models
+    from research.training import selection as feature_selection
+    from research.training import selection_pictures
 
     chosen = settings.load()
     inside = feature_selection.inner(dataset_files.from_files(files), chosen.validation)

@@ -7,6 +7,9 @@ from typing import Any
 import dagster as dg
 
 from kernel.features.registry import GROUPS
+from market_data.quality.lags import earliest_by_series
+from market_data.storage.lake import Lake
+from market_data.window import moment
 from orchestration.partitions import (
     cutoff_ms,
     month_windows,
@@ -15,10 +18,8 @@ from orchestration.partitions import (
     symbol_by_month,
     symbol_by_week,
 )
+from orchestration.presentation.metadata import table
 from orchestration.resources.feature_store import FeatureStore
-from orchestration.resources.lake import Lake
-from orchestration.resources.presentation import moment, table
-from orchestration.resources.quality.lags import earliest_by_series
 from orchestration.resources.research_settings import ResearchSettings
 
 GROUP = "features"
@@ -52,7 +53,7 @@ def matrix(
     context: dg.AssetExecutionContext, feature_store: FeatureStore, settings: ResearchSettings
 ) -> dg.MaterializeResult:
     """Hold open_time_ms, close and every feature of the months' bars, and the state after each."""
-    universe = settings.load().universe
+    universe = settings.universe()
     written = feature_store.write(month_windows(context), universe.bar_ms)
     lowest = {name: 1.0 for one in written for name in one.coverage}
     for one in written:
@@ -79,10 +80,10 @@ def certificate(
     context: dg.AssetExecutionContext, feature_store: FeatureStore, settings: ResearchSettings
 ) -> dg.MaterializeResult:
     """Hold, per feature, how often its past changed when its future was cut off or scrambled."""
-    from research import leak_certificate
+    from research.features import certificate as leak_certificate
 
     name, until_ms = symbol(context), cutoff_ms(context)
-    bar_ms = settings.load().universe.bar_ms
+    bar_ms = settings.universe().bar_ms
     observed, state = feature_store.recent(name, until_ms, bar_ms, CERTIFIED_BARS)
     record = leak_certificate.certificate(observed, state, cuts=CUTS, seed=until_ms)
     rows = [{**one, "hash": one["hash"][:12]} for one in record["features"]]
@@ -116,7 +117,7 @@ def no_group_sees_the_future(
     context: dg.AssetCheckExecutionContext, record: Any
 ) -> Iterator[dg.AssetCheckResult]:
     """Read each group's verdict off the certificate."""
-    from research.leak_certificate import leaking, unproved
+    from research.features.certificate import leaking, unproved
 
     asked = {check.name for check in context.selected_asset_check_keys}
     for group in GROUP_NAMES:
@@ -141,13 +142,13 @@ def no_group_sees_the_future(
 
 @dg.asset_check(asset=[GROUP, "certificate"], blocking=True, partitions_def=symbol_by_week)
 def observations_hold_only_what_was_known(
-    context: dg.AssetCheckExecutionContext, lake: Lake, settings: ResearchSettings
+    context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake], settings: ResearchSettings
 ) -> dg.AssetCheckResult:
     """No row counts as known before it could be, and no bar holds one known after its close."""
     from kernel.observation import Market, observe
-    from research.leaks import known_too_early, ticked_too_early, used_too_early
+    from research.features.leaks import known_too_early, ticked_too_early, used_too_early
 
-    universe, until_ms = settings.load().universe, cutoff_ms(context)
+    universe, until_ms = settings.universe(), cutoff_ms(context)
     name, bar_ms = symbol(context), universe.bar_ms
     drawn = {"samples": SAMPLED_BARS, "seed": until_ms}
     market = Market(lake.bars(name, until_ms), lake.series(name, until_ms))

@@ -5,9 +5,9 @@ from typing import Any
 import dagster as dg
 
 from orchestration.partitions import symbol, symbol_by_week, week
-from orchestration.resources.presentation import table
+from orchestration.presentation.metadata import table
+from orchestration.presentation.run_logs import gate_log
 from orchestration.resources.research_settings import ResearchSettings
-from orchestration.resources.run_logs import gate_log
 from orchestration.resources.tracking import Tracking, model_name
 
 GROUP = "gates"
@@ -42,14 +42,15 @@ def verdict(
     walk: Any,
 ) -> tuple[dg.MaterializeResult[Any], dg.MaterializeResult[Any]]:
     """Judge the candidate on what was recorded of it; a refused one is written down as well."""
-    from research import candidate as candidates
-    from research import dataset_files, judgement
+    from research.datasets import files as dataset_files
+    from research.gates import judgement
+    from research.training import candidate as candidates
 
     chosen, run_id = settings.load(), files["tracking_run"].decode()
     candidate, built = candidates.from_files(files), dataset_files.from_files(dataset)
     found = judgement.judge(candidate, built, evaluation, walk, chosen)
     rows = judgement.outcome_table(found, symbol(context), week(context))
-    log, model = gate_log(found.to_dict()), model_name(symbol(context), chosen.universe.timeframe)
+    log, model = gate_log(found.to_dict()), model_name(symbol(context), chosen.timeframe)
     tracking.add(run_id, log)
     state = "pending" if found.accepted else "rejected"
     version = tracking.register(run_id, model, candidate.signal, state, log.tags)

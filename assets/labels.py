@@ -4,10 +4,10 @@ from typing import Any
 
 import dagster as dg
 
+from market_data.storage.lake import Lake
 from orchestration.partitions import cutoff_ms, months_read, symbol, symbol_by_week
+from orchestration.presentation.metadata import table
 from orchestration.resources.feature_store import FeatureStore
-from orchestration.resources.lake import Lake
-from orchestration.resources.presentation import table
 from orchestration.resources.research_settings import ResearchSettings
 
 GROUP = "labels"
@@ -22,19 +22,19 @@ MIN_SHARE = 0.01
 )
 def triple_barrier(
     context: dg.AssetExecutionContext,
-    lake: Lake,
+    lake: dg.ResourceParam[Lake],
     feature_store: FeatureStore,
     settings: ResearchSettings,
 ) -> dg.MaterializeResult:
     """Hold each bar's label and the span it looks at; -1 where the data end before it resolves."""
-    from research import labels
-    from research import matrix as tables
+    from research.datasets import matrix as tables
+    from research.labels import triple_barrier as labels
 
     chosen = settings.load()
     name, until_ms = symbol(context), cutoff_ms(context)
     bars = lake.bars(name, until_ms)
     atr = tables.atr(tables.rows_of(feature_store.read(name, ["atr_14"], until_ms), bars))
-    found = labels.triple_barrier(bars, atr, chosen.labels, chosen.universe.bar_ms)
+    found = labels.triple_barrier(bars, atr, chosen.labels, chosen.bar_ms)
     frame = tables.label_frame(bars, found)
     shares = frame["label"].value_counts(normalize=True).sort_index()
     return dg.MaterializeResult(

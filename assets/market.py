@@ -6,14 +6,15 @@ from functools import partial
 import dagster as dg
 
 from kernel.observation import SERIES_TABLE
+from market_data.ingest.ingestion import ingest
+from market_data.quality.data_docs import DataDocs
+from market_data.sources.catalogue import Sources
+from market_data.storage.lake import Lake
+from market_data.tables import INGESTED, TABLES, Table
 from orchestration.partitions import month_windows, symbol_by_month
-from orchestration.resources.ingest.ingestion import ingest
-from orchestration.resources.lake import Lake
-from orchestration.resources.quality import findings, verdicts
-from orchestration.resources.quality.data_docs import DataDocs
+from orchestration.presentation import findings, verdicts
+from orchestration.resources.failures import failures
 from orchestration.resources.research_settings import ResearchSettings
-from orchestration.resources.sources.catalogue import Sources
-from orchestration.resources.tables import INGESTED, TABLES, Table
 
 GROUP = "market"
 Verdict = Callable[[verdicts.Question], dg.AssetCheckResult]
@@ -38,16 +39,17 @@ def raw_table(table: Table) -> dg.AssetsDefinition:
     def rows(
         context: dg.AssetExecutionContext,
         config: IngestConfig,
-        sources: Sources,
-        lake: Lake,
+        sources: dg.ResourceParam[Sources],
+        lake: dg.ResourceParam[Lake],
         settings: ResearchSettings,
-        data_docs: DataDocs,
+        data_docs: dg.ResourceParam[DataDocs],
     ) -> dg.MaterializeResult:
         """Bring the months into the lake, and show what became of every row."""
-        universe = settings.load().universe
+        universe = settings.universe()
         windows = findings.opened(universe, table.name, month_windows(context))
         read = partial(ingest, reread=config.reread, tell=context.log.info)
-        reports = read(table.name, sources, lake, windows, universe) if windows else []
+        with failures():
+            reports = read(table.name, sources, lake, windows, universe) if windows else []
         described = findings.described(table.name, reports, lake, universe)
         index = dg.MetadataValue.path(str(data_docs.index()))
         return dg.MaterializeResult(metadata={**described, "data_docs": index})
@@ -69,11 +71,11 @@ def raw_check(
     )
     def check(
         context: dg.AssetCheckExecutionContext,
-        lake: Lake,
+        lake: dg.ResourceParam[Lake],
         settings: ResearchSettings,
-        data_docs: DataDocs,
+        data_docs: dg.ResourceParam[DataDocs],
     ) -> dg.AssetCheckResult:
-        universe = settings.load().universe
+        universe = settings.universe()
         return verdict(verdicts.asked(context, table.name, lake, universe, data_docs))
 
     return check

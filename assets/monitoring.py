@@ -4,10 +4,10 @@ from pathlib import Path
 
 import dagster as dg
 
+from market_data.storage.lake import Lake
 from orchestration.partitions import symbol, symbol_by_week, week_window
+from orchestration.presentation.metadata import span
 from orchestration.resources.journal import Journal
-from orchestration.resources.lake import Lake
-from orchestration.resources.presentation import span
 from orchestration.resources.research_settings import ResearchSettings
 
 GROUP = "monitoring"
@@ -49,10 +49,13 @@ def live_trades(context: dg.AssetExecutionContext, journal: Journal) -> dg.Mater
 
 @dg.asset_check(asset=[GROUP, "live_decisions"], blocking=True)
 def live_features_match_the_lake(
-    context: dg.AssetCheckExecutionContext, journal: Journal, lake: Lake, settings: ResearchSettings
+    context: dg.AssetCheckExecutionContext,
+    journal: Journal,
+    lake: dg.ResourceParam[Lake],
+    settings: ResearchSettings,
 ) -> dg.AssetCheckResult:
     """Features computed again from the lake equal those that decided, to the byte."""
-    bar_ms = settings.load().universe.bar_ms
+    bar_ms = settings.universe().bar_ms
     audit = journal.audit_features(lake, week_window(context), bar_ms)
     return dg.AssetCheckResult(
         passed=not audit.absent and not audit.differing_bytes,
@@ -73,7 +76,7 @@ def live_trades_replay_exactly(
     context: dg.AssetCheckExecutionContext, journal: Journal
 ) -> dg.AssetCheckResult:
     """The backtest's step makes the same trades of the journal, from its first bar, to the byte."""
-    from research.replay import replay
+    from research.backtest.replay import replay
 
     name = symbol(context)
     found = [one for one in replay(Path(journal.path)).symbols if one.symbol == name]

@@ -5,9 +5,9 @@ from typing import Any
 import dagster as dg
 
 from orchestration.partitions import cutoff_ms, symbol, symbol_by_week, week
+from orchestration.presentation.metadata import table
 from orchestration.resources.clock import now_ms
 from orchestration.resources.evidence import EvidenceReader
-from orchestration.resources.presentation import table
 from orchestration.resources.promotion_store import PromotionStore
 from orchestration.resources.research_settings import ResearchSettings
 from orchestration.resources.tracking import Tracking, model_name
@@ -35,7 +35,7 @@ def request(
     """Hold the filed request: a bundle, and by digest everything a person's approval will bind."""
     from research.promotion.records import PromotionRequest
 
-    timeframe, at_ms = settings.load().universe.timeframe, now_ms()
+    timeframe, at_ms = settings.universe().timeframe, now_ms()
     asked = PromotionRequest(
         symbol=symbol(context),
         timeframe=timeframe,

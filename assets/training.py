@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from orchestration.partitions import symbol, symbol_by_week, week
-from orchestration.resources.presentation import picture, table
+from orchestration.presentation.metadata import picture, table
 from orchestration.resources.research_settings import ResearchSettings
 from orchestration.resources.tracking import Tracking
 
@@ -24,9 +24,10 @@ def candidate(
     context: dg.AssetExecutionContext, settings: ResearchSettings, tracking: Tracking, files: Any
 ) -> dg.MaterializeResult:
     """Hold signal.onnx, each gate fold's graph, the out-of-fold rows and the tracking run's id."""
-    from orchestration.resources.run_logs import base_logs, parent_log, training_figures
-    from research import candidate as candidates
-    from research import dataset_files, stack
+    from orchestration.presentation.run_logs import base_logs, parent_log, training_figures
+    from research.datasets import files as dataset_files
+    from research.training import candidate as candidates
+    from research.training import stack
 
     chosen = settings.load()
     trained = stack.train(dataset_files.from_files(files), chosen)
@@ -50,7 +51,7 @@ def candidate(
 @dg.asset_check(asset=[GROUP, "candidate"], blocking=True, partitions_def=symbol_by_week)
 def graph_decides_as_its_parts_do(settings: ResearchSettings, files: Any) -> dg.AssetCheckResult:
     """The fused graph gives its parts' probabilities and not one other decision."""
-    from research import candidate as candidates
+    from research.training import candidate as candidates
 
     parity = candidates.from_files(files).parity
     limit = settings.load().gates.max_parity_error

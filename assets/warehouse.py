@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
 
-from orchestration.resources.lake import FOREVER_MS, Lake
+from market_data.storage.lake import FOREVER_MS, Lake
 from orchestration.resources.warehouse import Warehouse
 
 GROUP = "warehouse"
@@ -64,7 +64,9 @@ def documentation(warehouse: Warehouse) -> dg.MaterializeResult:
 
 
 @dg.asset_check(asset=[GROUP, "stg_candles"], blocking=True)
-def staging_holds_every_candle_of_the_lake(warehouse: Warehouse, lake: Lake) -> dg.AssetCheckResult:
+def staging_holds_every_candle_of_the_lake(
+    warehouse: Warehouse, lake: dg.ResourceParam[Lake]
+) -> dg.AssetCheckResult:
     """Staging has as many candles per symbol as the lake's own reader sees."""
     found = dict(warehouse.query("SELECT symbol, count(*) FROM stg_candles GROUP BY symbol"))
     expected = {symbol: len(lake.bars(symbol, FOREVER_MS)) for symbol in lake.symbols("candles")}

@@ -11,8 +11,8 @@ import numpy as np
 
 from kernel.bars import Bars
 from kernel.trading import Trader, TradingSettings, fold
-from research import backtest
-from research.metrics import summarize
+from research.backtest import run as backtest
+from research.evaluation.metrics import summarize
 
 BARS, SLICE, ROUNDS, BUDGET_MS = 300_000, 20_000, 9, 10.0
 BAR_MS = 900_000

@@ -22,12 +22,12 @@ from typing import TypeVar
 import httpx
 import psutil
 
-from orchestration.partitions import Window
-from orchestration.resources.ingest.ingestion import Ingest, ingest
-from orchestration.resources.lake import Lake
-from orchestration.resources.sources.catalogue import Sources
-from orchestration.resources.sources.ccxt_exchange import CcxtExchange
-from research.settings import SourceSettings, TableSettings, UniverseSettings
+from market_data.ingest.ingestion import Ingest, ingest
+from market_data.sources.catalogue import Sources
+from market_data.sources.ccxt_exchange import CcxtExchange
+from market_data.storage.lake import Lake
+from market_data.universe import SourceSettings, TableSettings, UniverseSettings
+from market_data.window import Window
 
 Result = TypeVar("Result")
 COINS = ("BTC", "ETH", "BNB", "SOL", "XRP", "ADA", "DOGE", "AVAX", "LINK", "LTC")

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernel.bars import Bars
-from research.labels import triple_barrier
+from research.labels.triple_barrier import triple_barrier
 from research.settings import LabelSettings
 
 BARS, BAR_MS, ROUNDS = 300_000, 900_000, 5

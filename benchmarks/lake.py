@@ -31,7 +31,7 @@ def ours(root: str) -> Any:
     import numpy as np
 
     from kernel.observation import BAR_FIELDS, MAX_AGE_MS, as_of
-    from orchestration.resources.lake import Lake
+    from market_data.storage.lake import Lake
 
     lake = Lake(root=root)
     bars = lake.resampled(SYMBOL, END_MS, "15m")
@@ -147,7 +147,7 @@ def fill(root: str) -> None:
     import numpy as np
     import pandas as pd
 
-    from orchestration.resources.lake import Lake
+    from market_data.storage.lake import Lake
 
     rng = np.random.default_rng(7)
     lake = Lake(root=root)

@@ -4,10 +4,10 @@ out.
 
 import time
 
-from research import stack
-from research.evidence import evaluate_calibration
+from research.backtest.walk_forward import backtest
+from research.gates.evidence import evaluate_calibration
 from research.pipeline import prepare
-from research.walk_forward import backtest
+from research.training import stack
 from tests.research.worlds import settings, world
 
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernel.bars import Bars
-from replay_venue.generator import generate
-from replay_venue.recorded import RecordedSource
+from replay_venue.market.generator import generate
+from replay_venue.market.recorded import RecordedSource
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORDED = ROOT.parent / "shared" / "data"

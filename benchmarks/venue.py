@@ -16,10 +16,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from websockets.asyncio.client import ClientConnection, connect
 
-from replay_venue import wire
-from replay_venue.generator import generate
-from replay_venue.intervals import TIMEFRAME_MS
-from tests.replay_venue.serving import BAR_MS, Served, at, binance_usdm, serving
+from replay_venue.market.generator import generate
+from replay_venue.market.intervals import TIMEFRAME_MS
+from replay_venue.serving import wire
+from tests.replay_venue.served import BAR_MS, Served, at, binance_usdm, serving
 
 SINCE = at("2024-03-01")
 

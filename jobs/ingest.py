@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
+from market_data.ingest.reading import CORRECTED_MS
+from market_data.sources.catalogue import Sources
 from orchestration.partitions import SYMBOLS, month_key
-from orchestration.resources.ingest.reading import CORRECTED_MS
-from orchestration.resources.sources.catalogue import Sources
 
 ingest_job = dg.define_asset_job(
     "ingest_job",
@@ -24,7 +24,7 @@ ingest_job = dg.define_asset_job(
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
 def hourly_ingest_schedule(
-    context: dg.ScheduleEvaluationContext, market_clock: Sources
+    context: dg.ScheduleEvaluationContext, market_clock: dg.ResourceParam[Sources]
 ) -> dg.RunRequest:
     """Ingest the market's running month of every symbol as one run, after the hour's last close.
 

@@ -13,9 +13,9 @@ import httpx
 import uvicorn
 from httpx_aiohttp import AiohttpTransport
 
+from live_runner.api.http import build_app
 from live_runner.desk import Desk
-from live_runner.http import build_app
-from live_runner.journal import Journal, JournalError
+from live_runner.journal.journal import Journal, JournalError
 from live_runner.settings import RunnerSettings, SettingsError, load_settings
 
 REQUEST_SECONDS = 10.0

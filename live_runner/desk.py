@@ -13,19 +13,19 @@ from kernel.clock import bar_open_ms
 from kernel.features.engine import Stream, initial_state
 from kernel.trading import OUTPUT_FIELDS
 from live_runner.candles import Candle
-from live_runner.feed import Lane, listen
 from live_runner.health import Health
-from live_runner.history import History
-from live_runner.inference import LoadedBundle, load_bundle
-from live_runner.journal import Decision, Journal, State, Swap
+from live_runner.journal.journal import Decision, Journal, State, Swap
 from live_runner.loop import Model, SymbolLoop
+from live_runner.market.feed import Lane, listen
+from live_runner.market.history import History
+from live_runner.market.recorder import Recorder
+from live_runner.market.recordings import Recordings
+from live_runner.market.series import SeriesBook
+from live_runner.market.venue import Backoff, Venue, persist
 from live_runner.metrics import Metrics
-from live_runner.recorder import Recorder
-from live_runner.recordings import Recordings
-from live_runner.series import SeriesBook
+from live_runner.models.inference import LoadedBundle, load_bundle
 from live_runner.settings import RunnerSettings
 from live_runner.swap import Swapper, model_of
-from live_runner.venue import Backoff, Venue, persist
 
 REQUEST_BACKOFF = Backoff(base_s=0.05, cap_s=2.0, attempts=5)
 OUTAGE_BACKOFF = Backoff(base_s=0.1, cap_s=5.0, attempts=1)

@@ -26,14 +26,14 @@ from kernel.observation import (
 from kernel.trading import Trader
 from kernel.trading_settings import TradingSettings
 from live_runner.candles import Arrival
-from live_runner.feed import Lane
 from live_runner.health import Health
-from live_runner.inference import LoadedBundle
-from live_runner.journal import Decision, Journal, OrderChange, State, Swap
+from live_runner.journal.journal import Decision, Journal, OrderChange, State, Swap
+from live_runner.market.feed import Lane
+from live_runner.market.series import SeriesBook
+from live_runner.market.venue import DAY_MS
 from live_runner.metrics import Metrics
+from live_runner.models.inference import LoadedBundle
 from live_runner.orders import order_changes
-from live_runner.series import SeriesBook
-from live_runner.venue import DAY_MS
 
 ATR, EMA_STACK, RSI, ADX = (
     FEATURES.index(name) for name in ("atr_14", "ema_stack", "rsi_14", "adx_14")

@@ -6,7 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.process_collector import ProcessCollector
 
 from kernel.trading import OUTPUT_FIELDS
-from live_runner.journal import Decision
+from live_runner.journal.journal import Decision
 
 POSITION, EQUITY = OUTPUT_FIELDS.index("position_side"), OUTPUT_FIELDS.index("equity")
 _SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)

@@ -6,7 +6,7 @@ from kernel.decision import CLASSES
 from kernel.fills import ExitReason
 from kernel.risk import Guard
 from kernel.trading import INPUT_FIELDS, OUTPUT_FIELDS
-from live_runner.journal import OrderChange
+from live_runner.journal.journal import OrderChange
 
 ORDER, QUANTITY_ASKED, BLOCKED, ENTRY_SIDE, ENTRY_PRICE, QUANTITY, EXIT_REASON, EXIT_PRICE = (
     OUTPUT_FIELDS.index(name)

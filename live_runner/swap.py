@@ -18,13 +18,13 @@ from kernel.bundle import BundleRefused, Refusal
 from kernel.features.engine import Stream
 from kernel.trading import Trader
 from kernel.trading_settings import TradingSettings
-from live_runner.history import History
-from live_runner.inference import LoadedBundle, load_bundle
-from live_runner.journal import Journal, Swap
+from live_runner.journal.journal import Journal, Swap
 from live_runner.loop import Model, SymbolLoop
+from live_runner.market.history import History
+from live_runner.market.venue import VenueError
 from live_runner.metrics import Metrics
+from live_runner.models.inference import LoadedBundle, load_bundle
 from live_runner.settings import RunnerSettings
-from live_runner.venue import VenueError
 
 Outcome = Literal["swapped", "rolled_back", "refused"]
 

@@ -16,19 +16,19 @@ from jobs.promotion import (
     rollback_job,
 )
 from jobs.retrain import retrain_job, weekly_retrain_schedule
+from market_data.quality.data_docs import DataDocs
+from market_data.sources.catalogue import Sources
+from market_data.storage.lake import Lake
 from orchestration.environments import Environment
 from orchestration.io_managers import LakeIOManager
 from orchestration.resources.bundle_store import BundleStore
 from orchestration.resources.evidence import EvidenceReader
 from orchestration.resources.feature_store import FeatureStore
 from orchestration.resources.journal import Journal
-from orchestration.resources.lake import Lake
 from orchestration.resources.notifier import Notifier
 from orchestration.resources.promotion_store import APPROVAL_VALID_HOURS, PromotionStore
-from orchestration.resources.quality.data_docs import DataDocs
 from orchestration.resources.research_settings import ResearchSettings
 from orchestration.resources.runner_client import RunnerClient
-from orchestration.resources.sources.catalogue import Sources
 from orchestration.resources.tracking import Tracking
 from orchestration.resources.warehouse import Warehouse
 from sensors.approval import approval_sensor

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
+from kernel.errors import TidegateError
+
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
 
-class EnvironmentVariableError(ValueError):
+class EnvironmentVariableError(TidegateError):
     """Say which `TIDEGATE_*` variable is wrong, what was found and what was expected."""
 
 

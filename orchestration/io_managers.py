@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from market_data.storage.objects import Storage, storage
+from market_data.storage.parquet import parquet_bytes
 from orchestration.partitions import dimensions
-from orchestration.resources.files.parquet import parquet_bytes
-from orchestration.resources.files.storage import Storage, storage
 
 if TYPE_CHECKING:
     import pandas as pd

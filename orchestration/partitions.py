@@ -4,15 +4,13 @@ Symbols and the first month are those of `universe.yaml` when the code location 
 grains are fixed from then on, and a changed universe takes a reload of the code location.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import groupby
 
 import dagster as dg
 
+from market_data.universe import load_universe
+from market_data.window import Window, joined
 from orchestration.environments import Environment
-from research.settings import load_universe
 
 _universe = load_universe(Environment.from_environ().config_dir)
 
@@ -44,15 +42,6 @@ months_read = dg.MultiPartitionMapping(
         "symbol": dg.DimensionPartitionMapping("symbol", dg.IdentityPartitionMapping()),
     }
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """A symbol and a half-open span of time, milliseconds UTC."""
-
-    symbol: str
-    start_ms: int
-    end_ms: int
 
 
 def month_key(symbol: str, month: str) -> dg.MultiPartitionKey:
@@ -105,20 +94,6 @@ def month_window(key: str) -> Window:
     name, day = dimensions(key)
     first = _midnight(day)
     return Window(name, _ms(first), _ms((first + timedelta(days=31)).replace(day=1)))
-
-
-def joined(windows: Sequence[Window]) -> list[Window]:
-    """Return the windows with neighbours of one symbol joined, by symbol and then time."""
-    result: list[Window] = []
-    ordered = sorted(windows, key=lambda window: (window.symbol, window.start_ms))
-    for name, group in groupby(ordered, key=lambda window: window.symbol):
-        for window in group:
-            last = result[-1] if result else None
-            if last and last.symbol == name and last.end_ms == window.start_ms:
-                result[-1] = Window(name, last.start_ms, window.end_ms)
-            else:
-                result.append(window)
-    return result
 
 
 def dimensions(key: str) -> tuple[str, str]:

@@ -4,8 +4,8 @@ import sys
 
 import uvicorn
 
-from replay_venue import sockets
-from replay_venue.app import application
+from replay_venue.serving.app import application
+from replay_venue.serving.streams import sockets
 from replay_venue.settings import build, parse
 
 

@@ -1,67 +1,57 @@
 """Named lists of features: what `features.yaml` says, spelled out against the catalogue."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
+from typing import Annotated
+
+from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic.dataclasses import dataclass
 
 from kernel.features.registry import FEATURES, GROUPS
-from research.strict_yaml import SettingsError, load
 
 _WHOLE = ".*"
+_MEMBERS = {group.name: tuple(one.name for one in group.features) for group in GROUPS}
+
+Entries = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=ConfigDict(strict=True, extra="forbid"))
 class FeatureSets:
     """The named sets, and the name of the one that the signal model is trained on.
 
-    An entry of a set is a feature or `group.*`, which stands for the group's features in the order
-    of the catalogue.
+    An entry is written as a feature or as `group.*`, which stands for the group's features in the
+    order of the catalogue; `sets` holds features only. Raises ValueError for an unknown feature,
+    group or set, an empty set, and a name that comes twice in one.
     """
 
     signal: str
-    sets: dict[str, tuple[str, ...]]
+    sets: dict[str, Entries]
+
+    @field_validator("sets")
+    @classmethod
+    def _spelled_out(cls, written: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        sets = {name: tuple(_spelled(name, entries)) for name, entries in written.items()}
+        for name, features in sets.items():
+            twice = sorted({one for one in features if features.count(one) > 1})
+            if twice:
+                raise ValueError(f"{name} has {twice[0]} twice, expected each name once")
+        return sets
+
+    @model_validator(mode="after")
+    def _has_the_chosen_one(self) -> "FeatureSets":
+        if self.signal not in self.sets:
+            raise ValueError(f"signal is {self.signal}, expected one of {sorted(self.sets)}")
+        return self
 
 
-def load_feature_sets(path: Path) -> FeatureSets:
-    """Return the sets of a file with every entry spelled out as features.
-
-    Raises SettingsError for an unknown feature, group or set, an empty set, and a name that comes
-    twice in one.
-    """
-    written = load(FeatureSets, path)
-    if written.signal not in written.sets:
-        raise SettingsError(
-            f"{path}: signal is {written.signal}, expected one of {sorted(written.sets)}"
-        )
-    groups = {group.name: tuple(one.name for one in group.features) for group in GROUPS}
-    sets = {
-        name: tuple(_spelled(entries, groups, path, f"sets.{name}"))
-        for name, entries in written.sets.items()
-    }
-    for name, features in sets.items():
-        _check(features, path, f"sets.{name}")
-    return FeatureSets(written.signal, sets)
-
-
-def _spelled(
-    entries: tuple[str, ...], groups: Mapping[str, tuple[str, ...]], path: Path, key: str
-) -> Iterator[str]:
+def _spelled(name: str, entries: tuple[str, ...]) -> Iterator[str]:
     for entry in entries:
         group = entry.removesuffix(_WHOLE)
         if entry in FEATURES:
             yield entry
-        elif entry.endswith(_WHOLE) and group in groups:
-            yield from groups[group]
+        elif entry.endswith(_WHOLE) and group in _MEMBERS:
+            yield from _MEMBERS[group]
         else:
-            raise SettingsError(
-                f"{path}: {key} is {entry}, expected one of the catalogue's {len(FEATURES)} "
-                f"features, or <group>.* of {', '.join(groups)}"
+            raise ValueError(
+                f"{name} has {entry}, expected one of the catalogue's {len(FEATURES)} features, "
+                f"or <group>.* of {', '.join(_MEMBERS)}"
             )
-
-
-def _check(features: tuple[str, ...], path: Path, key: str) -> None:
-    if not features:
-        raise SettingsError(f"{path}: {key} is (), expected at least one feature")
-    twice = sorted({name for name in features if features.count(name) > 1})
-    if twice:
-        raise SettingsError(f"{path}: {key} is {twice[0]} twice, expected each name once")

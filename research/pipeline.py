@@ -9,17 +9,18 @@ from kernel import observation
 from kernel.features.engine import compute
 from kernel.features.registry import FEATURES
 from kernel.observation import OBSERVATION_FIELDS, observe
-from research import gates, stack
-from research.backtest import atr_of
-from research.candidate import Candidate
-from research.dataset import TrainingTable, build
-from research.evidence import Evaluation, evaluate_calibration, gather
-from research.garch import starting_state
-from research.gates import Evidence, GateReport
-from research.labels import Labels, triple_barrier
-from research.metrics import Metrics
+from research.backtest.run import atr_of
+from research.backtest.walk_forward import Market, WalkForward, backtest
+from research.datasets.table import TrainingTable, build
+from research.evaluation.metrics import Metrics
+from research.features.garch import starting_state
+from research.gates import gates
+from research.gates.evidence import Evaluation, evaluate_calibration, gather
+from research.gates.gates import Evidence, GateReport
+from research.labels.triple_barrier import Labels, triple_barrier
 from research.settings import Settings
-from research.walk_forward import Market, WalkForward, backtest
+from research.training import stack
+from research.training.candidate import Candidate
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Retrained:
 
 def prepare(seen: observation.Market, settings: Settings) -> Prepared:
     """Return the training table of a market as it was seen, from the beginning of its history."""
-    bars, bar_ms = seen.bars, settings.universe.bar_ms
+    bars, bar_ms = seen.bars, settings.bar_ms
     observed = observe(seen, bar_ms)
     features, state = compute(observed, starting_state(observed))
     market = Market(

@@ -1,118 +1,59 @@
 """Everything a researcher changes without touching code, read strictly from `configs/`."""
 
-from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime
+import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import Annotated, Any, TypeVar, cast
+
+import yaml
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 from kernel.bars import TIMEFRAME_MS
+from kernel.errors import SettingsError
 from kernel.trading_settings import TradingSettings
-from research.feature_sets import load_feature_sets
-from research.strict_yaml import SettingsError, build, load, read, typed_fields
-
-__all__ = ["WEEK_MS", "Settings", "SettingsError", "load_settings", "load_universe"]
+from research.feature_sets import FeatureSets
 
 WEEK_MS = 7 * 86_400_000
-NEEDED_TABLES = ("candles", "funding", "open_interest", "fear_greed", "onchain")
+# Read as JSON, where a strict validator takes a list for a tuple and a mapping for a dataclass.
+STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+Kind = TypeVar("Kind")
+
+Atr = Annotated[float, Field(ge=0.01, le=100)]
+Share = Annotated[float, Field(ge=0.01, le=1)]
+Weeks = Annotated[int, Field(ge=1, le=10_000)]
 
 
-@dataclass(frozen=True, slots=True)
-class FilesSettings:
-    """Where one table lies in a folder of plain files, and what the files call its columns.
-
-    `files` is a name or glob with placeholders such as {symbol}; `columns` maps our column to
-    theirs or to arithmetic on theirs; `where` keeps the rows with these texts; `time_unit` (s, ms,
-    us, ns) is that of stamps that are bare numbers.
-    """
-
-    files: str
-    columns: dict[str, str] = field(default_factory=dict[str, str])
-    where: dict[str, str] = field(default_factory=dict[str, str])
-    time_unit: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class SourceSettings:
-    """A road to raw data: the adapter that speaks to it, and what the adapter needs to know.
-
-    `exchange` is the ccxt id. `url` empty is the installation's venue, "public" the adapter's own
-    address. `path` is a folder of files, `market` ("perpetual" or "spot") which of an archive's
-    markets is read, and `tables` describes files of a layout of one's own.
-    """
-
-    adapter: str
-    exchange: str = ""
-    url: str = ""
-    path: str = ""
-    market: str = "perpetual"
-    tables: dict[str, FilesSettings] = field(default_factory=dict[str, FilesSettings])
-
-
-@dataclass(frozen=True, slots=True)
-class TableSettings:
-    """Where a raw table comes from, and how long after its event a row is known.
-
-    `fallback` names a further source of the same venue, asked for what `source` lacks. Months
-    before `history_start` are not read; empty is the universe's.
-    """
-
-    source: str
-    publication_lag_ms: int
-    fallback: str = ""
-    history_start: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class UniverseSettings:
-    """What is traded, from when, and where every raw table comes from."""
-
-    symbols: tuple[str, ...]
-    timeframe: str
-    history_start: str
-    sources: dict[str, SourceSettings]
-    market: dict[str, TableSettings]
-
-    @property
-    def bar_ms(self) -> int:
-        """Return the length of one bar in milliseconds."""
-        return TIMEFRAME_MS[self.timeframe]
-
-    @property
-    def history_start_ms(self) -> int:
-        """Return the first millisecond (UTC) of history."""
-        return _midnight_ms(self.history_start)
-
-    def table_start_ms(self, table: str) -> int:
-        """Return the first millisecond (UTC) that is read of a table."""
-        return _midnight_ms(self.market[table].history_start or self.history_start)
-
-
-def _midnight_ms(day: str) -> int:
-    return int(datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp()) * 1000
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=STRICT)
 class LabelSettings:
     """Triple barrier: distances in ATR of the decision bar, horizon in bars after it."""
 
-    take_profit_atr: float
-    stop_loss_atr: float
-    horizon_bars: int
+    take_profit_atr: Atr
+    stop_loss_atr: Atr
+    horizon_bars: Annotated[int, Field(ge=1, le=10_000)]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=STRICT)
 class ValidationSettings:
     """The walk-forward pass: blocks are counted backwards from the cutoff."""
 
-    first_train_weeks: int
-    block_weeks: int
-    gate_folds: int
-    max_blocks: int
-    max_train_weeks: int
-    min_coverage: float
-    recency_half_life_weeks: float
+    first_train_weeks: Annotated[int, Field(ge=1, le=1_000)]
+    block_weeks: Annotated[int, Field(ge=1, le=100)]
+    gate_folds: Annotated[int, Field(ge=1, le=100)]
+    max_blocks: Annotated[int, Field(ge=2, le=1_000)]
+    max_train_weeks: Weeks
+    min_coverage: Share
+    recency_half_life_weeks: Annotated[float, Field(ge=0.1, le=10_000)]
+
+    def __post_init__(self) -> None:
+        if self.max_blocks <= self.gate_folds:
+            raise ValueError(
+                f"max_blocks: found {self.max_blocks}, expected more than the "
+                f"{self.gate_folds} of gate_folds: the first of them needs rows to learn from"
+            )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=STRICT)
 class RandomForestSettings:
     """Size of the forest; `max_samples` and `max_features` are shares."""
 
@@ -123,7 +64,7 @@ class RandomForestSettings:
     max_features: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=STRICT)
 class XGBoostSettings:
     """Histogram gradient boosting, level-wise."""
 
@@ -137,7 +78,7 @@ class XGBoostSettings:
     max_bin: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=STRICT)
 class LightGBMSettings:
     """Histogram gradient boosting, leaf-wise."""
 
@@ -151,28 +92,28 @@ class LightGBMSettings:
     max_bin: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=STRICT)
 class MetaSettings:
     """Logistic meta-learner and isotonic curves, fitted on out-of-fold rows; priors count
     labels.
     """
 
     prior_labels: float
-    fit_share: float
-    isotonic_bins: int
+    fit_share: Annotated[float, Field(ge=0.1, le=0.9)]
+    isotonic_bins: Annotated[int, Field(ge=1, le=1_000)]
     isotonic_prior_labels: float
-    isotonic_min_step: float
+    isotonic_min_step: Annotated[float, Field(ge=0.001, le=0.5)]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=STRICT)
 class StackSettings:
     """Seed of every random choice, and the threads of each trainer."""
 
     seed: int
-    n_jobs: int
+    n_jobs: Annotated[int, Field(ge=1, le=1_024)]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=STRICT)
 class ModelSettings:
     """The bases, the meta-learner, and what they share."""
 
@@ -183,7 +124,7 @@ class ModelSettings:
     stack: StackSettings
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=STRICT)
 class GateSettings:
     """Thresholds; a value equal to its threshold passes."""
 
@@ -205,13 +146,13 @@ class GateSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All of `configs/`, checked.
+    """What a retrain reads of `configs/`, checked; `timeframe` is the universe's, such as 15m.
 
     `features` are those of the signal model, in the order of its columns: the set that
     `features.yaml` chooses.
     """
 
-    universe: UniverseSettings
+    timeframe: str
     features: tuple[str, ...]
     labels: LabelSettings
     validation: ValidationSettings
@@ -219,113 +160,75 @@ class Settings:
     trading: TradingSettings
     gates: GateSettings
 
+    @property
+    def bar_ms(self) -> int:
+        """Return the length of one bar in milliseconds."""
+        return TIMEFRAME_MS[self.timeframe]
 
-def load_settings(folder: Path) -> Settings:
-    """Return the settings in `folder`; raise `SettingsError` on a missing file, or a missing,
-    unknown or wrong key.
+
+def load_settings(folder: Path, timeframe: str) -> Settings:
+    """Return the settings in `folder` for bars of `timeframe`.
+
+    Raises `SettingsError` on a missing file, and on a missing, unknown or wrong key.
     """
-    labels = load(LabelSettings, folder / "labels.yaml")
-    _check_labels(labels, folder / "labels.yaml")
-    models = {
-        field.name: load(field_type, folder / "models" / f"{field.name}.yaml")
-        for field, field_type in typed_fields(ModelSettings)
-    }
-    chosen = load_feature_sets(folder / "features.yaml")
-    settings = Settings(
-        universe=load_universe(folder),
+    labels = _read(LabelSettings, folder / "labels.yaml")
+    chosen = _read(FeatureSets, folder / "features.yaml")
+    models = folder / "models"
+    return Settings(
+        timeframe=timeframe,
         features=chosen.sets[chosen.signal],
         labels=labels,
-        validation=load(ValidationSettings, folder / "validation.yaml"),
-        models=ModelSettings(**models),
-        trading=_load_trading(folder / "trading.yaml", labels),
-        gates=load(GateSettings, folder / "gates.yaml"),
+        validation=_read(ValidationSettings, folder / "validation.yaml"),
+        models=ModelSettings(
+            random_forest=_read(RandomForestSettings, models / "random_forest.yaml"),
+            xgboost=_read(XGBoostSettings, models / "xgboost.yaml"),
+            lightgbm=_read(LightGBMSettings, models / "lightgbm.yaml"),
+            meta=_read(MetaSettings, models / "meta.yaml"),
+            stack=_read(StackSettings, models / "stack.yaml"),
+        ),
+        trading=_trading(folder / "trading.yaml", labels),
+        gates=_read(GateSettings, folder / "gates.yaml"),
     )
-    _check(settings, folder)
-    return settings
 
 
-def load_universe(folder: Path) -> UniverseSettings:
-    """Return what `universe.yaml` in `folder` says; raise `SettingsError` as `load_settings`."""
-    path = folder / "universe.yaml"
-    universe = load(UniverseSettings, path)
-    _check_universe(universe, path)
-    return universe
+def load_feature_sets(folder: Path) -> FeatureSets:
+    """Return the named sets of `features.yaml`; raise `SettingsError` as `load_settings`."""
+    return _read(FeatureSets, folder / "features.yaml")
 
 
-def _load_trading(path: Path, labels: LabelSettings) -> TradingSettings:
-    """Return the trading settings: the file's keys and the barriers of the labels, which must not
-    differ.
-    """
-    barriers = {field.name: getattr(labels, field.name) for field in fields(labels)}
-    content = read(path)
+def _trading(path: Path, labels: LabelSettings) -> TradingSettings:
+    """Return the file's keys with the barriers of the labels, which must not differ."""
+    content = _content(path)
+    barriers = asdict(labels)
     twice = sorted(set(content) & set(barriers))
     if twice:
         raise SettingsError(
             f"{path}: found {twice[0]}, expected it in labels.yaml only: remove it here"
         )
     try:
-        return build(TradingSettings, content | barriers, path, "")
-    except SettingsError:
-        raise
+        return TradingSettings.from_dict(content | barriers)
     except ValueError as error:
         raise SettingsError(f"{path}: {error}") from error
 
 
-def _check(settings: Settings, folder: Path) -> None:
-    validation, models = settings.validation, settings.models
-    for path, part, name, low, high in (
-        ("validation", validation, "first_train_weeks", 1, 1_000),
-        ("validation", validation, "block_weeks", 1, 100),
-        ("validation", validation, "gate_folds", 1, 100),
-        ("validation", validation, "max_blocks", validation.gate_folds + 1, 1_000),
-        ("validation", validation, "max_train_weeks", 1, 10_000),
-        ("validation", validation, "min_coverage", 0.01, 1),
-        ("validation", validation, "recency_half_life_weeks", 0.1, 10_000),
-        ("models/meta", models.meta, "fit_share", 0.1, 0.9),
-        ("models/meta", models.meta, "isotonic_bins", 1, 1_000),
-        ("models/meta", models.meta, "isotonic_min_step", 0.001, 0.5),
-        ("models/stack", models.stack, "n_jobs", 1, 1_024),
-    ):
-        found = getattr(part, name)
-        expected = f"{low} to {high}"
-        _require(low <= found <= high, folder / f"{path}.yaml", name, found, expected)
+def _read(kind: type[Kind], path: Path) -> Kind:
+    """Return what the file says; raise `SettingsError` naming the file, the key and what is due."""
+    content = _content(path)
+    try:
+        return TypeAdapter(kind).validate_json(json.dumps(content, default=str))
+    except ValidationError as error:
+        raise SettingsError.of(path, error.errors()) from error
 
 
-def _check_labels(labels: LabelSettings, path: Path) -> None:
-    for name, low, high in (
-        ("take_profit_atr", 0.01, 100),
-        ("stop_loss_atr", 0.01, 100),
-        ("horizon_bars", 1, 10_000),
-    ):
-        found = getattr(labels, name)
-        _require(low <= found <= high, path, name, found, f"{low} to {high}")
-
-
-def _check_universe(universe: UniverseSettings, path: Path) -> None:
-    symbols, timeframe, sources = universe.symbols, universe.timeframe, universe.sources
-    _require(len(symbols) > 0, path, "symbols", symbols, "at least one symbol")
-    for name in symbols:
-        sound = name.isascii() and name.isalnum() and name.isupper() and symbols.count(name) == 1
-        _require(sound, path, "symbols", name, "capitals and digits such as BTCUSDT, each once")
-    _require(timeframe in TIMEFRAME_MS, path, "timeframe", timeframe, sorted(TIMEFRAME_MS))
-    needed = set(NEEDED_TABLES)
-    found = sorted(universe.market)
-    _require(needed <= set(found), path, "market", found, f"at least {sorted(needed)}")
-    starts = {"history_start": universe.history_start}
-    for name, table in universe.market.items():
-        for key in filter(None, (table.source, table.fallback)):
-            _require(key in sources, path, f"market.{name}", key, f"one of {sorted(sources)}")
-        lag = table.publication_lag_ms
-        _require(lag >= 0, path, f"market.{name}.publication_lag_ms", lag, "at least 0")
-        if table.history_start:
-            starts[f"market.{name}.history_start"] = table.history_start
-    for key, start in starts.items():
-        try:
-            datetime.fromisoformat(start)
-        except ValueError as error:
-            raise SettingsError(f"{path}: {key}: {error}, expected like 2025-04-01") from error
-
-
-def _require(holds: bool, path: Path, key: str, found: object, expected: object) -> None:
-    if not holds:
-        raise SettingsError(f"{path}: {key} is {found}, expected {expected}")
+def _content(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise SettingsError(f"{path}: found no such file, expected a YAML mapping: restore it")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise SettingsError(
+            f"{path}: found text that is not YAML ({error}), expected a mapping"
+        ) from error
+    if not isinstance(content, dict):
+        raise SettingsError(f"{path}: found {type(content).__name__}, expected a mapping of keys")
+    return cast("dict[str, Any]", content)

@@ -10,14 +10,15 @@ import dagster as dg
 import pandas as pd
 import yaml
 
+from market_data.sources.onchain_metrics import in_our_columns
+from market_data.storage.lake import Lake
+from market_data.window import Window
 from orchestration.definitions import code_location, resources
 from orchestration.environments import Environment
-from orchestration.partitions import Window, week_key
-from orchestration.resources.lake import Lake
+from orchestration.partitions import week_key
 from orchestration.resources.promotion_store import PromotionStore, ensure_keys
-from orchestration.resources.sources.onchain_metrics import in_our_columns
 from orchestration.resources.tracking import Tracking
-from replay_venue.generator import generate
+from replay_venue.market.generator import generate
 
 ROOT = Path(__file__).resolve().parents[1]
 SYMBOL = "BTCUSDT"

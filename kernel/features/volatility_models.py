@@ -151,8 +151,8 @@ GROUP = Group(
                 "sqrt(h), the deviation of the next bar's log return; h = omega + alpha r^2 + "
                 "beta h of the bar before, r = ln(close / close before), h = 0 before the first "
                 "return; omega, alpha, beta are fitted once, by Student's t likelihood on the "
-                "first 8,640 bars of the history (research/garch.py): NaN until then and where "
-                "none were fitted"
+                "first 8,640 bars of the history (research/features/garch.py): NaN until then and "
+                "where none were fitted"
             ),
             source=(
                 "GARCH(1,1): Bollerslev, Generalized Autoregressive Conditional "

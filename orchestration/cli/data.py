@@ -8,13 +8,14 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from kernel.errors import SettingsError
+from market_data.universe import load_universe
 from orchestration.environments import Environment
-from research.settings import SettingsError, load_universe
 
 if TYPE_CHECKING:
-    from orchestration.resources.lake import Lake
-    from orchestration.resources.quality.inventory import Holding, Lag
-    from research.settings import UniverseSettings
+    from market_data.quality.inventory import Holding, Lag
+    from market_data.storage.lake import Lake
+    from market_data.universe import UniverseSettings
 
 KEY = ("event_time_ms", "known_at_ms", "source", "revision", "table")
 MOST_SHOWN = 40
@@ -22,7 +23,7 @@ MOST_SHOWN = 40
 
 def print_holdings(symbols: tuple[str, ...], console: Console) -> None:
     """Print rows, span, coverage, holes, corrections and digest per symbol and table."""
-    from orchestration.resources.quality.inventory import holdings
+    from market_data.quality.inventory import holdings
 
     lake, universe = _opened()
     table = Table(title=f"{lake.root}", title_justify="left")
@@ -45,7 +46,7 @@ def print_holdings(symbols: tuple[str, ...], console: Console) -> None:
 
 def print_known(symbol: str, moment: str, console: Console) -> None:
     """Print, per table, the latest row that was known at `moment`."""
-    from orchestration.resources.quality.inventory import known
+    from market_data.quality.inventory import known
 
     lake, universe = _opened()
     _chosen((symbol,), universe)
@@ -62,7 +63,7 @@ def print_known(symbol: str, moment: str, console: Console) -> None:
 
 def print_diff(symbol: str, before: str, after: str, console: Console) -> None:
     """Print the rows that a reader sees differently at two moments; count those that are new."""
-    from orchestration.resources.tables import INGESTED
+    from market_data.tables import INGESTED
 
     lake, universe = _opened()
     _chosen((symbol,), universe)
@@ -91,7 +92,7 @@ def print_diff(symbol: str, before: str, after: str, console: Console) -> None:
 
 def print_lags(console: Console) -> None:
     """Print measured publication lags beside those that known_at rests on."""
-    from orchestration.resources.quality.inventory import lags
+    from market_data.quality.inventory import lags
 
     lake, universe = _opened()
     measured = lags(lake, universe)
@@ -115,8 +116,8 @@ def adopt_lags(console: Console) -> None:
 
     Rows stored from then on, and a runner started from then on, count as known that much later.
     """
-    from orchestration.resources.quality.inventory import lags
-    from orchestration.resources.tables import TABLES
+    from market_data.quality.inventory import lags
+    from market_data.tables import TABLES
 
     lake, universe = _opened()
     path = Environment.from_environ().config_dir / "universe.yaml"
@@ -153,7 +154,7 @@ def moment_ms(text: str) -> int:
 
 
 def _opened() -> "tuple[Lake, UniverseSettings]":
-    from orchestration.resources.lake import Lake
+    from market_data.storage.lake import Lake
 
     environment = Environment.from_environ()
     return Lake(root=environment.lake_root), load_universe(environment.config_dir)

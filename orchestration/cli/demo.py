@@ -12,9 +12,10 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from orchestration.cli.dagster_client import DagsterClient, Run, Step
-from orchestration.cli.processes import Supervisor
-from orchestration.cli.services import Market, Ports
+from kernel.errors import TidegateError
+from orchestration.local.dagster_client import DagsterClient, Run, Step
+from orchestration.local.processes import Supervisor
+from orchestration.local.services import Market, Ports
 
 APPROVER = "demo-approver"
 DAY_MS = 86_400_000
@@ -23,7 +24,7 @@ CALM_SPEED = 60.0
 WEEK_SPEED = 10_080.0  # a week of market in one real minute
 
 
-class DemoError(RuntimeError):
+class DemoError(TidegateError):
     """Say which stage of the demo broke and what was found."""
 
 

@@ -7,11 +7,11 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from orchestration.cli.processes import RECORD, read_record
+from market_data.universe import load_universe
 from orchestration.environments import Environment
+from orchestration.local.processes import RECORD, read_record
 from orchestration.resources.promotion_store import APPROVAL_VALID_HOURS, PromotionStore
 from research.promotion.records import Decision
-from research.settings import load_settings
 
 
 def print_status(console: Console) -> None:
@@ -78,7 +78,7 @@ def _print_symbols(environment: Environment, store: PromotionStore, console: Con
     for column in ("symbol", "published epoch", "champion", "runner epoch", "runner trades by"):
         table.add_column(column)
     live = _runner_models(environment.runner_url)
-    for symbol in load_settings(environment.config_dir).universe.symbols:
+    for symbol in load_universe(environment.config_dir).symbols:
         stands = store.standing(symbol)
         model = live.get(symbol, {})
         table.add_row(

@@ -12,16 +12,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from orchestration.cli.processes import (
+from orchestration.environments import Environment
+from orchestration.local.processes import (
     RECORD,
     Service,
     ServiceError,
     read_record,
     require_free_port,
 )
-from orchestration.cli.recovery import half_written
-from orchestration.cli.services import ROOT, Market, Ports, services
-from orchestration.environments import Environment
+from orchestration.local.recovery import half_written
+from orchestration.local.services import ROOT, Market, Ports, services
 
 LEAST_FREE_BYTES = 2 << 30
 

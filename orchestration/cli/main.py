@@ -70,7 +70,7 @@ def up(
 ) -> None:
     """Start Dagster, MLflow, the runner and the venue; Ctrl-C stops them, the next `up` goes on."""
     from orchestration.cli.playbill import stand
-    from orchestration.cli.services import Ports
+    from orchestration.local.services import Ports
 
     with _clean_exit():
         ports = Ports(dagster_port, mlflow_port, runner_port, venue_port)

@@ -11,19 +11,20 @@ from pathlib import Path
 import httpx
 from rich.console import Console
 
-from orchestration.cli.dagster_client import DagsterClient
+from market_data.universe import load_universe
 from orchestration.cli.demo import CALM_SPEED, Demo, Report, print_report, write_report
-from orchestration.cli.processes import RECORD, ServiceError, Supervisor
-from orchestration.cli.recovery import recover
-from orchestration.cli.services import (
+from orchestration.environments import Environment
+from orchestration.local.dagster_client import DagsterClient
+from orchestration.local.instance import ensure_mlflow_schema, write_instance
+from orchestration.local.processes import RECORD, ServiceError, Supervisor
+from orchestration.local.recovery import recover
+from orchestration.local.services import (
     Market,
     Ports,
     child_environment,
     services,
     write_runner_config,
 )
-from orchestration.environments import Environment
-from orchestration.instance import ensure_mlflow_schema, write_instance
 from orchestration.resources.promotion_store import ensure_keys
 from research.settings import load_settings
 
@@ -116,7 +117,9 @@ def _prepare(environment: Environment, ports: Ports, market: Market, tell: Telle
     write_instance(environment)
     if environment.database_url is not None:
         ensure_mlflow_schema(environment.database_url)
-    write_runner_config(environment, load_settings(environment.config_dir), ports, market)
+    universe = load_universe(environment.config_dir)
+    settings = load_settings(environment.config_dir, universe.timeframe)
+    write_runner_config(environment, universe, settings.trading, ports, market)
     for line in recover(environment):
         tell(line)
 
@@ -167,7 +170,7 @@ def _teller(console: Console) -> Teller:
 
 
 def _symbols(environment: Environment) -> tuple[str, ...]:
-    return tuple(load_settings(environment.config_dir).universe.symbols)
+    return load_universe(environment.config_dir).symbols
 
 
 def _months_ago(months: int) -> str:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestration.resources.files.parquet import replace_file
+from market_data.storage.parquet import replace_file
 from orchestration.resources.keys import Signer
 from research.promotion.audit import AuditBrokenError, Entry, Head, following, read, seal
 

@@ -9,7 +9,7 @@ import dagster as dg
 
 from kernel.bundle import SIGNATURE, BundleRefused, verify_contents
 from kernel.digest import canonical_json
-from orchestration.resources.files.parquet import replace_file
+from market_data.storage.parquet import replace_file
 
 
 class BundleStore(dg.ConfigurableResource):

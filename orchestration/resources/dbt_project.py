@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestration.resources.tables import TABLES, Table
-from research.settings import UniverseSettings
+from market_data.tables import TABLES, Table
+from market_data.universe import UniverseSettings
 
 if TYPE_CHECKING:
     from dagster_dbt import DbtCliResource

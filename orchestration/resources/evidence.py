@@ -2,11 +2,11 @@
 
 import dagster as dg
 
+from market_data.storage.lake import Lake
 from orchestration.io_managers import LakeIOManager
 from orchestration.partitions import week_key
 from orchestration.resources.bundle_store import BundleStore
-from orchestration.resources.lake import Lake
-from research.gates import GateReport
+from research.gates.gates import GateReport
 from research.promotion.records import PromotionRequest
 from research.promotion.rules import Evidence
 

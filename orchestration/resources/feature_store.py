@@ -7,20 +7,21 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from orchestration.partitions import Window
-from orchestration.resources.files.parquet import parquet_bytes
-from orchestration.resources.files.revisions import month_of, month_start_ms
-from orchestration.resources.files.storage import Storage, storage
-from orchestration.resources.frames import Frame
-from orchestration.resources.lake import Lake
-from orchestration.resources.tables import DAY_MS
+from kernel.errors import TidegateError
+from market_data.frames import Frame
+from market_data.storage.lake import Lake
+from market_data.storage.objects import Storage, storage
+from market_data.storage.parquet import parquet_bytes
+from market_data.storage.revisions import month_of, month_start_ms
+from market_data.tables import DAY_MS
+from market_data.window import Window
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from research.feature_history import Difference, Month, Snapshot
+    from research.features.history import Difference, Month, Snapshot
 
 _MONTH = re.compile(r"(\d{4}-\d{2})\.(parquet|npz)")
 _LATE_MS = DAY_MS  # a bar at the edge of a month may be known a little after its close
@@ -29,7 +30,7 @@ _HASH = b"hash"
 _STATE = b"state"
 
 
-class FeatureStoreError(ValueError):
+class FeatureStoreError(TidegateError):
     """Features that are not there or that other code made; says what to materialize."""
 
 
@@ -142,7 +143,7 @@ class FeatureStore(dg.ConfigurableResource):
         import numpy as np
 
         from kernel.features.engine import compute
-        from research.garch import starting_state
+        from research.features.garch import starting_state
 
         start_ms = until_ms - bars * bar_ms
         before = self._folded(symbol, start_ms, bar_ms)
@@ -160,7 +161,7 @@ class FeatureStore(dg.ConfigurableResource):
         import numpy as np
 
         from kernel.features.registry import FEATURES
-        from research import feature_history
+        from research.features import history as feature_history
 
         stored = self.read(symbol, names, until_ms)
         months = list(_months(self.observed(symbol, 0, until_ms, bar_ms), None))
@@ -209,7 +210,7 @@ class FeatureStore(dg.ConfigurableResource):
 
     def _snapshot(self, symbol: str, before_ms: int) -> "Snapshot | None":
         """Return the latest stored snapshot of bars that opened before a moment, if any goes on."""
-        from research.feature_history import Snapshot
+        from research.features.history import Snapshot
 
         first_ms = self.lake.first_event_ms("candles", symbol)
         for month in reversed(self._snapshots(symbol)):
@@ -242,7 +243,7 @@ def _end_ms(month: str) -> int:
 
 
 def _months(observed: "NDArray[np.float64]", before: "Snapshot | None") -> "Iterator[Month]":
-    from research import feature_history
+    from research.features import history as feature_history
 
     return feature_history.months(observed, before)
 

@@ -12,9 +12,9 @@ import dagster as dg
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestration.partitions import Window
-from orchestration.resources.frames import Frame
-from orchestration.resources.lake import DERIVED_TABLES, Lake
+from market_data.frames import Frame
+from market_data.storage.lake import DERIVED_TABLES, Lake
+from market_data.window import Window
 
 LAST_MS = 1 << 62
 DECISION_COLUMNS = ("epoch", "bundle_digest", "settings_digest", "reason", "latency_us")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestration.resources.files.parquet import replace_file
+from market_data.storage.parquet import replace_file
 
 SIGNING_KEY = "signing.key"
 PUBLIC_FOLDER = "public"

@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from orchestration.resources.files.revisions import conformed
-from orchestration.resources.files.storage import Storage
-from orchestration.resources.lake import DERIVED_TABLES, LakeError
-from orchestration.resources.tables import TABLES
+from kernel.errors import TidegateError
+from market_data.storage.lake import DERIVED_TABLES, LakeError
+from market_data.storage.objects import Storage
+from market_data.storage.revisions import conformed
+from market_data.tables import TABLES
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,7 +41,7 @@ RAW: Mapping[str, Mapping[str, str]] = {**_MARKET, **DERIVED_TABLES}
 """Folder in the lake → column → type; the table in the schema `lake` has the folder's last name."""
 
 
-class PostgresUrlError(ValueError):
+class PostgresUrlError(TidegateError):
     """TIDEGATE_WAREHOUSE_URL is not a PostgreSQL URL; its text is kept back, it holds a secret."""
 
 

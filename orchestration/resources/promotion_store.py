@@ -8,9 +8,10 @@ from typing import Any
 import dagster as dg
 
 from kernel.digest import canonical_json
+from kernel.errors import TidegateError
+from market_data.storage.parquet import replace_file
 from orchestration.resources.audit_log import AuditLog, AuditSession
 from orchestration.resources.bundle_store import BundleStore
-from orchestration.resources.files.parquet import replace_file
 from orchestration.resources.keys import Signer, admin_token, signer
 from research.promotion.audit import Entry
 from research.promotion.publication import publication
@@ -30,7 +31,7 @@ APPROVAL_VALID_HOURS = 72
 HOUR_MS = 3_600_000
 
 
-class RollbackImpossibleError(ValueError):
+class RollbackImpossibleError(TidegateError):
     """Say why there is no champion to go back to."""
 
 

@@ -1,9 +1,10 @@
-"""What researchers set in `configs/`, read when a run starts."""
+"""What people set in `configs/`, read when a run starts."""
 
 from pathlib import Path
 
 import dagster as dg
 
+from market_data.universe import UniverseSettings, load_universe
 from research.settings import Settings, load_settings
 
 
@@ -13,5 +14,9 @@ class ResearchSettings(dg.ConfigurableResource):
     folder: str
 
     def load(self) -> Settings:
-        """Return the settings; raise SettingsError naming the file, the key, found and expected."""
-        return load_settings(Path(self.folder))
+        """Return what a retrain reads; SettingsError names the file, the key and what is due."""
+        return load_settings(Path(self.folder), self.universe().timeframe)
+
+    def universe(self) -> UniverseSettings:
+        """Return what is traded and where its data come from; raises as `load`."""
+        return load_universe(Path(self.folder))

@@ -8,10 +8,12 @@ from typing import Any, Literal
 import dagster as dg
 import httpx
 
+from kernel.errors import TidegateError
+
 Outcome = Literal["confirmed", "scheduled", "refused", "unreachable"]
 
 
-class RunnerUnreachableError(RuntimeError):
+class RunnerUnreachableError(TidegateError):
     """Say that the runner does not answer, or answers what it should not."""
 
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import dagster as dg
 import httpx
 
+from kernel.errors import TidegateError
+
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.tracking import MlflowClient
@@ -24,7 +26,7 @@ MAX_TAG = 5000
 MAX_PARAM = 6000
 
 
-class TrackingUnreachableError(RuntimeError):
+class TrackingUnreachableError(TidegateError):
     """Say that the MLflow server does not answer."""
 
 

@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 
 import dagster as dg
 
+from market_data.storage.lake import Lake
+from market_data.storage.objects import storage
+from market_data.universe import load_universe
+from orchestration.presentation.metadata import table
 from orchestration.resources import postgres
 from orchestration.resources.dbt_project import command, environment, raw_tables
-from orchestration.resources.files.storage import storage
-from orchestration.resources.lake import Lake
-from orchestration.resources.presentation import table
-from research.settings import load_universe
 
 if TYPE_CHECKING:
     from dagster_dbt import DbtCliInvocation

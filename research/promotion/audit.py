@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from kernel.digest import canonical_json, sha256_hex
+from kernel.errors import TidegateError
 
 GENESIS = "0" * 64
 ENTRY_KEYS = {"seq", "prev", "at_ms", "kind", "body", "hash"}
@@ -60,7 +61,7 @@ class Break:
         )
 
 
-class AuditBrokenError(ValueError):
+class AuditBrokenError(TidegateError):
     """Refuse to go on from a log whose chain is broken; `.at` is the first broken entry."""
 
     def __init__(self, at: Break) -> None:

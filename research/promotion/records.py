@@ -5,16 +5,17 @@ from dataclasses import asdict, dataclass, fields
 from typing import Literal, Self, get_args
 
 from kernel.digest import canonical_json, sha256_hex
+from kernel.errors import TidegateError
 
 Decision = Literal["approved", "declined"]
 MAX_NAME = 200
 
 
-class RecordAlteredError(ValueError):
+class RecordAlteredError(TidegateError):
     """Say that a stored record does not hash to the digest that it carries."""
 
 
-class DecisionRefusedError(ValueError):
+class DecisionRefusedError(TidegateError):
     """Say which rule a person's decision breaks."""
 
 

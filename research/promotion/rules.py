@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from kernel.errors import TidegateError
 from research.promotion.audit import Entry
 from research.promotion.records import Approval, PromotionRequest
 
@@ -52,7 +53,7 @@ class Broken:
         return f"{self.rule}: found {self.found}, expected {self.expected}"
 
 
-class PublicationRefusedError(Exception):
+class PublicationRefusedError(TidegateError):
     """Refuse to publish a request, with every broken rule in `.broken`."""
 
     def __init__(self, request_id: str, broken: Sequence[Broken]) -> None:

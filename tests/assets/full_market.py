@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from kernel.bars import Bars
-from orchestration.resources.tables import TABLES
+from market_data.tables import TABLES
 from tests.assets.market_stage import (
     BAR_MS,
     BARS,
@@ -20,7 +20,7 @@ from tests.assets.market_stage import (
     put_bars,
     put_values,
 )
-from tests.orchestration.served_venue import walk
+from tests.market_data.served_venue import walk
 
 
 def fill(stage: Stage) -> None:

@@ -13,12 +13,12 @@ import yaml
 
 import assets.market as market_assets
 from kernel.bars import Bars
+from market_data.quality.data_docs import DataDocs
+from market_data.sources.catalogue import Sources
+from market_data.storage.lake import Lake
+from market_data.tables import INGESTED
 from orchestration.partitions import month_key
-from orchestration.resources.lake import Lake
-from orchestration.resources.quality.data_docs import DataDocs
 from orchestration.resources.research_settings import ResearchSettings
-from orchestration.resources.sources.catalogue import Sources
-from orchestration.resources.tables import INGESTED
 from tests.assets.small_source import MARKETS, SmallMarket
 
 CONFIGS = Path(__file__).parents[2] / "configs"

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 import assets.warehouse as warehouse_assets
+from market_data.storage.lake import FOREVER_MS, Lake
 from orchestration.io_managers import LakeIOManager
 from orchestration.partitions import symbol_by_week, week_key
-from orchestration.resources.lake import FOREVER_MS, Lake
 from orchestration.resources.warehouse import Warehouse
-from tests.orchestration.served_venue import BAR_MS, DAY_MS, walk
+from tests.market_data.served_venue import BAR_MS, DAY_MS, walk
 
 START_MS = 1_764_547_200_000  # 2025-12-01T00:00Z
 MINUTE_MS = 60_000

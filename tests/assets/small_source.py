@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from orchestration.resources.sources.protocol import Wanted
-from orchestration.resources.tables import INGESTED
-from research.settings import SourceSettings
+from market_data.sources.protocol import Wanted
+from market_data.tables import INGESTED
+from market_data.universe import SourceSettings
 
 PAGE = 500
 

@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from assets.warehouse import MANIFEST, PROJECT
+from market_data.storage.lake import DERIVED_TABLES
+from market_data.tables import TABLES
+from market_data.universe import load_universe
 from orchestration.resources.dbt_project import raw_tables
-from orchestration.resources.lake import DERIVED_TABLES
-from orchestration.resources.tables import TABLES
-from research.settings import load_universe
 
 CONFIGS = PROJECT.parent / "configs"
 

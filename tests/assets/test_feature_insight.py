@@ -8,7 +8,8 @@ import pytest
 
 from assets import datasets
 from kernel.features.registry import FEATURES
-from research import dataset_files, feature_files
+from research.datasets import files as dataset_files
+from research.features import files as feature_files
 from tests.installation import (
     EVERYTHING_PASSES,
     ROOT,

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 import yaml
 
+from market_data.storage.lake import Lake
 from orchestration.definitions import code_location
-from orchestration.resources.lake import Lake
 from tests.assets.market_stage import check_of, materialized
 from tests.installation import CUTOFF_MS, SYMBOL, Installation, fill_lake, install, partition
 

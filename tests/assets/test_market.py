@@ -6,9 +6,9 @@ import dagster as dg
 import pytest
 
 import assets.market as market_assets
+from market_data.storage.lake import FOREVER_MS
+from market_data.tables import INGESTED, TABLES
 from orchestration.partitions import month_key
-from orchestration.resources.lake import FOREVER_MS
-from orchestration.resources.tables import INGESTED, TABLES
 from tests.assets.full_market import corrected
 from tests.assets.market_stage import (
     DAY_MS,

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from orchestration.resources.lake import FOREVER_MS
+from market_data.storage.lake import FOREVER_MS
 from tests.assets.full_market import corrected, put_arrivals
 from tests.assets.market_stage import (
     BAR_MS,
@@ -25,7 +25,7 @@ from tests.assets.market_stage import (
     put_bars,
     put_values,
 )
-from tests.orchestration.served_venue import picked, walk, with_row
+from tests.market_data.served_venue import picked, walk, with_row
 
 
 @pytest.mark.parametrize(

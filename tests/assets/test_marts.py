@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from orchestration.resources.lake import FOREVER_MS, Lake
+from market_data.storage.lake import FOREVER_MS, Lake
 from orchestration.resources.warehouse import Warehouse
-from replay_venue.generated import GeneratedSource
+from replay_venue.market.generated import GeneratedSource
 from tests.assets.small_lake import (
     LAGS_MS,
     MINUTE_MS,
@@ -24,7 +24,7 @@ from tests.assets.small_lake import (
     settlements,
     warehouse_on,
 )
-from tests.orchestration.served_venue import BAR_MS, DAY_MS
+from tests.market_data.served_venue import BAR_MS, DAY_MS
 
 RECORDED = Path(__file__).parents[3] / "shared" / "data"
 MINUTES_AND_BARS = (

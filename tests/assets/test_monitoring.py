@@ -18,16 +18,16 @@ from kernel.observation import OBSERVATION_FIELDS
 from kernel.observer import Observer
 from kernel.trading import Trader, trades
 from live_runner.candles import Candle
-from live_runner.journal import Decision, State
-from live_runner.journal import Journal as RunnerJournal
+from live_runner.journal.journal import Decision, State
+from live_runner.journal.journal import Journal as RunnerJournal
 from live_runner.orders import order_changes
+from market_data.storage.lake import DERIVED_TABLES, FOREVER_MS, Lake
 from orchestration.io_managers import LakeIOManager
 from orchestration.partitions import week_key
 from orchestration.resources.journal import Journal
-from orchestration.resources.lake import DERIVED_TABLES, FOREVER_MS, Lake
 from orchestration.resources.research_settings import ResearchSettings
 from tests.kernel.trading_rows import GUARDED
-from tests.orchestration.served_venue import BAR_MS, walk
+from tests.market_data.served_venue import BAR_MS, walk
 
 SUNDAY_MS = 1_765_670_400_000  # 2025-12-14T00:00Z
 FIRST_MS = SUNDAY_MS - 120 * BAR_MS

@@ -14,9 +14,9 @@ import pandas as pd
 import pytest
 
 from kernel.bars import Bars
+from market_data.quality.agreement import MOST_APART
+from market_data.storage.lake import FOREVER_MS
 from orchestration.partitions import month_key
-from orchestration.resources.lake import FOREVER_MS
-from orchestration.resources.quality.agreement import MOST_APART
 from tests.assets.market_stage import (
     BAR_MS,
     BARS,
@@ -31,7 +31,7 @@ from tests.assets.market_stage import (
     put_bars,
     staged,
 )
-from tests.orchestration.served_venue import walk
+from tests.market_data.served_venue import walk
 
 RECORDED = Path(__file__).resolve().parents[3] / "shared" / "data"
 needs_recorded = pytest.mark.skipif(

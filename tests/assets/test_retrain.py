@@ -10,7 +10,7 @@ from mlflow.tracking import MlflowClient
 
 from kernel.bundle import verify_contents
 from orchestration.resources.tracking import model_name
-from research.gates import GateReport
+from research.gates.gates import GateReport
 from sensors.failures import failed_check_sensor
 from tests.installation import CUTOFF_MS, SYMBOL, WEEK, Installation, fill_lake, install, partition
 

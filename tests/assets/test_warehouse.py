@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 import assets.warehouse as warehouse_assets
-from orchestration.resources.lake import FOREVER_MS, Lake
-from orchestration.resources.tables import TABLES
+from market_data.storage.lake import FOREVER_MS, Lake
+from market_data.tables import TABLES
 from orchestration.resources.warehouse import Warehouse
 from tests.assets.small_lake import (
     START_MS,
@@ -27,7 +27,7 @@ from tests.assets.small_lake import (
     store,
     warehouse_on,
 )
-from tests.orchestration.served_venue import BAR_MS, DAY_MS
+from tests.market_data.served_venue import BAR_MS, DAY_MS
 
 ROOT = Path(__file__).parents[2]
 MARTS = (

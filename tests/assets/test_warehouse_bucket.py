@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from orchestration.resources.lake import Lake
+from market_data.storage.lake import Lake
 from orchestration.resources.warehouse import Warehouse
 from tests.assets.small_lake import build, fill, warehouse_on
-from tests.orchestration.object_store import ObjectStore
+from tests.market_data.object_store import ObjectStore
 
 NAMES = ("stg_candles", "stg_funding", "stg_onchain", "coverage", "universe", "live_pnl")
 

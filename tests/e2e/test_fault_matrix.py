@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import pytest
 
-from orchestration.resources.lake import Lake
+from kernel.errors import TidegateError
+from market_data.storage.lake import Lake
 from tests.e2e.feeds import (
     FEEDS,
     Feed,
@@ -100,11 +100,11 @@ def test_a_bad_day_leaves_no_silent_hole(
     assert venue.injected() > before
     rows = stored(lake, feed)
     if day.costs_nothing:
-        assert not isinstance(outcome, dg.Failure), outcome
+        assert not isinstance(outcome, TidegateError), outcome
         assert same(rows, expected)
     wrong = rows.merge(expected, how="left", indicator="in").query("`in` != 'both'")
     assert not len(wrong), wrong
     repair = venue.run(feed, lake)
-    assert not isinstance(repair, dg.Failure), repair
+    assert not isinstance(repair, TidegateError), repair
     assert digest(lake, feed) == sound[feed].digest
     assert not len(aside(lake, feed))

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-import dagster as dg
 import pytest
 
-from orchestration.resources.lake import Lake
+from kernel.errors import TidegateError
+from market_data.storage.lake import Lake
 from tests.e2e.feeds import (
     FEEDS,
     Feed,
@@ -55,7 +55,7 @@ def test_a_road_that_fails_once_costs_nothing(
     outcome = venue.run(feed, lake)
     venue.clear()
     assert venue.injected() == before + 1
-    assert not isinstance(outcome, dg.Failure), outcome
+    assert not isinstance(outcome, TidegateError), outcome
     assert digest(lake, feed) == sound[feed].digest
 
 
@@ -69,11 +69,11 @@ def test_a_road_that_stays_bad_fails_visibly(
     venue.arm(kind, match=path, rate=1.0, rows=1_000)
     outcome = venue.run(feed, lake)
     venue.clear()
-    if isinstance(outcome, dg.Failure):
-        assert "expected" in (outcome.description or "")
+    if isinstance(outcome, TidegateError):
+        assert "expected" in (str(outcome) or "")
     else:
         assert same(stored(lake, feed), sound[feed].rows)
-    assert not isinstance(venue.run(feed, lake), dg.Failure)
+    assert not isinstance(venue.run(feed, lake), TidegateError)
     assert digest(lake, feed) == sound[feed].digest
 
 
@@ -85,9 +85,9 @@ def test_a_venue_that_stops_is_a_failure_and_the_rest_comes_later(
     venue.arm("drop", rate=1.0)
     outcome = venue.run(feed, lake)
     venue.clear()
-    assert isinstance(outcome, dg.Failure)
-    assert "launch the run again" in (outcome.description or "")
-    assert not isinstance(venue.run(feed, lake), dg.Failure)
+    assert isinstance(outcome, TidegateError)
+    assert "launch the run again" in (str(outcome) or "")
+    assert not isinstance(venue.run(feed, lake), TidegateError)
     assert digest(lake, feed) == sound[feed].digest
 
 
@@ -99,11 +99,11 @@ def test_a_wrong_clock_never_makes_an_unfinished_row_final(
     """A clock that is ahead shows no row that is not over, one behind only delays the latest."""
     expected = sound[feed].rows
     venue.arm("skew", skew_ms=skew_ms)
-    assert not isinstance(venue.run(feed, lake), dg.Failure)
+    assert not isinstance(venue.run(feed, lake), TidegateError)
     venue.clear()
     early = stored(lake, feed)
     assert same(early, expected.head(len(early)))
     assert skew_ms < 0 or len(early) == len(expected)
-    assert not isinstance(venue.run(feed, lake), dg.Failure)
+    assert not isinstance(venue.run(feed, lake), TidegateError)
     assert same(stored(lake, feed), expected)
     assert not len(aside(lake, feed))

@@ -4,13 +4,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import pytest
 from hypothesis import HealthCheck, given, note
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from orchestration.resources.lake import Lake
+from kernel.errors import TidegateError
+from market_data.storage.lake import Lake
 from tests.e2e.feeds import FEEDS, Feed, Sound, World, aside, same, stored
 
 KINDS = (
@@ -31,7 +31,7 @@ def repaired(venue: World, lake: Lake, feed: Feed, folder: Path) -> Lake:
         shutil.copytree(lake.root, folder)
     copy = Lake(root=str(folder))
     outcome = venue.run(feed, copy)
-    assert not isinstance(outcome, dg.Failure), outcome
+    assert not isinstance(outcome, TidegateError), outcome
     return copy
 
 

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy
 
 from orchestration.environments import Environment
-from orchestration.instance import ensure_mlflow_schema, mlflow_database, write_instance
+from orchestration.local.instance import ensure_mlflow_schema, mlflow_database, write_instance
 from tests.installation import fill_lake, install, partition
 from tests.live_runner.stage import call, free_port, until
 

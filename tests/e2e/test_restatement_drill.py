@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-import dagster as dg
 import pytest
 
-from orchestration.resources.lake import FOREVER_MS, Lake
+from kernel.errors import TidegateError
+from market_data.storage.lake import FOREVER_MS, Lake
 from tests.e2e.feeds import START_MS, SYMBOL, World, by_name, stored, world
 
 CANDLES, FUNDING = by_name("binance-candles"), by_name("binance-funding")
@@ -25,7 +25,7 @@ def ingested(venue: World, lake: Lake, *, reread: bool = False) -> int:
     """
     for feed in (CANDLES, FUNDING):
         report = venue.run(feed, lake, reread=reread)
-        assert not isinstance(report, dg.Failure), report
+        assert not isinstance(report, TidegateError), report
     return venue.venue.venue.clock.now_ms() + WHILE_MS
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from orchestration.cli.processes import answers, read_record
-from orchestration.cli.services import Ports
+from orchestration.local.processes import answers, read_record
+from orchestration.local.services import Ports
 
 ROOT = Path(__file__).resolve().parents[2]
 PATHS = {

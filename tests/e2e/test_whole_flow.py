@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.cli.processes import read_record
+from orchestration.local.processes import read_record
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 600

@@ -7,8 +7,8 @@ import pytest
 
 from jobs.ingest import hourly_ingest_schedule, ingest_job, range_tags
 from jobs.retrain import weekly_retrain_schedule
+from market_data.sources.catalogue import Sources
 from orchestration.partitions import symbol_by_month, symbol_by_week
-from orchestration.resources.sources.catalogue import Sources
 
 
 class StoppedClock(Sources):

@@ -17,7 +17,7 @@ from kernel.features.microstructure import GROUP
 from kernel.observation import OBSERVATION_FIELDS
 from kernel.order_flow import Depth, Trades, depth_in_bars, trades_in_bars
 from kernel.tapes import BookTape, TradeTape
-from orchestration.cli.recorded_markets import DATA
+from orchestration.reference.recorded_markets import DATA
 from tests.kernel.features import alone
 from tests.kernel.features.worlds import differing_bytes
 from tests.kernel.ticks import bars_of, book, prints, rows_of

@@ -19,7 +19,7 @@ from kernel.bundle import PUBLICATION_SCHEMA, Manifest, publication_message
 from kernel.digest import canonical_json, sha256_hex
 from kernel.features.registry import FEATURES, feature_hash
 from kernel.trading_settings import TradingSettings
-from live_runner.graph import Graph
+from live_runner.models.graph import Graph
 
 TRADING = TradingSettings(
     min_confidence=0.4,

@@ -11,7 +11,7 @@ import httpx
 
 from live_runner.desk import Desk
 from live_runner.health import HealthLimits
-from live_runner.journal import Journal
+from live_runner.journal.journal import Journal
 from live_runner.settings import RunnerSettings
 from tests.live_runner.bundles import TRADING
 from tests.live_runner.stage import LAGS_MS, SYMBOLS, UNHURRIED

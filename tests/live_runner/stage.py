@@ -23,9 +23,9 @@ from kernel.decision import rules_probabilities
 from kernel.features.engine import compute
 from kernel.features.registry import FEATURES
 from kernel.observation import OBSERVATION_FIELDS, OTHER_MARKET, SERIES, Market, Series, observe
-from replay_venue.climate import Climate
-from replay_venue.generator import History
-from research.replay import replay
+from replay_venue.market.climate import Climate
+from replay_venue.market.generator import History
+from research.backtest.replay import replay
 from tests.live_runner.bundles import TRADING
 
 ROOT = Path(__file__).resolve().parents[2]

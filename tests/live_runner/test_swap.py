@@ -16,7 +16,7 @@ from kernel.features.engine import compute
 from kernel.features.registry import FEATURES
 from kernel.trading import Trader
 from live_runner.desk import Desk
-from live_runner.graph import Graph
+from live_runner.models.graph import Graph
 from tests.live_runner.bundles import (
     FEW,
     TRADING,

@@ -12,9 +12,9 @@ import dagster as dg
 import pandas as pd
 import pytest
 
+from market_data.storage.objects import storage
 from orchestration.io_managers import LakeIOManager
 from orchestration.partitions import symbol_by_week, week_key
-from orchestration.resources.files.storage import storage
 
 WEEK = "2025-12-14"
 KEY = week_key("BTCUSDT", WEEK)

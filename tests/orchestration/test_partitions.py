@@ -14,8 +14,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from market_data.window import Window, joined
 from orchestration import partitions
-from orchestration.partitions import Window, joined, month_key, month_window, week_key
+from orchestration.partitions import month_key, month_window, week_key
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 HOUR_MS = 3_600_000

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernel.bars import TIMEFRAME_MS, Bars
-from replay_venue.instruments import Instrument, instrument
-from replay_venue.series import METRICS, Book, OnChain, Points, Trades
+from replay_venue.market.instruments import Instrument, instrument
+from replay_venue.market.series import METRICS, Book, OnChain, Points, Trades
 
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000

@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.replay_venue.serving import Served, clockwork, serving
+from tests.replay_venue.served import Served, clockwork, serving
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from kernel.errors import SettingsError
 from kernel.features.registry import FEATURES, GROUPS, feature
 from research.feature_sets import load_feature_sets
-from research.settings import SettingsError, load_settings
+from research.settings import load_settings
 from tests.research.worlds import CONFIGS
 
 

@@ -13,15 +13,18 @@ from kernel.bundle import verify_contents
 from kernel.features.engine import compute
 from kernel.features.registry import FEATURES, feature_hash
 from kernel.observation import observe
-from research import candidate as candidates
-from research import dataset_files, judgement, matrix, sealing
-from research.comparison import champion_of, compare, features_needed
-from research.evidence import evaluate_calibration
-from research.gates import GateReport
-from research.labels import triple_barrier
+from research.bundles import seal as sealing
+from research.bundles.revision import source_revision
+from research.datasets import files as dataset_files
+from research.datasets import matrix
+from research.gates import judgement
+from research.gates.comparison import champion_of, compare, features_needed
+from research.gates.evidence import evaluate_calibration
+from research.gates.gates import GateReport
+from research.labels.triple_barrier import triple_barrier
 from research.pipeline import Retrained, retrain
-from research.revision import source_revision
 from research.settings import Settings
+from research.training import candidate as candidates
 from tests.installation import CUTOFF_MS, SYMBOL, WEEK, Installation
 
 BAR_MS = 900_000

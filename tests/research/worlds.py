@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from kernel.observation import Market, Series
-from orchestration.resources.quality.lags import earliest_by_series
-from replay_venue.generator import generate
+from market_data.quality.lags import earliest_by_series
+from market_data.universe import load_universe
+from replay_venue.market.generator import generate
 from research.settings import WEEK_MS, Settings, load_settings
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -17,7 +18,7 @@ FULL_WEEKS = 37  # the history that configs/universe.yaml asks for
 
 def settings() -> Settings:
     """Return the settings of the repository."""
-    return load_settings(CONFIGS)
+    return load_settings(CONFIGS, load_universe(CONFIGS).timeframe)
 
 
 def light_settings() -> Settings:
@@ -54,7 +55,7 @@ def world(seed: int, edge: float, chosen: Settings, weeks: int = FULL_WEEKS) -> 
     lags.
     """
     begin_ms = END_MS - weeks * WEEK_MS
-    market = generate(seed, "BTCUSDT", edge, begin_ms, END_MS, chosen.universe.timeframe)
+    market = generate(seed, "BTCUSDT", edge, begin_ms, END_MS, chosen.timeframe)
     chain = market.onchain
     net_flow = chain.value["FlowInExUSD"] - chain.value["FlowOutExUSD"]
     values = {
@@ -64,7 +65,7 @@ def world(seed: int, edge: float, chosen: Settings, weeks: int = FULL_WEEKS) -> 
         "exchange_net_flow": (chain.time_ms, net_flow),
         "mvrv": (chain.time_ms, chain.value["CapMVRVCur"]),
     }
-    lags_ms = earliest_by_series(chosen.universe)
+    lags_ms = earliest_by_series(load_universe(CONFIGS))
     series: dict[str, Series] = {}
     for name, (time_ms, value) in values.items():
         present = np.isfinite(value)

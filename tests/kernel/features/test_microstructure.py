@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from kernel.features.bounds import usable
 from kernel.features.microstructure import GROUP
 from kernel.observation import OBSERVATION_FIELDS
-from orchestration.cli.recorded_markets import DATA
+from orchestration.reference.recorded_markets import DATA
 from tests.kernel.features import alone
 from tests.kernel.features.worlds import damaged, extreme, market
 

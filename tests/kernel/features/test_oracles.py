@@ -8,7 +8,7 @@ import talib
 from numpy.typing import NDArray
 
 from kernel.features import candles, levels, momentum, returns, trend, volatility, volume
-from orchestration.cli.recorded_markets import DATA
+from orchestration.reference.recorded_markets import DATA
 from tests.kernel.features import alone
 from tests.kernel.features.indicators import PANDAS
 from tests.kernel.features.worlds import damaged, market

@@ -15,8 +15,8 @@ from kernel.features.bounds import NAN
 from kernel.features.engine import Stream, compute, initial_state
 from kernel.features.registry import FEATURES
 from kernel.observation import observe
-from orchestration.cli.recorded_markets import DATA, recordings
-from research.garch import starting_state
+from orchestration.reference.recorded_markets import DATA, recordings
+from research.features.garch import starting_state
 from tests.kernel.features.fitted import warm_state
 from tests.kernel.features.worlds import EXTREMES, damaged, differing_bytes, extreme, market
 

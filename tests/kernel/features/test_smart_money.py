@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from kernel.features import smart_money, smart_money_side, smart_money_zones
 from kernel.features.smart_money import GROUP, WARMUP
 from kernel.features.smart_money_side import LIFE_BARS
-from orchestration.cli.recorded_markets import DATA
+from orchestration.reference.recorded_markets import DATA
 from tests.kernel.features import alone, slow_smart_money
 from tests.kernel.features.worlds import market
 

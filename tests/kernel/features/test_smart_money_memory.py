@@ -9,7 +9,7 @@ from kernel.features.bounds import usable
 from kernel.features.smart_money import GROUP, WARMUP
 from kernel.features.smart_money_side import LIFE_BARS
 from kernel.observation import OBSERVATION_FIELDS
-from orchestration.cli.recorded_markets import DATA
+from orchestration.reference.recorded_markets import DATA
 from tests.kernel.features import alone
 from tests.kernel.features.smart_money_candles import (
     ABOVE,

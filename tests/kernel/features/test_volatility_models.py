@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from kernel.features import volatility_models
 from kernel.features.recursions import CLOSE, HIGH, LOW, OPEN
 from kernel.features.volatility_models import GARCH_FIT_BARS, GARCH_SLOTS
-from orchestration.cli.recorded_markets import DATA
+from orchestration.reference.recorded_markets import DATA
 from tests.kernel.features import alone
 from tests.kernel.features.worlds import differing_bytes, market
 

@@ -6,7 +6,7 @@ import pytest
 import talib
 
 from kernel.features.volume import GROUP
-from orchestration.cli.recorded_markets import DATA
+from orchestration.reference.recorded_markets import DATA
 from tests.kernel.features import alone
 from tests.kernel.features.handmade import candles, feature
 

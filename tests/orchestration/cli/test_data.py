@@ -9,8 +9,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from market_data.storage.lake import Lake
 from orchestration.cli.main import app, console
-from orchestration.resources.lake import Lake
 from tests.installation import CUTOFF_MS, HISTORY_WEEKS, ROOT, SYMBOL, fill_lake
 
 HOUR_MS = 3_600_000

@@ -8,10 +8,10 @@ import dagster as dg
 import pytest
 
 from orchestration.cli.doctor import Finding, examine
-from orchestration.cli.recovery import recover
-from orchestration.cli.services import Ports
 from orchestration.environments import Environment
-from orchestration.instance import write_instance
+from orchestration.local.instance import write_instance
+from orchestration.local.recovery import recover
+from orchestration.local.services import Ports
 from orchestration.resources.promotion_store import PromotionStore, ensure_keys
 
 

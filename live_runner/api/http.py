@@ -1,0 +1,261 @@
+"""The runner over HTTP: what it does, what it thinks of a row, and admin verbs behind a token."""
+
+import asyncio
+import hmac
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fastapi import (
+    Depends,
+    FastAPI,
+    HTTPException,
+    Request,
+    Response,
+    WebSocket,
+    WebSocketDisconnect,
+)
+from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi_offline import FastAPIOffline
+from pydantic import BaseModel, Field
+
+from live_runner.api.limits import BodyLimit
+from live_runner.desk import Desk, signal_of
+from live_runner.loop import SymbolLoop, judge
+from live_runner.swap import SwapResult
+from live_runner.watch.page import render
+from live_runner.watch.summary import model_info, summary
+
+MAX_BATCH = 1_000
+Value = float | None
+
+
+class Features(BaseModel):
+    """One row in the order of the bundle's features; null or absent features mean the last decided
+    bar.
+    """
+
+    symbol: str
+    features: list[Value] | None = Field(default=None, max_length=1_000)
+
+
+class Batch(BaseModel):
+    """Rows in the order of the bundle's features."""
+
+    symbol: str
+    rows: list[list[Value]] = Field(min_length=1, max_length=MAX_BATCH)
+
+
+class SwapOrder(BaseModel):
+    """Which published bundle to bring into force."""
+
+    symbol: str
+    digest: str = Field(pattern="^[0-9a-f]{64}$")
+    epoch: int = Field(ge=1)
+
+
+class OfSymbol(BaseModel):
+    """A verb about one symbol."""
+
+    symbol: str
+
+
+def build_app(desk: Desk) -> FastAPI:
+    """Return the HTTP application of a desk."""
+    app = FastAPIOffline(title="Tidegate live runner", version="1", redoc_url=None)
+    app.add_middleware(BodyLimit)
+    admin = Depends(_admin(desk.settings.admin_token_file))
+    _add_views(app, desk)
+    _add_predictions(app, desk)
+    _add_signal(app, desk)
+
+    @app.post("/admin/swap", dependencies=[admin])
+    async def swap(order: SwapOrder) -> JSONResponse:
+        """Verify, warm up and install a bundle; 409 names the rule that refuses it."""
+        _loop(desk, order.symbol)
+        return _answer(await desk.swapper.swap(order.symbol, order.digest, order.epoch))
+
+    @app.post("/admin/rollback", dependencies=[admin])
+    async def rollback(target: OfSymbol) -> JSONResponse:
+        """Go back to what decided before."""
+        _loop(desk, target.symbol)
+        return _answer(await desk.swapper.roll_back(target.symbol))
+
+    @app.post("/admin/kill", dependencies=[admin])
+    async def kill() -> dict[str, bool]:
+        """Open no more positions, until resumed; open ones run to their exits."""
+        desk.set_killed(killed=True)
+        return {"killed": True}
+
+    @app.post("/admin/resume", dependencies=[admin])
+    async def resume() -> dict[str, bool]:
+        """Take the kill switch back."""
+        desk.set_killed(killed=False)
+        return {"killed": False}
+
+    return app
+
+
+def _add_views(app: FastAPI, desk: Desk) -> None:
+    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
+    async def page() -> str:
+        return render(desk)
+
+    @app.get("/health")
+    async def health() -> dict[str, Any]:
+        """Say which symbols are being decided and which still start."""
+        symbols = {s: "trading" if s in desk.loops else "starting" for s in desk.settings.symbols}
+        return {"status": "ok", "killed": desk.killed, "symbols": symbols}
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        """Return Prometheus metrics."""
+        return Response(desk.metrics.render(), media_type="text/plain; version=0.0.4")
+
+    @app.get("/model/info")
+    async def info(symbol: str | None = None) -> dict[str, Any]:
+        """Say what decides a symbol, or every symbol."""
+        if symbol is not None:
+            return model_info(desk, _known(desk, symbol))
+        return {"symbols": [model_info(desk, one) for one in desk.settings.symbols]}
+
+    @app.get("/journal/summary")
+    async def journal_summary(symbol: str) -> dict[str, Any]:
+        """Return what the journal says of a symbol: bars, trades, swaps, refusals."""
+        return summary(desk, _known(desk, symbol))
+
+
+def _add_predictions(app: FastAPI, desk: Desk) -> None:
+    @app.post("/predict")
+    async def predict(body: Features) -> dict[str, Any]:
+        """Return the model's view of one row; it decides nothing."""
+        loop = _loop(desk, body.symbol)
+        if body.features is not None:
+            return _predictions(loop, [body.features])[0]
+        if loop.last is None:
+            raise HTTPException(
+                409, f"{body.symbol}: found no decided bar yet, expected one; wait for a bar"
+            )
+        return _named(judge(loop.model.bundle, loop.last.features), loop)
+
+    @app.post("/predict/batch")
+    async def predict_batch(body: Batch) -> list[dict[str, Any]]:
+        """Return the model's view of each row."""
+        return _predictions(_loop(desk, body.symbol), body.rows)
+
+
+def _add_signal(app: FastAPI, desk: Desk) -> None:
+    @app.websocket("/ws/signal")
+    async def signal(socket: WebSocket) -> None:
+        await socket.accept()
+        queue = desk.subscribe()
+        gone = asyncio.ensure_future(_gone(socket))
+        try:
+            while not gone.done():
+                waiting = asyncio.ensure_future(queue.get())
+                done, _ = await asyncio.wait({waiting, gone}, return_when=asyncio.FIRST_COMPLETED)
+                if waiting not in done:
+                    waiting.cancel()
+                    break
+                await socket.send_json(_plain(signal_of(waiting.result())))
+        except WebSocketDisconnect:
+            pass
+        finally:
+            gone.cancel()
+            desk.unsubscribe(queue)
+
+
+async def _gone(socket: WebSocket) -> None:
+    """Return when the client closes; what it sends is ignored."""
+    while (await socket.receive())["type"] != "websocket.disconnect":
+        pass
+
+
+def _predictions(loop: SymbolLoop, rows: list[list[Value]]) -> list[dict[str, Any]]:
+    bundle = loop.model.bundle
+    if bundle is None:
+        raise HTTPException(
+            409, f"{loop.symbol}: found no bundle, expected one: rules take no feature rows"
+        )
+    width = len(bundle.manifest.features)
+    for row in rows:
+        if len(row) != width:
+            raise HTTPException(422, f"features: found {len(row)} values, expected {width}")
+    numbers = [[math.nan if value is None else value for value in row] for row in rows]
+    inputs = np.array(numbers, dtype=np.float32)
+    answers = zip(
+        bundle.graph.probabilities(inputs).tolist(),
+        bundle.graph.votes(inputs).tolist(),
+        strict=True,
+    )
+    return [{**_named(one, loop), "votes": votes} for one, votes in answers]
+
+
+def _named(probabilities: list[float], loop: SymbolLoop) -> dict[str, Any]:
+    sell, hold, buy = probabilities
+    return {
+        "symbol": loop.symbol,
+        "digest": loop.model.digest,
+        "epoch": loop.model.epoch,
+        "probabilities": {"SELL": sell, "HOLD": hold, "BUY": buy},
+    }
+
+
+def _admin(token_file: Path) -> Any:
+    """Return a dependency that lets only the bearer of the token in the file pass."""
+
+    def check(request: Request) -> None:
+        offered = request.headers.get("authorization", "").encode("utf-8", "surrogateescape")
+        if not hmac.compare_digest(offered, b"Bearer " + _token(token_file)):
+            raise HTTPException(
+                401, "found no or a wrong admin token, expected Authorization: Bearer …"
+            )
+
+    return check
+
+
+def _token(path: Path) -> bytes:
+    if not path.exists():
+        raise HTTPException(
+            503, "found no admin token file, expected one; the admin verbs are shut"
+        )
+    if path.stat().st_mode & 0o077:
+        raise HTTPException(
+            503, "found an admin token file that others may read, expected mode 600"
+        )
+    token = path.read_bytes().strip()
+    if len(token) < 16:
+        raise HTTPException(503, "found an admin token of under 16 characters, expected more")
+    return token
+
+
+def _known(desk: Desk, symbol: str) -> str:
+    if symbol not in desk.settings.symbols:
+        raise HTTPException(
+            404,
+            f"symbol: found {symbol[:40]!r}, expected one of {', '.join(desk.settings.symbols)}",
+        )
+    return symbol
+
+
+def _loop(desk: Desk, symbol: str) -> SymbolLoop:
+    loop = desk.loops.get(_known(desk, symbol))
+    if loop is None:
+        raise HTTPException(
+            503, f"{symbol}: found it still starting, expected it trading; try again"
+        )
+    return loop
+
+
+def _answer(result: SwapResult) -> JSONResponse:
+    body = {name: getattr(result, name) for name in SwapResult.__slots__}
+    return JSONResponse(body, 409 if result.outcome == "refused" else 200)
+
+
+def _plain(body: dict[str, Any]) -> dict[str, Any]:
+    """Return the body with NaN as null: JSON has no NaN."""
+    return {
+        name: None if isinstance(value, float) and math.isnan(value) else value
+        for name, value in body.items()
+    }

@@ -1,0 +1,55 @@
+"""The venue's clock, carried on by ours between two looks at it."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from live_runner.market.venue import Venue, VenueError
+
+FIRST_LOOKS_S = 1.0
+LOOK_EVERY_S = 30.0
+SAME_PACE = 0.05  # a share; round trips blur the pace of a look by less
+
+
+class VenueClock:
+    """Tell the venue's time while it runs at our pace; `steady` is set for as long as it does.
+
+    A replay that runs faster, stands still or jumps is not steady: nothing can be timed beside it.
+    """
+
+    def __init__(self, venue: Venue, seconds: Callable[[], float] = time.monotonic) -> None:
+        self._venue = venue
+        self._seconds = seconds
+        self._look: tuple[float, int] | None = None
+        self.steady = asyncio.Event()
+
+    def now_ms(self) -> int:
+        """Return the venue's time; raises VenueError where the latest look at it failed."""
+        if self._look is None:
+            raise VenueError("venue clock: found no look at it, expected one; is the venue up?")
+        at_s, venue_ms = self._look
+        return venue_ms + int((self._seconds() - at_s) * 1_000)
+
+    async def run(self) -> None:
+        """Look again and again, for ever; a failed look leaves the clock unsteady."""
+        while True:
+            try:
+                await self.look()
+            except VenueError:
+                self._look = None
+                self.steady.clear()
+            await asyncio.sleep(LOOK_EVERY_S if self.steady.is_set() else FIRST_LOOKS_S)
+
+    async def look(self) -> None:
+        """Compare the venue's clock with ours; raises VenueError."""
+        asked_s = self._seconds()
+        venue_ms = await self._venue.time_ms()
+        at_s = (asked_s + self._seconds()) / 2.0
+        before, self._look = self._look, (at_s, venue_ms)
+        if before is None:
+            return
+        ours_ms = (at_s - before[0]) * 1_000
+        if abs(venue_ms - before[1] - ours_ms) <= SAME_PACE * ours_ms:
+            self.steady.set()
+        else:
+            self.steady.clear()

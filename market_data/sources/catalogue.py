@@ -1,0 +1,90 @@
+"""The sources of this installation, by their names in universe.yaml."""
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from market_data.sources.backoff import PATIENT, Backoff, refused
+from market_data.sources.protocol import Source
+from market_data.universe import SourceSettings, UniverseSettings, load_universe
+
+_PACKAGE = "market_data.sources"
+ADAPTERS: Mapping[str, tuple[str, str]] = {
+    "ccxt": (f"{_PACKAGE}.ccxt_exchange", "CcxtExchange"),
+    "binance_archive": (f"{_PACKAGE}.binance_archive", "BinanceArchive"),
+    "freqtrade": (f"{_PACKAGE}.freqtrade", "Freqtrade"),
+    "files": (f"{_PACKAGE}.files", "Files"),
+    "coinmetrics": (f"{_PACKAGE}.coinmetrics", "CoinMetrics"),
+    "coinmetrics_csv": (f"{_PACKAGE}.coinmetrics_csv", "CoinMetricsCsv"),
+    "fear_greed": (f"{_PACKAGE}.fear_greed", "FearGreed"),
+    "recordings": (f"{_PACKAGE}.recordings", "Recordings"),
+}
+"""Module and class by the name of an adapter; `package.module:Class` names one that is not ours."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Make the sources that universe.yaml in `folder` names, each once.
+
+    A source without an address of its own is asked at `venue_url`. `recordings` is the folder of
+    the live runner's recordings. A source that does not answer is asked `attempts` times.
+    """
+
+    folder: str
+    venue_url: str
+    recordings: str = ""
+    attempts: int = PATIENT.attempts
+    first_delay_s: float = PATIENT.first_delay_s
+    longest_delay_s: float = PATIENT.longest_delay_s
+    _made: dict[str, tuple[SourceSettings, Source]] = field(
+        default_factory=dict[str, tuple[SourceSettings, Source]], init=False, repr=False
+    )
+
+    def source(self, name: str) -> Source:
+        """Return the source; QuestionRefusedError for an unknown one, or an unknown adapter."""
+        known = self._universe().sources
+        if name not in known:
+            raise refused("universe.yaml: source", repr(name), f"one of {sorted(known)}")
+        held = self._made.get(name)
+        if held is None or held[0] != known[name]:
+            self._made[name] = (known[name], self._new(name, known[name]))
+        return self._made[name][1]
+
+    def now_ms(self) -> int:
+        """Return the clock of the source of `candles`, which is this market's present."""
+        return self.source(self._universe().market["candles"].source).now_ms()
+
+    def _universe(self) -> UniverseSettings:
+        return load_universe(Path(self.folder))
+
+    def _new(self, name: str, settings: SourceSettings) -> Source:
+        adapter = _adapter(name, settings.adapter)
+        source: Any = adapter(name, settings, self._address(adapter, settings))
+        backoff = Backoff(self.attempts, self.first_delay_s, self.longest_delay_s)
+        patient = is_dataclass(adapter) and any(one.name == "backoff" for one in fields(adapter))
+        return replace(source, backoff=backoff) if patient else source
+
+    def _address(self, adapter: Any, settings: SourceSettings) -> str:
+        """Return the folder or the address at which an adapter finds its data."""
+        if settings.adapter == "recordings":
+            return settings.path or self.recordings
+        if settings.path:
+            return settings.path
+        if settings.url == "public":
+            return str(adapter.PUBLIC_URL)
+        return settings.url or self.venue_url + getattr(adapter, "PREFIX", "")
+
+
+def _adapter(source: str, adapter: str) -> Any:
+    module, _, name = adapter.partition(":")
+    if adapter in ADAPTERS:
+        module, name = ADAPTERS[adapter]
+    what = f"universe.yaml: adapter of source {source}"
+    if not name:
+        raise refused(what, repr(adapter), f"one of {sorted(ADAPTERS)}, or package.module:Class")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise refused(what, f"{adapter!r} ({error})", "an importable module and class") from error

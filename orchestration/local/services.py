@@ -1,0 +1,167 @@
+"""The four services of a local Tidegate, and the settings they start with."""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from kernel.trading_settings import TradingSettings
+from market_data.quality.lags import lags_of_runner
+from market_data.universe import UniverseSettings
+from orchestration.environments import Environment
+from orchestration.local.instance import mlflow_database
+from orchestration.local.processes import Service, free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Loopback ports of the services."""
+
+    dagster: int = 3000
+    mlflow: int = 5000
+    runner: int = 8800
+    venue: int = 8900
+
+    @classmethod
+    def free(cls) -> "Ports":
+        """Return four ports that were free a moment ago."""
+        return cls(*(free_port() for _ in range(4)))
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """What the replay venue plays.
+
+    `start` is "now" or an ISO time; `speed` is market milliseconds per real millisecond; `edge` is
+    the drift planted per unit of signal, in standard deviations of a 15-minute return.
+    """
+
+    kind: str
+    symbols: tuple[str, ...]
+    start: str
+    speed: float
+    seed: int = 7
+    edge: float = 0.3
+    history_start: str = "2025-04-01"
+    data: Path | None = None
+
+
+def child_environment(environment: Environment, ports: Ports) -> dict[str, str]:
+    """Return the environment variables that every service starts with."""
+    home = environment.home.resolve()
+    return {
+        **os.environ,
+        "TIDEGATE_HOME": str(home),
+        "TIDEGATE_CONFIGS": str(environment.config_dir.resolve()),
+        "TIDEGATE_LAKE_URL": environment.lake_url,
+        "TIDEGATE_WAREHOUSE_URL": environment.warehouse_url,
+        "TIDEGATE_VENUE_URL": f"http://127.0.0.1:{ports.venue}",
+        "TIDEGATE_RUNNER_URL": f"http://127.0.0.1:{ports.runner}",
+        "TIDEGATE_MLFLOW_URL": f"http://127.0.0.1:{ports.mlflow}",
+        "DAGSTER_HOME": str(home / "dagster"),
+        "DAGSTER_DISABLE_TELEMETRY": "1",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_BACKEND_STORE_URI": mlflow_store(environment),  # may hold a password: not in argv
+        "OMP_NUM_THREADS": "1",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONPATH": str(ROOT),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+
+
+def services(environment: Environment, ports: Ports, market: Market) -> list[Service]:
+    """Return the services in the order in which they start."""
+    home = environment.home.resolve()
+    python = sys.executable
+    return [
+        Service("venue", _venue(python, home, ports, market), ports.venue, "/fapi/v1/ping"),
+        Service("mlflow", _mlflow(python, environment, ports), ports.mlflow, "/health"),
+        Service(
+            "runner",
+            (python, "-m", "live_runner", "--config", str(home / "runner" / "runner.yaml")),
+            ports.runner,
+            "/health",
+        ),
+        Service(
+            "dagster",
+            (
+                *(python, "-m", "dagster", "dev", "-w", str(ROOT / "workspace.yaml")),
+                *("-h", "127.0.0.1", "-p", str(ports.dagster)),
+            ),
+            ports.dagster,
+            "/server_info",
+        ),
+    ]
+
+
+def write_runner_config(
+    environment: Environment,
+    universe: UniverseSettings,
+    trading: TradingSettings,
+    ports: Ports,
+    market: Market,
+) -> Path:
+    """Write the runner's settings file and return its path."""
+    home = environment.home.resolve()
+    venue = f"127.0.0.1:{ports.venue}"
+    body = {
+        "host": "127.0.0.1",
+        "port": ports.runner,
+        "symbols": list(market.symbols),
+        "timeframe": universe.timeframe,
+        "venue_rest": f"http://{venue}",
+        "venue_ws": f"ws://{venue}",
+        "bundles_dir": str(home / "bundles"),
+        "journal": str(home / "runner" / "journal.sqlite"),
+        "public_keys_dir": str(home / "keys" / "public"),
+        "admin_token_file": str(home / "keys" / "admin.token"),
+        "lags_ms": lags_of_runner(universe),
+        "trading": trading.to_dict(),
+        "history_bars": 3000,
+        "health": {"api_errors_a_minute": 10, "latency_ms": 500, "slow_bars": 3},
+        "recordings": str(environment.recordings_dir.resolve()),
+    }
+    path = home / "runner" / "runner.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(body, sort_keys=False))
+    return path
+
+
+def mlflow_store(environment: Environment) -> str:
+    """Return MLflow's backend store: SQLite under the home, or its own schema in PostgreSQL."""
+    if environment.database_url is not None:
+        return mlflow_database(environment.database_url)
+    return f"sqlite:///{environment.home.resolve() / 'mlflow' / 'mlflow.db'}"
+
+
+def _mlflow(python: str, environment: Environment, ports: Ports) -> tuple[str, ...]:
+    home = environment.home.resolve()
+    (home / "mlflow" / "artifacts").mkdir(parents=True, exist_ok=True)
+    return (
+        *(python, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(ports.mlflow)),
+        *("--workers", "1", "--artifacts-destination", (home / "mlflow" / "artifacts").as_uri()),
+    )
+
+
+def _venue(python: str, home: Path, ports: Ports, market: Market) -> tuple[str, ...]:
+    options: Mapping[str, str] = {
+        "--host": "127.0.0.1",
+        "--port": str(ports.venue),
+        "--market": market.kind,
+        "--symbols": ",".join(market.symbols),
+        "--seed": str(market.seed),
+        "--edge": str(market.edge),
+        "--history-start": market.history_start,
+        "--start": market.start,
+        "--speed": str(market.speed),
+        "--state": str(home / "venue" / "clock.json"),
+        **({"--data": str(market.data.resolve())} if market.data else {}),
+    }
+    (home / "venue").mkdir(parents=True, exist_ok=True)
+    return (python, "-m", "replay_venue", *(part for pair in options.items() for part in pair))

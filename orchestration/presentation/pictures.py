@@ -1,0 +1,76 @@
+"""Small plots of what a partition holds, as PNG bytes."""
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from market_data.quality.glance import Glance
+from market_data.tables import DAY_MS, Table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MOST_WINDOWS = 4
+MOST_COLUMNS = 3
+SHOWN = {"depth": ("best_bid", "best_ask"), "trades": ("price",), "arrivals": ("lag_ms",)}
+TOGETHER = frozenset({"depth"})  # one scale for all columns
+
+
+def history_png(glances: Sequence[Glance], table: Table) -> bytes:
+    """Return per window the values of the table over time, and below them the rows per day.
+
+    Of many windows the first few are drawn.
+    """
+    from matplotlib.figure import Figure
+
+    drawn = glances[:MOST_WINDOWS]
+    panels = [_panels(one, table) for one in drawn]
+    heights = [height for columns in panels for height in (*(3,) * len(columns), 1)]
+    figure = Figure(figsize=(6, 0.4 + 0.48 * sum(heights)), dpi=80, layout="constrained")
+    axes = iter(figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0])
+    for one, columns in zip(drawn, panels, strict=True):
+        for names in columns:
+            _values(next(axes), one, names, table)
+        _rows(next(axes), one)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _panels(found: Glance, table: Table) -> list[tuple[str, ...]]:
+    """Return which columns share an axis, those without any value left out."""
+    names = SHOWN.get(table.name, ("close",) if table.shape == "candle" else tuple(table.columns))
+    filled = tuple(name for name in names if found.sample[name].notna().any())
+    if table.name in TOGETHER:
+        return [filled]
+    return [(name,) for name in filled[:MOST_COLUMNS]]
+
+
+def _values(axis: "Axes", found: Glance, names: Sequence[str], table: Table) -> None:
+    times = _dates(found.sample["event_time_ms"].to_numpy())
+    if table.shape == "candle":
+        low, high = found.sample["low"].to_numpy(), found.sample["high"].to_numpy()
+        axis.fill_between(times, low, high, alpha=0.3, lw=0)
+    line = "." if table.name == "arrivals" else "-"
+    for name in names:
+        axis.plot(times, found.sample[name].to_numpy(), line, label=name, lw=0.7, ms=2)
+    if len(names) > 1:
+        axis.legend(fontsize=6, frameon=False)
+    units = table.columns[names[0]].unit
+    axis.set_ylabel(f"{found.window.symbol}\n{', '.join(names)}\n{units}", fontsize=6)
+    axis.tick_params(labelsize=6)
+
+
+def _rows(axis: "Axes", found: Glance) -> None:
+    days = np.arange(min(found.per_day), max(found.per_day) + 2)
+    counts = [found.per_day.get(day, 0) for day in days.tolist()]
+    axis.fill_between(_dates(days * DAY_MS), counts, step="post", lw=0)
+    axis.set_ylabel("rows a day", fontsize=6)
+    axis.set_ylim(bottom=0)
+    axis.tick_params(labelsize=6)
+
+
+def _dates(times_ms: Any) -> Any:
+    return times_ms.astype("datetime64[ms]")

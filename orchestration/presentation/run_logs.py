@@ -1,0 +1,99 @@
+"""What a retrain shows in MLflow: the parent run and one nested run per base."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from orchestration.resources.tracking import RunLog
+
+if TYPE_CHECKING:
+    from research.settings import Settings
+    from research.training.candidate import Candidate
+
+
+def parent_log(
+    symbol: str,
+    week: str,
+    candidate: "Candidate",
+    settings: "Settings",
+    run: str,
+    plots: Mapping[str, bytes],
+) -> RunLog:
+    """Return the run of a retrain: its settings, and how true its graph is to its parts."""
+    shown = {
+        "labels": settings.labels,
+        "validation": settings.validation,
+        "trading": settings.trading,
+        "meta": settings.models.meta,
+        "stack": settings.models.stack,
+    }
+    params = {f"{part}.{key}": value for part, one in shown.items() for key, value in _flat(one)}
+    return RunLog(
+        name=f"{symbol} {week}",
+        params={**params, "features": len(candidate.feature_names)},
+        metrics={
+            **{f"parity.{key}": value for key, value in _flat(candidate.parity)},
+            "latency_p99_ms": candidate.latency_p99_ms,
+            "signal_bytes": float(len(candidate.signal)),
+        },
+        tags={
+            "symbol": symbol,
+            "week": week,
+            "gate": "not judged",
+            "dagster_run": run,
+            "table_digest": candidate.table_digest,
+        },
+        files={f"{name}.png": png for name, png in plots.items()},
+    )
+
+
+def training_figures(candidate: "Candidate") -> dict[str, bytes]:
+    """Return what the bases lean on: mean |SHAP| of the boosters, and every base's importances."""
+    from research.evaluation.figures import features_png
+
+    return {
+        "shap_summary": features_png("Mean |SHAP|", candidate.contributions),
+        "importances": features_png("Importances", candidate.importances),
+    }
+
+
+def base_logs(candidate: "Candidate", settings: "Settings") -> list[RunLog]:
+    """Return a run per base: its settings, and its log-loss and accuracy block by block."""
+    return [
+        RunLog(
+            name=base,
+            params=dict(_flat(getattr(settings.models, base))),
+            metrics={
+                "log_loss": [one.log_loss for one in candidate.scores if one.base == base],
+                "accuracy": [one.accuracy for one in candidate.scores if one.base == base],
+            },
+            tags={"base": base},
+        )
+        for base in dict.fromkeys(one.base for one in candidate.scores)
+    ]
+
+
+def gate_log(report: Mapping[str, Any]) -> RunLog:
+    """Return the verdict: each gate's values over the folds, and every reason of a refusal."""
+    outcomes: list[Mapping[str, Any]] = list(report["outcomes"])
+    names = dict.fromkeys(str(one["gate"]) for one in outcomes)
+    reasons = [str(one["reason"]) for one in outcomes if not one["passed"]]
+    return RunLog(
+        name="",
+        metrics={f"gate.{name}": list(_values(outcomes, name)) for name in names},
+        tags={
+            "gate": "accepted" if report["accepted"] else "refused",
+            "gate_reasons": "; ".join(reasons) or "every gate passed",
+            "gate_report_digest": str(report["digest"]),
+        },
+    )
+
+
+def _values(outcomes: Iterable[Mapping[str, Any]], name: str) -> Iterable[float]:
+    return (
+        float(one["value"]) for one in outcomes if one["gate"] == name and one["value"] is not None
+    )
+
+
+def _flat(record: Any) -> list[tuple[str, Any]]:
+    return list(asdict(record).items())

@@ -1,0 +1,67 @@
+"""The generated market as a source."""
+
+from kernel.bars import Bars
+from replay_venue.market.climate import Climate
+from replay_venue.market.edges import NO_EDGES, Edges
+from replay_venue.market.generator import KEPT_BLOCKS, History
+from replay_venue.market.instruments import Instrument
+from replay_venue.market.micro import Micro
+from replay_venue.market.recent import Recent
+from replay_venue.market.series import METRICS, Book, OnChain, Points, Trades
+
+
+class GeneratedSource:
+    """One seeded history per symbol, generated from its first use on, as far as it is asked for.
+
+    A daily series of an asset whose perpetual is not traded here is empty.
+    """
+
+    def __init__(
+        self, seed: int, edge: float, symbols: tuple[str, ...], planted: Edges = NO_EDGES
+    ) -> None:
+        if not symbols:
+            raise ValueError("GeneratedSource: found no symbols, expected at least one")
+        self.symbols = symbols
+        climate, recent = Climate(seed), Recent(KEPT_BLOCKS)
+        self._histories = {
+            symbol: History(climate, symbol, edge, planted, recent) for symbol in symbols
+        }
+        self._micro = {symbol: Micro(history) for symbol, history in self._histories.items()}
+
+    def instrument(self, symbol: str) -> Instrument:
+        return self._histories[symbol].instrument
+
+    def bars(self, symbol: str, timeframe: str, start_ms: int, end_ms: int) -> Bars:
+        return self._histories[symbol].bars(start_ms, end_ms, timeframe)
+
+    def running_bar(self, symbol: str, timeframe: str, open_ms: int, now_ms: int) -> Bars:
+        del timeframe
+        return self._histories[symbol].running_bar(open_ms, now_ms)
+
+    def mark_bars(self, symbol: str, timeframe: str, start_ms: int, end_ms: int) -> Bars:
+        return self._histories[symbol].mark_bars(start_ms, end_ms, timeframe)
+
+    def index_bars(self, symbol: str, timeframe: str, start_ms: int, end_ms: int) -> Bars:
+        return self._histories[symbol].index_bars(start_ms, end_ms, timeframe)
+
+    def trades(self, symbol: str, start_ms: int, end_ms: int) -> Trades:
+        return self._micro[symbol].trades(start_ms, end_ms)
+
+    def book(self, symbol: str, at_ms: int, levels: int) -> Book | None:
+        return self._micro[symbol].book(at_ms, levels)
+
+    def funding(self, symbol: str, start_ms: int, end_ms: int) -> Points:
+        return self._histories[symbol].funding(start_ms, end_ms)
+
+    def open_interest(self, symbol: str, start_ms: int, end_ms: int) -> Points:
+        return self._histories[symbol].open_interest(start_ms, end_ms)
+
+    def fear_greed(self, start_ms: int, end_ms: int) -> Points:
+        return self._histories[self.symbols[0]].fear_greed(start_ms, end_ms)
+
+    def onchain(self, asset: str, start_ms: int, end_ms: int) -> OnChain:
+        for history in self._histories.values():
+            if history.instrument.base == asset:
+                return history.onchain(start_ms, end_ms)
+        nothing = self._histories[self.symbols[0]].fear_greed(0, 0)
+        return OnChain(nothing.time_ms, dict.fromkeys(METRICS, nothing.value))

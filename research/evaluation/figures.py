@@ -1,0 +1,70 @@
+"""Pictures a person looks at, as PNG bytes that are equal for equal data."""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from research.evaluation.reliability import Reliability
+
+SHOWN_FEATURES = 15
+
+
+def reliability_png(curves: Sequence[Reliability]) -> bytes:
+    """Return predicted against observed shares, a line per class."""
+    figure, axes = _canvas()
+    axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
+    for curve in curves:
+        label = f"{curve.name} ({curve.mae:.3f})"
+        axes.plot(curve.predicted, curve.observed, marker="o", label=label)
+    axes.set(xlabel="predicted probability", ylabel="observed share", title="Reliability (MAE)")
+    axes.legend()
+    return _png(figure)
+
+
+def equity_png(open_time_ms: NDArray[Any], equity: NDArray[np.float64]) -> bytes:
+    """Return the account's equity at each close."""
+    figure, axes = _canvas()
+    axes.plot(open_time_ms.astype(np.int64).astype("datetime64[ms]"), equity, linewidth=1)
+    axes.set(ylabel="equity", title="Equity over the gate folds")
+    axes.tick_params(axis="x", rotation=30)
+    return _png(figure)
+
+
+def features_png(title: str, values: Mapping[str, Mapping[str, float]]) -> bytes:
+    """Return the strongest features as bars, the bases side by side; `values` is base → feature →
+    strength.
+    """
+    figure, axes = _canvas()
+    total = {
+        name: sum(shares.get(name, 0.0) for shares in values.values())
+        for shares_of in values.values()
+        for name in shares_of
+    }
+    names = sorted(total, key=lambda name: (-total[name], name))[:SHOWN_FEATURES][::-1]
+    left = np.zeros(len(names))
+    for base, shares in values.items():
+        width = np.array([shares.get(name, 0.0) for name in names])
+        axes.barh(names, width, left=left, label=base)
+        left = left + width
+    axes.set(title=title)
+    axes.legend()
+    return _png(figure)
+
+
+def _canvas() -> tuple[Any, Any]:
+    """Return a figure off any screen, and its axes."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots()
+
+
+def _png(figure: Any) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
+    return buffer.getvalue()

@@ -1,0 +1,84 @@
+"""From a candidate and its market to the evidence that the gates judge."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from research.backtest.walk_forward import Market, WalkForward, backtest_stream
+from research.datasets.table import TrainingTable
+from research.evaluation.metrics import Metrics
+from research.evaluation.reliability import Reliability, calibration_mae, disagreement, reliability
+from research.gates.gates import Evidence
+from research.graphs.export import PROBABILITIES
+from research.graphs.runtime import outputs
+from research.settings import Settings
+from research.training.candidate import Candidate
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Calibration of the gate folds, pooled, and how often the bases disagree on their rows."""
+
+    calibration_mae: float
+    curves: tuple[Reliability, ...]
+    disagreement: float
+    rows: int
+
+
+def evaluate_calibration(candidate: Candidate) -> Evaluation:
+    """Return how true the gate folds' probabilities were."""
+    rows = np.concatenate([fold.rows for fold in candidate.folds])
+    p = np.concatenate([fold.probabilities for fold in candidate.folds])
+    at = np.searchsorted(candidate.oof.rows, rows)
+    y = candidate.oof.y[at]
+    return Evaluation(
+        calibration_mae(p, y), reliability(p, y), disagreement(candidate.oof.votes[at]), len(rows)
+    )
+
+
+def gather(
+    candidate: Candidate,
+    table: TrainingTable,
+    walk: WalkForward,
+    evaluation: Evaluation,
+    settings: Settings,
+) -> Evidence:
+    """Return the evidence of a candidate trained on `table` and traded as in `walk`."""
+    return Evidence(
+        folds=walk.folds,
+        whole=walk.whole,
+        stressed=walk.stressed,
+        calibration_mae=evaluation.calibration_mae,
+        parity=candidate.parity,
+        coverage={name: table.coverage[name] for name in candidate.feature_names},
+        min_coverage=settings.validation.min_coverage,
+        latency_p99_ms=candidate.latency_p99_ms,
+        bundle_bytes=len(candidate.signal),
+    )
+
+
+def champion_metrics(
+    champion: Candidate,
+    features: NDArray[np.float32],
+    market: Market,
+    window_ms: tuple[int, int],
+    settings: Settings,
+) -> Metrics:
+    """Return one account of the champion over the decisions in [start, end) of `window_ms`.
+
+    `features` float32[n,F'] are the champion's own columns for every bar. What the champion's
+    final graph was trained on is judged by its gate folds' graphs, and only what came after its
+    cutoff by the final graph: both candidates are compared on rows they had not seen. Decisions
+    older than its first gate fold stay out.
+    """
+    decided_ms = market.bars.open_time_ms + settings.bar_ms
+    rows = np.flatnonzero((decided_ms >= window_ms[0]) & (decided_ms < window_ms[1]))
+    p = np.full((len(rows), 3), np.nan, np.float32)
+    spans = [(fold.graph, fold.start_ms, fold.end_ms) for fold in champion.folds]
+    spans.append((champion.signal, champion.training_window_ms[1], window_ms[1]))
+    for graph, start, stop in spans:
+        at = (decided_ms[rows] >= start) & (decided_ms[rows] < stop)
+        if at.any():
+            p[at] = outputs(graph, [PROBABILITIES], features[rows[at]])[0]
+    return backtest_stream(market, [(int(rows[0]), p)], settings).whole

@@ -1,0 +1,166 @@
+"""The gates: which evidence lets a candidate pass, with a value, a threshold and a reason for
+each.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any, Self
+
+from kernel.digest import canonical_json, sha256_hex
+from research.evaluation.metrics import Metrics
+from research.settings import GateSettings
+from research.training.parity import Parity
+
+# Measured anew on each machine: the value is shown, but two runs on the same data have one digest.
+MEASURED = frozenset({"latency_p99_ms"})
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known about a candidate; every figure comes from rows its models had not seen.
+
+    `folds` are the gate folds, `whole` one account through all of them, `stressed` that account
+    under dearer and later fills. `coverage` is the lowest share of values of each feature used,
+    `min_coverage` what was asked for.
+    """
+
+    folds: tuple[Metrics, ...]
+    whole: Metrics
+    stressed: Metrics
+    calibration_mae: float
+    parity: Parity
+    coverage: Mapping[str, float]
+    min_coverage: float
+    latency_p99_ms: float
+    bundle_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One gate's verdict; `fold` is None for a gate over all folds, `threshold` None where there
+    is nothing to compare.
+    """
+
+    gate: str
+    fold: int | None
+    value: float
+    threshold: float | None
+    passed: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class GateReport:
+    """Every outcome, passed or not."""
+
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def accepted(self) -> bool:
+        """Return whether every gate passed."""
+        return all(outcome.passed for outcome in self.outcomes)
+
+    @property
+    def refusals(self) -> tuple[str, ...]:
+        """Return the reasons of the gates that refused."""
+        return tuple(outcome.reason for outcome in self.outcomes if not outcome.passed)
+
+    @property
+    def digest(self) -> str:
+        """Return the digest of all outcomes, less the values that depend on the machine."""
+        return sha256_hex(canonical_json([_digested(outcome) for outcome in self.outcomes]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return accepted, digest and outcomes, ready for JSON."""
+        outcomes = [asdict(outcome) for outcome in self.outcomes]
+        return {"accepted": self.accepted, "digest": self.digest, "outcomes": outcomes}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Return the report written by `to_dict`; raise ValueError where its digest is not its
+        outcomes'.
+        """
+        report = cls(tuple(Outcome(**outcome) for outcome in values["outcomes"]))
+        if report.digest != values["digest"]:
+            raise ValueError(
+                f"gate report: found digest {values['digest']}, expected {report.digest}"
+            )
+        return report
+
+
+def _digested(outcome: Outcome) -> dict[str, Any]:
+    hidden = ("value", "reason") if outcome.gate in MEASURED else ()
+    return {key: value for key, value in asdict(outcome).items() if key not in hidden}
+
+
+def evaluate(
+    candidate: Evidence,
+    champion: Metrics | None,
+    settings: GateSettings,
+    without_champion: str = "no champion to beat",
+) -> GateReport:
+    """Return the report on `candidate`; `champion` is one account of the champion over the same
+    bars, if there is one, else `without_champion` says why not.
+    """
+    return GateReport(
+        (
+            *_fold_outcomes(candidate, settings),
+            *_champion_outcomes(candidate.whole, champion, settings, without_champion),
+            *_model_outcomes(candidate, settings),
+        )
+    )
+
+
+def _fold_outcomes(evidence: Evidence, settings: GateSettings) -> Iterator[Outcome]:
+    for k, fold in enumerate(evidence.folds):
+        yield at_least("fold_trades", fold.trades, settings.min_fold_trades, k)
+        yield at_least("fold_win_rate", fold.win_rate, settings.min_fold_win_rate, k)
+        yield at_least("fold_profit_factor", fold.profit_factor, settings.min_fold_profit_factor, k)
+    middle = median(fold.profit_factor for fold in evidence.folds)
+    yield at_least("median_profit_factor", middle, settings.min_median_profit_factor)
+    yield at_least("stress_return", evidence.stressed.total_return, settings.min_stress_return)
+
+
+def _champion_outcomes(
+    candidate: Metrics, champion: Metrics | None, settings: GateSettings, without_champion: str
+) -> Iterator[Outcome]:
+    if champion is None:
+        cap = settings.max_drawdown_without_champion
+        yield at_most("max_drawdown", candidate.max_drawdown, cap)
+        yield Outcome("score", None, candidate.score, None, True, without_champion)
+        return
+    drawdown = champion.max_drawdown + settings.max_drawdown_above_champion
+    yield at_most("max_drawdown", candidate.max_drawdown, drawdown)
+    margin = (settings.min_score_over_champion - 1.0) * abs(champion.score)
+    yield at_least("score", candidate.score, champion.score + margin)
+
+
+def _model_outcomes(evidence: Evidence, settings: GateSettings) -> Iterator[Outcome]:
+    worst = min(evidence.coverage.values(), default=0.0)
+    largest = max(evidence.parity.max_abs_dp, evidence.parity.max_abs_votes)
+    yield at_most("calibration_mae", evidence.calibration_mae, settings.max_calibration_mae)
+    yield at_most("parity_error", largest, settings.max_parity_error)
+    yield at_most("flipped_decisions", evidence.parity.flipped_decisions, 0)
+    yield at_least("feature_coverage", worst, evidence.min_coverage)
+    yield at_most("latency_p99_ms", evidence.latency_p99_ms, settings.max_latency_p99_ms)
+    yield at_most("bundle_bytes", evidence.bundle_bytes, settings.max_bundle_bytes)
+
+
+def at_least(gate: str, value: float, threshold: float, fold: int | None = None) -> Outcome:
+    """Return the outcome of value >= threshold; NaN does not pass."""
+    return _outcome(gate, fold, value, threshold, value >= threshold, "at least")
+
+
+def at_most(gate: str, value: float, threshold: float, fold: int | None = None) -> Outcome:
+    """Return the outcome of value <= threshold; NaN does not pass."""
+    return _outcome(gate, fold, value, threshold, value <= threshold, "at most")
+
+
+def _outcome(
+    gate: str, fold: int | None, value: float, threshold: float, passed: bool, relation: str
+) -> Outcome:
+    place = "" if fold is None else f" of fold {fold}"
+    verdict = "as asked for" if passed else "refused"
+    reason = f"{gate}{place}: found {value:.6g}, expected {relation} {threshold:.6g}: {verdict}"
+    return Outcome(gate, fold, float(value), float(threshold), passed, reason)

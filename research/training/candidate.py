@@ -1,0 +1,182 @@
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+# The model libraries ship no types; what leaves this file is typed.
+"""What a training run hands on: graphs, out-of-fold votes and what a person looks at, as files
+without pickle.
+"""
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kernel.decision import CLASSES
+from kernel.digest import canonical_json
+from kernel.features.registry import FEATURES, feature_hash
+from research.training.parity import Parity
+
+Float32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class FoldModel:
+    """The model of one gate fold and what it said.
+
+    `graph` was fitted on labels resolved by `start_ms`. `probabilities` float32[m,3] belong to the
+    table rows `rows`, all decided in [start_ms, end_ms); `bar` int64[m] are their indices in the
+    bars.
+    """
+
+    graph: bytes
+    start_ms: int
+    end_ms: int
+    rows: NDArray[np.int64]
+    bar: NDArray[np.int64]
+    probabilities: Float32
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfFold:
+    """Votes float32[m,9] of every predicted row, by bases that knew no label ending after the
+    row's block began.
+    """
+
+    rows: NDArray[np.int64]
+    block: NDArray[np.int64]
+    start_ms: NDArray[np.int64]
+    y: NDArray[np.int8]
+    votes: Float32
+
+
+@dataclass(frozen=True, slots=True)
+class BaseScore:
+    """Log-loss and accuracy of one base on the labelled rows of one block."""
+
+    base: str
+    block: int
+    log_loss: float
+    accuracy: float
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A trained stack: `signal` is the graph for the live runner, `folds` what the gates judge.
+
+    `medians` float32[F'] are the final graph's; `importances` and `contributions` (mean |SHAP| of
+    the boosters) are per base and feature. `latency_p99_ms` is measured on the training machine,
+    one row, one thread.
+    """
+
+    signal: bytes
+    folds: tuple[FoldModel, ...]
+    oof: OutOfFold
+    feature_names: tuple[str, ...]
+    medians: Float32
+    scores: tuple[BaseScore, ...]
+    parity: Parity
+    importances: dict[str, dict[str, float]]
+    contributions: dict[str, dict[str, float]]
+    latency_p99_ms: float
+    table_digest: str
+    training_window_ms: tuple[int, int]
+
+
+def to_files(candidate: Candidate) -> dict[str, bytes]:
+    """Return the candidate as signal.onnx, fold-<k>.onnx, oof.parquet and candidate.json; graphs
+    are not repeated.
+    """
+    files = {"signal.onnx": candidate.signal, "oof.parquet": _oof_parquet(candidate)}
+    files |= {f"fold-{k}.onnx": fold.graph for k, fold in enumerate(candidate.folds)}
+    summary = {
+        "feature_names": list(candidate.feature_names),
+        "feature_hash": feature_hash(candidate.feature_names),
+        "medians": [float(value) for value in candidate.medians],
+        "folds": [{"start_ms": fold.start_ms, "end_ms": fold.end_ms} for fold in candidate.folds],
+        "scores": [asdict(score) for score in candidate.scores],
+        "parity": asdict(candidate.parity),
+        "importances": candidate.importances,
+        "contributions": candidate.contributions,
+        "latency_p99_ms": candidate.latency_p99_ms,
+        "table_digest": candidate.table_digest,
+        "training_window_ms": list(candidate.training_window_ms),
+    }
+    return files | {"candidate.json": canonical_json(summary)}
+
+
+def is_of_todays_catalogue(files: Mapping[str, bytes]) -> bool:
+    """Return whether the features that a stored candidate decides on still exist, to the letter."""
+    summary = json.loads(files["candidate.json"])
+    names = summary["feature_names"]
+    known = set(names) <= set(FEATURES)
+    return known and summary.get("feature_hash") == feature_hash(names)
+
+
+def from_files(files: Mapping[str, bytes]) -> Candidate:
+    """Return the candidate written by `to_files`; raise KeyError when a file is missing."""
+    import pandas as pd
+
+    summary = json.loads(files["candidate.json"])
+    frame = pd.read_parquet(io.BytesIO(files["oof.parquet"]))
+    votes = frame[[name for name in frame.columns if name.startswith("vote_")]].to_numpy(np.float32)
+    oof = OutOfFold(
+        frame["row"].to_numpy(), frame["block"].to_numpy(), frame["start_ms"].to_numpy(),
+        frame["y"].to_numpy(), votes,
+    )  # fmt: skip
+    folds = [
+        _fold(frame[frame["fold"] == k], files[f"fold-{k}.onnx"], fold["start_ms"], fold["end_ms"])
+        for k, fold in enumerate(summary["folds"])
+    ]
+    start, end = summary["training_window_ms"]
+    return Candidate(
+        signal=files["signal.onnx"],
+        folds=tuple(folds),
+        oof=oof,
+        feature_names=tuple(summary["feature_names"]),
+        medians=np.array(summary["medians"], np.float32),
+        scores=tuple(BaseScore(**score) for score in summary["scores"]),
+        parity=Parity(**summary["parity"]),
+        importances=summary["importances"],
+        contributions=summary["contributions"],
+        latency_p99_ms=summary["latency_p99_ms"],
+        table_digest=summary["table_digest"],
+        training_window_ms=(start, end),
+    )
+
+
+def _fold(frame: Any, graph: bytes, start_ms: int, end_ms: int) -> FoldModel:
+    columns = [f"p_{name.lower()}" for name in CLASSES]
+    return FoldModel(
+        graph, start_ms, end_ms, frame["row"].to_numpy(), frame["bar"].to_numpy(),
+        frame[columns].to_numpy(np.float32),
+    )  # fmt: skip
+
+
+def _oof_parquet(candidate: Candidate) -> bytes:
+    """Return the out-of-fold rows, and beside them the fold, bar and probabilities of what the
+    gates judge.
+    """
+    import pandas as pd
+
+    oof = candidate.oof
+    frame = pd.DataFrame(
+        {"row": oof.rows, "block": oof.block, "start_ms": oof.start_ms, "y": oof.y}
+    )
+    for j in range(oof.votes.shape[1]):
+        frame[f"vote_{j}"] = oof.votes[:, j]
+    fold = np.full(len(frame), -1, np.int64)
+    bar = np.full(len(frame), -1, np.int64)
+    p = np.full((len(frame), len(CLASSES)), np.nan, np.float32)
+    for k, model in enumerate(candidate.folds):
+        at = np.searchsorted(oof.rows, model.rows)
+        fold[at], bar[at], p[at] = k, model.bar, model.probabilities
+    frame["fold"], frame["bar"] = fold, bar
+    for k, name in enumerate(CLASSES):
+        frame[f"p_{name.lower()}"] = p[:, k]
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False)
+    return buffer.getvalue()

@@ -1,0 +1,88 @@
+"""Proof that the fused graph computes what its parts compute, and decides what they decide."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kernel.decision import decide
+from research.graphs.export import PROBABILITIES
+from research.graphs.fusion import VOTES, Float32, Float64, Meta, impute
+from research.graphs.runtime import outputs
+from research.models.base import FittedBase
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """Largest differences over `rows` rows.
+
+    `max_abs_votes` is graph against the bases' own libraries, `max_abs_dp` the final probabilities
+    against numpy meta and curves on the graph's votes; `flipped_decisions` counts rows whose trade
+    would change.
+    """
+
+    max_abs_dp: float
+    max_abs_votes: float
+    flipped_decisions: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a fused graph was made of."""
+
+    medians: Float32
+    bases: Sequence[FittedBase]
+    meta: Meta
+
+
+def check(
+    graph: bytes, parts: Parts, x: Float32, min_confidence: float, min_prob_diff: float
+) -> Parity:
+    """Return how far `graph` is from `parts` on the rows `x`, float32[n,F], NaN allowed."""
+    fused, votes = outputs(graph, [PROBABILITIES, VOTES], x)
+    filled = impute(x, parts.medians)
+    with np.errstate(invalid="ignore"):  # scikit-learn sums the extreme rows to look for NaN
+        native = np.concatenate([base.native(filled) for base in parts.bases], axis=1)
+    expected = parts.meta.predict(votes)
+    mine = decisions(fused.astype(np.float64), min_confidence, min_prob_diff)
+    theirs = decisions(expected, min_confidence, min_prob_diff)
+    return Parity(
+        max_abs_dp=float(np.abs(fused - expected).max()),
+        max_abs_votes=float(np.abs(votes - native).max()),
+        flipped_decisions=int((mine != theirs).sum()),
+        rows=len(x),
+    )
+
+
+def decisions(p: Float64, min_confidence: float, min_prob_diff: float) -> Float64:
+    """Return the kernel's decision (+1, 0, -1) for each row of float64[n,3]."""
+    rows: list[list[float]] = p.tolist()
+    return np.array(
+        [decide(sell, hold, buy, min_confidence, min_prob_diff) for sell, hold, buy in rows]
+    )
+
+
+def with_edge_rows(x: Float32, rng: np.random.Generator, rows: int) -> Float32:
+    """Return at least `rows` rows: `x` resampled where it is short, then every kind of awkward row.
+
+    Edge rows hold NaN in random places and everywhere, zeros, the largest and smallest finite
+    values, single extreme columns, and values one float32 step beside seen ones, where a split may
+    fall on either side.
+    """
+    body = x if len(x) >= rows else np.concatenate([x, x[rng.integers(0, len(x), rows - len(x))]])
+    sample = x[rng.integers(0, len(x), 400)]
+    holes = np.where(rng.random(sample.shape) < 0.3, np.float32(np.nan), sample)
+    spikes = sample.copy()
+    column = rng.integers(0, x.shape[1], len(sample))
+    spikes[np.arange(len(sample)), column] = rng.choice(_EXTREMES, len(sample))
+    constant = np.stack([np.full(x.shape[1], value, np.float32) for value in (*_EXTREMES, np.nan)])
+    up, down = (np.nextafter(sample, np.float32(side)) for side in (np.inf, -np.inf))
+    return np.concatenate([body, holes, spikes, constant, up, down]).astype(np.float32)
+
+
+_LARGEST = float(np.finfo(np.float32).max)
+_EXTREMES: NDArray[np.float32] = np.array(
+    [0.0, -0.0, 1e-38, -1e-38, 1e6, -1e6, _LARGEST, -_LARGEST], np.float32
+)

@@ -1,0 +1,208 @@
+"""One walk-forward pass: every row is predicted by models that knew no label ending after its
+block began.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kernel.decision import CLASSES
+from research.datasets.table import TrainingTable, blocks
+from research.graphs import fusion
+from research.graphs.export import PROBABILITIES
+from research.graphs.runtime import outputs, p99_ms
+from research.models.base import FittedBase, TrainingRows, bases, with_every_class
+from research.models.calibration import fit_meta
+from research.settings import WEEK_MS, ModelSettings, Settings
+from research.training import parity
+from research.training.candidate import BaseScore, Candidate, FoldModel, OutOfFold
+from research.validation.folds import Fold, resolved_before, split_in_time
+
+PARITY_ROWS = 20_000
+LATENCY_ROWS = 400
+SHAP_ROWS = 500
+BASE_NAMES = ("random_forest", "xgboost", "lightgbm")
+Float32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """Bases fitted on one set of rows, with that set's medians."""
+
+    medians: Float32
+    bases: tuple[FittedBase, ...]
+
+    @property
+    def graphs(self) -> list[bytes]:
+        """Return the bases' graphs in the order of the votes."""
+        return [base.graph for base in self.bases]
+
+
+def train(table: TrainingTable, settings: Settings) -> Candidate:
+    """Return the candidate of `table`; the same table and settings give the same graph bytes.
+
+    Raises ValueError where the history holds fewer blocks than the gate folds and one before them.
+    """
+    folds = blocks(table.start_ms, table.end_ms, settings.validation)
+    _require_blocks(folds, settings)
+    fits = [fit_bases(table, fold.train, settings.models) for fold in folds]
+    oof = _out_of_fold(table, folds, fits)
+    gate = range(len(folds) - settings.validation.gate_folds, len(folds))
+    models = tuple(_gate_model(table, folds[j], fits[j], oof, settings) for j in gate)
+
+    oldest = table.cutoff_ms - settings.validation.max_train_weeks * WEEK_MS
+    known = resolved_before(table.end_ms, table.cutoff_ms) & (table.start_ms >= oldest)
+    final = fit_bases(table, np.flatnonzero(known), settings.models)
+    meta = _fit_meta(table, oof, table.cutoff_ms, settings)
+    signal = fusion.fuse(final.medians, final.graphs, meta)
+    return _candidate(table, settings, signal, final, meta, models, oof)
+
+
+def _require_blocks(folds: list[Fold], settings: Settings) -> None:
+    validation = settings.validation
+    needed = validation.gate_folds + 1
+    if len(folds) < needed:
+        weeks = validation.first_train_weeks + needed * validation.block_weeks
+        raise ValueError(
+            f"history: found {len(folds)} walk-forward blocks,"
+            f" expected at least {needed} ({weeks} weeks of warm bars)"
+        )
+
+
+def fit_bases(table: TrainingTable, rows: NDArray[np.intp], settings: ModelSettings) -> Fitted:
+    """Return every base fitted on the given labelled rows, NaN imputed by their medians as in the
+    graph.
+    """
+    x = table.x[rows]
+    medians = column_medians(x)
+    weights = with_even_sides(table.weights[rows], table.y[rows])
+    weights = weights / weights.mean()
+    training = with_every_class(TrainingRows(fusion.impute(x, medians), table.y[rows], weights))
+    stack = settings.stack
+    fitted = tuple(base.fit(training, stack.seed, stack.n_jobs) for base in bases(settings))
+    return Fitted(medians, fitted)
+
+
+def with_even_sides(weights: NDArray[np.float64], y: NDArray[np.int8]) -> NDArray[np.float64]:
+    """Return the weights scaled so that SELL and BUY weigh the same.
+
+    A few months hold a few hundred independent labels: which side won more often in them says next
+    to nothing about the next four weeks, but a model would learn it as a constant lean.
+    """
+    sell, buy = float(weights[y == 0].sum()), float(weights[y == 2].sum())
+    if sell == 0.0 or buy == 0.0:
+        return weights
+    half = (sell + buy) / 2
+    return weights * np.select([y == 0, y == 2], [half / sell, half / buy], 1.0)
+
+
+def column_medians(x: Float32) -> Float32:
+    """Return the float32 median of the finite values of each column, 0 where a column has none."""
+    finite = np.where(np.isfinite(x), x, np.nan)
+    empty = np.isnan(finite).all(axis=0)
+    finite[:, empty] = 0.0
+    return np.nanmedian(finite, axis=0).astype(np.float32)
+
+
+def _out_of_fold(table: TrainingTable, folds: list[Fold], fits: list[Fitted]) -> OutOfFold:
+    rows = np.concatenate([fold.test for fold in folds])
+    block = np.concatenate([np.full(len(fold.test), j) for j, fold in enumerate(folds)])
+    votes = np.concatenate(
+        [
+            outputs(
+                fusion.votes_graph(fit.medians, fit.graphs), [fusion.VOTES], table.x[fold.test]
+            )[0]
+            for fold, fit in zip(folds, fits, strict=True)
+        ]
+    )
+    return OutOfFold(rows, block, table.start_ms[rows], table.y[rows], votes)
+
+
+def _gate_model(
+    table: TrainingTable, fold: Fold, fit: Fitted, oof: OutOfFold, settings: Settings
+) -> FoldModel:
+    meta = _fit_meta(table, oof, fold.test_start_ms, settings)
+    graph = fusion.fuse(fit.medians, fit.graphs, meta)
+    probabilities = outputs(graph, [PROBABILITIES], table.x[fold.test])[0]
+    return FoldModel(
+        graph, fold.test_start_ms, fold.test_end_ms, fold.test, table.bar[fold.test], probabilities
+    )
+
+
+def _fit_meta(
+    table: TrainingTable, oof: OutOfFold, until_ms: int, settings: Settings
+) -> fusion.Meta:
+    """Fit meta and curves on out-of-fold rows resolved by `until_ms`: the curves on later rows
+    than the meta.
+    """
+    known = np.flatnonzero(resolved_before(table.end_ms[oof.rows], until_ms))
+    start, end = oof.start_ms, table.end_ms[oof.rows]
+    earlier, later = split_in_time(start, end, known, settings.models.meta.fit_share)
+    weights = table.weights[oof.rows]
+    parts = [
+        TrainingRows(oof.votes[part], oof.y[part], with_even_sides(weights[part], oof.y[part]))
+        for part in (earlier, later)
+    ]
+    return fit_meta(parts[0], parts[1], settings.models.meta)
+
+
+def _candidate(
+    table: TrainingTable,
+    settings: Settings,
+    signal: bytes,
+    final: Fitted,
+    meta: fusion.Meta,
+    models: tuple[FoldModel, ...],
+    oof: OutOfFold,
+) -> Candidate:
+    rng = np.random.default_rng(settings.models.stack.seed)
+    trading = settings.trading
+    recent = table.x[-LATENCY_ROWS:]
+    explained = fusion.impute(table.x[-SHAP_ROWS:], final.medians)
+    return Candidate(
+        signal=signal,
+        folds=models,
+        oof=oof,
+        feature_names=table.feature_names,
+        medians=final.medians,
+        scores=tuple(_scores(oof)),
+        parity=parity.check(
+            signal,
+            parity.Parts(final.medians, final.bases, meta),
+            parity.with_edge_rows(table.x, rng, PARITY_ROWS),
+            trading.min_confidence,
+            trading.min_prob_diff,
+        ),
+        importances={base.name: _named(table, base.importance) for base in final.bases},
+        contributions={
+            base.name: _named(table, base.contributions(explained))
+            for base in final.bases
+            if base.contributions is not None
+        },
+        latency_p99_ms=p99_ms(signal, recent),
+        table_digest=table.digest,
+        training_window_ms=(int(table.start_ms[0]), table.cutoff_ms),
+    )
+
+
+def _named(table: TrainingTable, values: NDArray[Any]) -> dict[str, float]:
+    return {name: float(v) for name, v in zip(table.feature_names, values, strict=True)}
+
+
+def _scores(oof: OutOfFold) -> list[BaseScore]:
+    return [
+        _score(name, j, oof.votes[at][:, 3 * k : 3 * k + 3], oof.y[at])
+        for k, name in enumerate(BASE_NAMES)
+        for j in np.unique(oof.block).tolist()
+        for at in [np.flatnonzero((oof.block == j) & (oof.y >= 0))]
+        if len(at)
+    ]
+
+
+def _score(name: str, block: int, p: Float32, y: NDArray[np.int8]) -> BaseScore:
+    likelihood = np.clip(p[np.arange(len(y)), y].astype(np.float64), 1e-9, 1.0)
+    hits = p.argmax(axis=1) == y
+    assert p.shape[1] == len(CLASSES)
+    return BaseScore(name, block, float(-np.log(likelihood).mean()), float(hits.mean()), len(y))

@@ -1,0 +1,168 @@
+"""A series that cannot be read bars entries where it decides or costs, and nowhere else."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from kernel.decision import Abstain
+from kernel.features.engine import Stream, compute
+from kernel.observation import OBSERVATION_FIELDS
+from kernel.trading import Trader
+from live_runner.journal.journal import Decision
+from live_runner.loop import FED_BY, Model
+from live_runner.models.inference import load_bundle
+from live_runner.settings import LAGGED
+from tests.live_runner.bundles import TRADING, Publisher, write_bundle
+from tests.live_runner.inside import desk, desk_settings
+from tests.live_runner.stage import (
+    BAR_MS,
+    START_MS,
+    SYMBOLS,
+    VenueProcess,
+    assert_replays,
+    call,
+    market_observations,
+    recorded,
+    runner,
+    until,
+    venue,
+)
+
+SYMBOL = SYMBOLS[0]
+STATE_OPEN_MS = START_MS - 40 * BAR_MS
+OPEN_INTEREST = "open_interest: GET /futures/data/openInterestHist: found 5"
+
+
+def test_unreadable_funding_bars_entries_until_it_can_be_read_again(tmp_path: Path) -> None:
+    """The costs need funding: without it every bar is stale; trading resumes by itself."""
+    with venue(speed=12_000) as market, runner(tmp_path, market.url) as live:
+        live.until_decided(3)
+        market.fault(kind="http5xx", rate=1.0, match="fundingRate")
+
+        def abstained(code: Abstain) -> bool:
+            return all(
+                int(recorded(live.journal, symbol)["row"][-1, -1]) == code for symbol in SYMBOLS
+            )
+
+        until(lambda: abstained(Abstain.STALE_DATA), "stale bars")
+        call(f"{market.url}/control/faults", method="DELETE")
+        until(lambda: abstained(Abstain.NONE), "fresh bars")
+        summaries = [live.get(f"/journal/summary?symbol={symbol}") for symbol in SYMBOLS]
+        assert live.stop() == 0
+    assert [one["missed"] for one in summaries] == [0, 0]
+    assert_replays(live.journal)
+    reasons = _reasons(live.journal)
+    assert any(one.startswith("stale funding_rate: GET /fapi/v1/funding") for one in reasons)
+    assert "no bundle: rules decide" in reasons
+
+
+def test_rules_go_on_without_open_interest_and_say_so(tmp_path: Path) -> None:
+    """The rules do not read it: every bar is decided, and names what could not be read."""
+    with venue(speed=1_500) as market, runner(tmp_path, market.url) as live:
+        live.until_decided(3)
+        market.fault(kind="http5xx", rate=1.0, match="openInterestHist")
+        noted = f"no bundle: rules decide; does not read the stale {OPEN_INTEREST}"
+        until(lambda: any(one.startswith(noted) for one in _reasons(live.journal)), "a noted bar")
+        page = call(f"{live.url}/")[1]
+        assert live.stop() == 0
+    for symbol in SYMBOLS:
+        assert not recorded(live.journal, symbol)["row"][:, -1].any()
+    assert_replays(live.journal)
+    assert "abstains" not in page
+    with sqlite3.connect(live.journal) as db:
+        told = db.execute("SELECT count(*) FROM events WHERE kind = 'feed_error'").fetchone()[0]
+    assert told >= 5
+
+
+@pytest.mark.parametrize(
+    ("features", "code", "reason"),
+    [
+        (("rsi_14", "mvrv"), Abstain.STALE_DATA, "stale mvrv: GET /coinmetrics"),
+        (("rsi_14", "oi_change"), Abstain.NONE, "does not read the stale exchange_net_flow, mvrv,"),
+    ],
+)
+def test_a_bundle_abstains_without_its_own_series_alone(
+    tmp_path: Path, features: Sequence[str], code: Abstain, reason: str
+) -> None:
+    """The chain's metrics cannot be read: the bundle that reads one stays out, the other trades."""
+    folder = _published(tmp_path, features)
+
+    async def outage(market: VenueProcess) -> tuple[Decision, Decision]:
+        async with desk(desk_settings(tmp_path, market.url)) as one:
+            result = await one.swapper.swap(SYMBOL, folder.name, 1)
+            assert result.outcome == "swapped", result
+            queue = one.subscribe()
+            market.fault(kind="http5xx", rate=1.0, match="asset-metrics")
+            during = await _next(queue, lambda told: "GET /coinmetrics" in told.reason)
+            call(f"{market.url}/control/faults", method="DELETE")
+            return during, await _next(queue, lambda told: not told.reason)
+
+    with venue(speed=3_600, start="2025-12-21T22:00:00Z") as market:
+        during, after = asyncio.run(outage(market))
+    assert during.reason.startswith(reason), during.reason
+    assert (during.row[-1], after.row[-1]) == (code, Abstain.NONE)
+    assert_replays(tmp_path / "journal.sqlite")
+
+
+@pytest.mark.parametrize(
+    ("features", "reads"),
+    [
+        ((), ()),
+        (("rsi_14", "btc_beta"), ("btc_close",)),
+        (("m1_rsi_9",), ("minutes",)),
+        (("mvrv_zscore", "oi_change"), ("mvrv", "open_interest")),
+        (("basis",), ("mark_close", "index_close")),
+    ],
+)
+def test_a_model_reads_the_series_of_its_inputs_and_of_the_costs(
+    tmp_path: Path, features: Sequence[str], reads: Sequence[str]
+) -> None:
+    """So it says of every series; a series that nobody knows may decide, too. () are the rules."""
+    bundle = None
+    if features:
+        folder = _published(tmp_path, features)
+        bundle = load_bundle(folder, SYMBOL, "15m", tmp_path / "keys", 0)
+    model = Model(bundle, TRADING, "", Stream(), Trader(TRADING))
+    known = ("open_interest", "fear_greed", "mvrv", "fees", "mark_close", "index_close")
+    told = [one for one in (*known, "btc_close", "minutes") if model.reads(one)]
+    assert sorted(told) == sorted(reads)
+    assert model.reads("funding_rate")
+    assert model.reads("weather")
+
+
+def test_every_field_of_an_observation_has_a_known_origin() -> None:
+    """A field comes from one of the series that are asked for, or from none: bar, trades, book."""
+    assert set(FED_BY) == set(OBSERVATION_FIELDS)
+    assert set(FED_BY.values()) == {*LAGGED, ""}
+
+
+def _published(home: Path, features: Sequence[str]) -> Path:
+    """Return a bundle of these features, published as epoch 1."""
+    start_ms = STATE_OPEN_MS - 1_499 * BAR_MS
+    state = compute(market_observations(SYMBOL, start_ms, STATE_OPEN_MS + BAR_MS))[1]
+    folder = write_bundle(
+        home / "bundles",
+        SYMBOL,
+        seed=1,
+        state=state,
+        state_open_ms=STATE_OPEN_MS,
+        features=features,
+    )
+    Publisher.make(home / "keys").publish(folder, SYMBOL, 1)
+    return folder
+
+
+async def _next(queue: asyncio.Queue[Decision], fits: Callable[[Decision], bool]) -> Decision:
+    """Return the symbol's next decision that fits."""
+    while True:
+        told = await asyncio.wait_for(queue.get(), 30)
+        if told.symbol == SYMBOL and fits(told):
+            return told
+
+
+def _reasons(journal: Path) -> set[str]:
+    with sqlite3.connect(journal) as db:
+        return {row[0] for row in db.execute("SELECT reason FROM decisions")}

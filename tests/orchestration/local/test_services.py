@@ -1,0 +1,43 @@
+"""What the services of a local Tidegate are started with."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import yaml
+
+from market_data.universe import TableSettings
+from orchestration.environments import Environment
+from orchestration.local.services import Market, Ports, child_environment, write_runner_config
+from research.settings import Settings, load_settings
+
+HOUR_MS = 3_600_000
+
+
+def test_services_work_on_the_installation_of_the_command(tmp_path: Path) -> None:
+    """The command's choice counts, not what the shell it was typed in happens to name."""
+    shell = {"TIDEGATE_HOME": str(tmp_path), "TIDEGATE_LAKE_URL": "s3://team/lake"}
+    team = Environment.from_environ(shell)
+    assert child_environment(team, Ports())["TIDEGATE_LAKE_URL"] == "s3://team/lake"
+    alone = child_environment(replace(team, home=tmp_path / "demo", lake_url=""), Ports())
+    assert Environment.from_environ(alone).lake_root == str(tmp_path / "demo" / "lake")
+    assert Environment.from_environ(alone).config_dir == team.config_dir.resolve()
+
+
+def with_onchain_lag(settings: Settings, lag_ms: int) -> Settings:
+    """Return the settings with another publication lag of on-chain days."""
+    onchain = TableSettings(settings.universe.market["onchain"].source, lag_ms)
+    market = {**settings.universe.market, "onchain": onchain}
+    return replace(settings, universe=replace(settings.universe, market=market))
+
+
+def test_runner_knows_a_row_no_earlier_than_the_lake(tmp_path: Path) -> None:
+    """A lag shorter than the day that a row describes makes it known when the day is over."""
+    environment = Environment.from_environ({"TIDEGATE_HOME": str(tmp_path)})
+    settings = load_settings(environment.config_dir)
+    market = Market("generated", ("BTCUSDT",), "now", 1.0)
+    known_after_ms = []
+    for lag_hours in (2, 26):
+        lagged = with_onchain_lag(settings, lag_hours * HOUR_MS)
+        path = write_runner_config(environment, lagged, Ports(), market)
+        known_after_ms.append(yaml.safe_load(path.read_text())["lags_ms"]["mvrv"])
+    assert known_after_ms == [24 * HOUR_MS, 26 * HOUR_MS]

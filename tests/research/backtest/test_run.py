@@ -1,0 +1,106 @@
+"""The backtest feeds the live step, delayed and made dearer where asked, and adds nothing of its
+own."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kernel.bars import Bars
+from kernel.features.registry import FEATURES
+from kernel.trading import OUTPUT_FIELDS, Trader, trades
+from research.backtest import run as backtest
+from tests.kernel.trading_rows import FREE, SETTINGS, bits, market
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def history(seed: int, bars: int = 300) -> tuple[Bars, dict[str, np.ndarray]]:
+    """Return the candles of a random market and what a model knew at each close."""
+    rows = market(seed, bars)
+    candles = Bars(rows[:, 0].astype(np.int64), *rows[:, 1:5].T, np.ones(bars))
+    known = {"atr": rows[:, 5], "probabilities": rows[:, 7:10], "funding": rows[:, 6]}
+    return candles, known | {"abstain": rows[:, 10]}
+
+
+@settings(max_examples=25, deadline=None)
+@given(SEEDS)
+def test_a_backtest_is_the_live_account_over_history(seed: int) -> None:
+    """Bar by bar, a live account that is given the same knowledge does the same, to the byte."""
+    candles, known = history(seed)
+    result = backtest.run(candles, **known, settings=SETTINGS)
+    trader = Trader(SETTINGS)
+    live = np.array([trader.push(row) for row in market(seed, 300)])
+    assert np.array_equal(bits(live), bits(result.out))
+    assert result.trades.tobytes() == trades(result.rows, live).tobytes()
+    assert np.array_equal(result.equity, live[:, OUTPUT_FIELDS.index("equity")])
+
+
+@settings(max_examples=25, deadline=None)
+@given(SEEDS, st.integers(1, 5))
+def test_a_delay_acts_on_what_was_known_earlier(seed: int, delay: int) -> None:
+    """Delayed by d bars, probabilities, ATR and abstention are those of d bars ago; prices and
+    funding are not."""
+    candles, known = history(seed)
+    rows = backtest.build_rows(candles, **known, delay_bars=delay)
+    now = backtest.build_rows(candles, **known)
+    for column in (5, 7, 8, 9, 10):
+        assert np.array_equal(bits(rows[delay:, column]), bits(now[:-delay, column]))
+    assert np.isnan(rows[:delay, 5]).all()
+    assert np.isnan(rows[:delay, 7:10]).all()
+    assert np.array_equal(bits(rows[:, [0, 1, 2, 3, 4, 6]]), bits(now[:, [0, 1, 2, 3, 4, 6]]))
+
+
+@pytest.mark.parametrize("delay", [3, 4])
+def test_a_delay_beyond_the_history_trades_nothing(delay: int) -> None:
+    """When nothing was known yet, nothing is traded."""
+    candles, known = history(1, 3)
+    assert len(backtest.run(candles, **known, settings=FREE, delay_bars=delay).trades) == 0
+
+
+@settings(max_examples=25, deadline=None)
+@given(SEEDS)
+def test_twice_the_costs_cost_more(seed: int) -> None:
+    """The same first trade pays twice the fee rate, twice the spread and slippage and twice the
+    funding."""
+    candles, known = history(seed)
+    once = backtest.run(candles, **known, settings=SETTINGS)
+    twice = backtest.run(candles, **known, settings=SETTINGS, cost_multiplier=2.0)
+    dear = backtest.with_costs(SETTINGS, 2.0)
+    assert (dear.fee_bps, dear.half_spread_bps, dear.slippage_bps) == (8.0, 1.0, 1.0)
+    assert np.array_equal(bits(twice.rows[:, 6]), bits(once.rows[:, 6] * 2.0))
+    if len(once.trades):
+        first, second = once.trades[0], twice.trades[0]
+        assert first["entry_time_ms"] == second["entry_time_ms"]
+        assert second["fees"] == pytest.approx(2.0 * first["fees"], rel=1e-3)
+        assert second["funding"] == pytest.approx(2.0 * first["funding"])
+        assert second["pnl"] < first["pnl"] + abs(first["funding"])
+
+
+@settings(max_examples=25, deadline=None)
+@given(SEEDS, st.integers(1, 299))
+def test_a_backtest_does_not_know_the_future(seed: int, cut: int) -> None:
+    """The backtest of the first bars is the first part of the backtest of all bars."""
+    candles, known = history(seed)
+    whole = backtest.run(candles, **known, settings=SETTINGS)
+    early = {name: values[:cut] for name, values in known.items()}
+    part = backtest.run(candles.slice(0, cut), **early, settings=SETTINGS)
+    assert np.array_equal(bits(part.out), bits(whole.out[:cut]))
+
+
+def test_shapes_that_do_not_fit_are_refused() -> None:
+    """A probability too few is an error that shows the shapes, not a shifted backtest."""
+    candles, known = history(1)
+    known["probabilities"] = known["probabilities"][1:]
+    with pytest.raises(ValueError, match=r"found atr, probabilities, funding of .*\(299, 3\)"):
+        backtest.run(candles, **known, settings=SETTINGS)
+    candles, known = history(1)
+    with pytest.raises(ValueError, match="a delay of -1"):
+        backtest.run(candles, **known, settings=SETTINGS, delay_bars=-1)
+
+
+def test_atr_comes_from_the_features() -> None:
+    """The ATR in price units is the normalised feature times the close."""
+    features = np.zeros((2, len(FEATURES)))
+    features[:, FEATURES.index("atr_14")] = [0.01, 0.02]
+    assert backtest.atr_of(features, np.array([100.0, 200.0])).tolist() == [1.0, 4.0]

@@ -1,0 +1,40 @@
+import dataclasses
+
+import numpy as np
+
+from research.backtest.walk_forward import backtest, backtest_stream
+from research.pipeline import Retrained
+from research.settings import Settings
+
+
+def test_walk_forward_trades_each_fold_alone_and_all_in_one_account(
+    trained: Retrained, small: Settings
+):
+    """A fold's figures do not depend on the others; the one account spans all of their bars."""
+    market, folds, walk = trained.prepared.market, trained.candidate.folds, trained.walk
+    alone = backtest(market, folds[1:], small)
+    assert alone.folds[0] == walk.folds[1]
+    assert len(walk.result.rows) == sum(len(fold.bar) for fold in folds)
+    assert walk.result.rows[0, 0] == market.bars.open_time_ms[folds[0].bar[0]] == walk.start_ms
+    assert walk.whole.trades > 0
+
+
+def test_walk_forward_stress_costs_money(trained: Retrained, small: Settings):
+    """Twice the costs and a bar of delay leave less than the plain account."""
+    assert trained.walk.stressed.total_return < trained.walk.whole.total_return
+    none = dataclasses.replace(
+        small,
+        gates=dataclasses.replace(small.gates, stress_cost_multiplier=1.0, stress_delay_bars=0),
+    )
+    same = backtest(trained.prepared.market, trained.candidate.folds, none)
+    assert same.stressed == same.whole == trained.walk.whole
+
+
+def test_walk_forward_stays_out_where_nothing_was_predicted(trained: Retrained, small: Settings):
+    """Bars without probabilities between two parts bring no order."""
+    market = trained.prepared.market
+    p = np.tile(np.array([0.05, 0.05, 0.9], np.float32), (200, 1))
+    walk = backtest_stream(market, [(2_000, p), (2_600, p)], small)
+    orders = walk.result.out[:, 0]
+    assert orders[:200].any() and orders[600:].any()
+    assert not orders[200:600].any()

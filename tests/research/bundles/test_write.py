@@ -1,0 +1,75 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kernel.bundle import check_golden, verify_contents
+from research.bundles import write as bundling
+from research.gates.gates import GateReport
+from research.graphs.runtime import outputs
+from research.pipeline import Retrained
+from research.settings import Settings
+
+CERTIFICATE = {"features": [{"feature": "oi_change", "mismatches": 0}]}
+PROVENANCE = bundling.Provenance("BTCUSDT", "ab" * 32, "0123abc", "run-1", CERTIFICATE)
+
+
+def write(root: Path, trained: Retrained, small: Settings) -> str:
+    bars = trained.prepared.market.bars
+    return bundling.write(
+        root,
+        trained.candidate,
+        bundling.golden_rows(trained.prepared.table.x),
+        bundling.StateAtCutoff(trained.prepared.state, int(bars.open_time_ms[-1])),
+        trained.report,
+        PROVENANCE,
+        small,
+    )
+
+
+def test_bundle_is_one_the_kernel_verifies(tmp_path: Path, trained: Retrained, small: Settings):
+    """The written folder passes every rule of the kernel, and its graph gives the golden
+    answers.
+    """
+    digest = write(tmp_path, trained, small)
+    found = verify_contents(tmp_path / digest, symbol="BTCUSDT", timeframe="15m")
+    manifest = found.manifest
+    assert (found.digest, manifest.digest) == (digest, digest)
+    assert manifest.features == trained.candidate.feature_names
+    assert manifest.cutoff_ms == trained.prepared.table.cutoff_ms
+    assert manifest.gate_report_digest == trained.report.digest
+    assert np.array_equal(found.state, trained.prepared.state)
+    assert json.loads(found.files["leak_certificate.json"]) == CERTIFICATE
+    answers = outputs(found.files["signal.onnx"], ["probabilities"], found.golden["features"])[0]
+    check_golden(answers, found.golden["probabilities"], tolerance=0.0)
+    assert np.isnan(found.golden["features"][-1]).all()
+
+
+def test_bundle_written_twice_is_the_same_folder(
+    tmp_path: Path, trained: Retrained, small: Settings
+):
+    """Equal inputs give an equal digest, and nothing else is left in the folder of bundles."""
+    assert write(tmp_path, trained, small) == write(tmp_path, trained, small)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_bundle_that_cannot_be_finished_leaves_nothing(
+    tmp_path: Path, trained: Retrained, small: Settings
+):
+    """Where the folder's name is taken by a file, the draft is removed and the error is told."""
+    digest = write(tmp_path / "first", trained, small)
+    root = tmp_path / "second"
+    root.mkdir()
+    (root / digest).symlink_to(root / "nowhere")
+    with pytest.raises(OSError, match=digest):
+        write(root, trained, small)
+    assert [each.name for each in root.iterdir()] == [digest]
+
+
+def test_report_shows_each_gate_and_hides_the_measured_latency(trained: Retrained):
+    """An approver reads every verdict; two machines write the same report."""
+    text = bundling.improvement_report(trained.candidate, GateReport(trained.report.outcomes))
+    assert all(f"| {one.gate} |" in text for one in trained.report.outcomes)
+    assert f"{trained.candidate.latency_p99_ms:.6g}" not in text
+    assert "oi_change" in text

@@ -1,0 +1,159 @@
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kernel.bars import Bars
+from kernel.features.registry import WARMUP_BARS, warmup_bars
+from research.datasets.table import (
+    TrainingTable,
+    blocks,
+    build,
+    recency,
+    row_weights,
+    uniqueness,
+)
+from research.labels.triple_barrier import Labels, triple_barrier
+from research.settings import WEEK_MS, LabelSettings
+from tests.research import worlds
+
+BAR_MS = 900_000
+N = 12_000
+NAMES = ("rsi_14", "oi_change", "mvrv")
+WARM = warmup_bars(NAMES)
+VALIDATION = dataclasses.replace(
+    worlds.settings().validation, first_train_weeks=6, block_weeks=2, gate_folds=2
+)
+
+
+def market(seed: int = 1) -> tuple[Bars, np.ndarray, Labels]:
+    """Return bars of a random walk, random features and their labels."""
+    rng = np.random.default_rng(seed)
+    close = 100 * np.exp(np.cumsum(rng.normal(0, 0.003, N)))
+    spread = rng.uniform(1.0005, 1.004, N)
+    bars = Bars(np.arange(N) * BAR_MS, close, close * spread, close / spread, close, np.ones(N))
+    labels = triple_barrier(bars, close * 0.004, LabelSettings(3.0, 3.0, 48), BAR_MS)
+    return bars, rng.normal(size=(N, len(NAMES))), labels
+
+
+def table(features: np.ndarray | None = None) -> TrainingTable:
+    bars, values, labels = market()
+    return build(bars, values if features is None else features, labels, NAMES, VALIDATION)
+
+
+def test_table_holds_every_warm_bar_and_the_named_columns():
+    """Rows begin after the warm-up of these features, not of the catalogue, as float32."""
+    _, values, labels = market()
+    built = table()
+    assert built.bar.tolist() == list(range(WARM, N))
+    assert built.feature_names == NAMES
+    assert WARM < WARMUP_BARS
+    assert np.array_equal(built.x, values[WARM:].astype(np.float32))
+    assert np.array_equal(built.y, labels.label[WARM:])
+    assert built.cutoff_ms == N * BAR_MS
+    assert (built.y[-1], built.weights[-1]) == (-1, 0.0)
+
+
+def test_table_leaves_out_a_feature_that_is_missing_in_one_block_only():
+    """A hole of a week leaves 99 % of the window covered, but half of its block: the feature
+    goes.
+    """
+    _, values, _ = market()
+    week = WEEK_MS // BAR_MS
+    values[-week:, NAMES.index("mvrv")] = np.nan
+    built = table(values)
+    assert built.feature_names == ("rsi_14", "oi_change")
+    assert built.left_out == ("mvrv",)
+    assert built.coverage["mvrv"] == pytest.approx(0.5, abs=0.01)
+    assert built.coverage["rsi_14"] == 1.0
+
+
+def test_table_refuses_when_nothing_is_covered_or_warm():
+    """Without a feature or without a warm bar there is nothing to learn from."""
+    bars, values, labels = market()
+    with pytest.raises(ValueError, match=r"found coverage .* expected one of at least 0.95"):
+        build(bars, np.full_like(values, np.nan), labels, NAMES, VALIDATION)
+    short = bars.slice(0, WARM)
+    few = triple_barrier(short, short.close, LabelSettings(3.0, 3.0, 48), BAR_MS)
+    with pytest.raises(ValueError, match=f"bars: found {WARM}, expected more than"):
+        build(short, values[:WARM], few, NAMES, VALIDATION)
+    with pytest.raises(ValueError, match="features: found shape"):
+        build(bars, values[:, :2], labels, NAMES, VALIDATION)
+
+
+def test_table_digest_follows_its_content():
+    """Equal tables have one digest; one changed value, label or name gives another."""
+    bars, values, labels = market()
+    first = table()
+    values[N // 2, NAMES.index("rsi_14")] += 1e-3
+    renamed = build(bars, market()[1], labels, ("rsi_14", "oi_change", "fear_greed"), VALIDATION)
+    assert table().digest == first.digest
+    assert len({first.digest, table(values).digest, renamed.digest}) == 3
+
+
+def test_blocks_end_with_the_last_decision():
+    """Blocks of two weeks tile the time up to the cutoff, after six weeks of training."""
+    built = table()
+    found = blocks(built.start_ms, built.end_ms, VALIDATION)
+    assert found[-1].test_end_ms == built.cutoff_ms
+    assert all(a.test_end_ms == b.test_start_ms for a, b in itertools.pairwise(found))
+    assert found[0].test_start_ms - built.start_ms[0] >= 6 * WEEK_MS
+
+
+def test_blocks_are_at_most_the_number_asked_for():
+    """A long history does not cost more fits than its last blocks need."""
+    built = table()
+    all_of_them = blocks(built.start_ms, built.end_ms, VALIDATION)
+    few = dataclasses.replace(VALIDATION, max_blocks=3)
+    last = blocks(built.start_ms, built.end_ms, few)
+    assert len(all_of_them) > 3
+    assert [fold.test_start_ms for fold in last] == [
+        fold.test_start_ms for fold in all_of_them[-3:]
+    ]
+
+
+@given(seed=st.integers(0, 10_000), n=st.integers(1, 50))
+@settings(max_examples=100, deadline=None)
+def test_uniqueness_is_the_mean_share_of_the_bars_a_label_spans(seed: int, n: int):
+    """It equals a count of concurrent labels bar by bar."""
+    rng = np.random.default_rng(seed)
+    start = np.arange(n, dtype=np.int64)
+    end = start + rng.integers(1, 10, n)
+    expected = []
+    for i in range(n):
+        shares = [
+            1 / sum(start[k] <= t < end[k] for k in range(n))
+            for t in range(start[i], min(end[i], n))
+        ]
+        expected.append(np.mean(shares))
+    assert uniqueness(start, end) == pytest.approx(expected)
+
+
+def test_weights_sum_to_independent_labels_whatever_the_outcome():
+    """Ten labels of ten bars each, end to end, count as ten; long and short ones weigh alike."""
+    start = np.arange(100, dtype=np.int64)
+    together = (start // 10 + 1) * 10
+    weights = row_weights(start, together, half_life_weeks=1e9)
+    assert weights.sum() == pytest.approx(uniqueness(start, together).sum())
+    mixed = start + np.where(start % 2 == 0, 5, 48)
+    assert np.ptp(row_weights(start, mixed, half_life_weeks=1e9)) < 1e-9
+
+
+def test_recency_halves_with_each_half_life():
+    """The newest row weighs 1, one half-life earlier 0.5."""
+    start = np.arange(5, dtype=np.int64) * WEEK_MS
+    assert recency(start, 2.0)[[4, 2, 0]] == pytest.approx([1.0, 0.5, 0.25])
+
+
+def test_table_keeps_a_distance_to_levels_that_are_mostly_not_there():
+    """NaN for want of a level is not missing data: the feature stays, as a flag says what it is."""
+    bars, values, labels = market()
+    values[::2, 1] = np.nan
+    names = ("rsi_14", "liq_above_dist", "liq_above_present")
+    built = build(bars, values, labels, names, VALIDATION)
+    assert built.feature_names == names
+    assert built.coverage["liq_above_dist"] == 1.0
+    assert np.isnan(built.x[:, 1]).mean() == pytest.approx(0.5, abs=0.01)

@@ -1,0 +1,142 @@
+import dataclasses
+import json
+
+import pytest
+
+from research.evaluation.metrics import Metrics
+from research.gates.gates import Evidence, GateReport, Outcome, evaluate
+from research.settings import GateSettings
+from research.training.parity import Parity
+from tests.research.worlds import settings
+
+SETTINGS: GateSettings = settings().gates
+
+
+def metrics(**changes: float) -> Metrics:
+    good = Metrics(
+        trades=60, win_rate=0.7, profit_factor=2.4, sharpe=3.0, sortino=4.0, max_drawdown=0.05,
+        turnover=50.0, exposure=0.4, total_return=0.08, score=2.85,
+    )  # fmt: skip
+    return dataclasses.replace(good, **changes)
+
+
+def evidence(**changes: object) -> Evidence:
+    good = Evidence(
+        folds=(metrics(), metrics(), metrics()),
+        whole=metrics(),
+        stressed=metrics(total_return=0.02),
+        calibration_mae=0.03,
+        parity=Parity(max_abs_dp=3e-8, max_abs_votes=4e-7, flipped_decisions=0, rows=25_000),
+        coverage={"rsi_14": 1.0, "oi_change": 0.97},
+        min_coverage=0.95,
+        latency_p99_ms=0.1,
+        bundle_bytes=300_000,
+    )
+    return dataclasses.replace(good, **changes)
+
+
+def folds(**changes: float) -> tuple[Metrics, ...]:
+    return (metrics(), metrics(**changes), metrics())
+
+
+def test_gates_accept_what_meets_every_threshold():
+    """Evidence above every threshold passes, with and without a champion it beats."""
+    assert evaluate(evidence(), None, SETTINGS).accepted
+    assert evaluate(evidence(), metrics(score=2.0), SETTINGS).accepted
+
+
+def test_gates_pass_values_equal_to_their_thresholds():
+    """A threshold belongs to the side that passes."""
+    exact = metrics(trades=15, win_rate=0.55, profit_factor=2.0)
+    report = evaluate(
+        evidence(folds=(exact,) * 3, calibration_mae=0.05, bundle_bytes=20_000_000), None, SETTINGS
+    )
+    assert report.accepted
+
+
+@pytest.mark.parametrize(
+    ("gate", "fold", "changes", "value", "threshold"),
+    [
+        ("fold_trades", 1, {"folds": folds(trades=14)}, 14, 15),
+        ("fold_win_rate", 1, {"folds": folds(win_rate=0.54)}, 0.54, 0.55),
+        ("fold_profit_factor", 1, {"folds": folds(profit_factor=1.79)}, 1.79, 1.8),
+        (
+            "median_profit_factor",
+            None,
+            {"folds": (metrics(profit_factor=1.9),) * 2 + (metrics(),)},
+            1.9,
+            2.0,
+        ),
+        ("stress_return", None, {"stressed": metrics(total_return=-0.01)}, -0.01, 0.0),
+        ("max_drawdown", None, {"whole": metrics(max_drawdown=0.21)}, 0.21, 0.2),
+        ("calibration_mae", None, {"calibration_mae": 0.051}, 0.051, 0.05),
+        ("parity_error", None, {"parity": Parity(2e-6, 1e-7, 0, 25_000)}, 2e-6, 1e-6),
+        ("parity_error", None, {"parity": Parity(1e-7, 3e-6, 0, 25_000)}, 3e-6, 1e-6),
+        ("flipped_decisions", None, {"parity": Parity(1e-8, 1e-8, 1, 25_000)}, 1, 0),
+        ("feature_coverage", None, {"coverage": {"a": 1.0, "b": 0.9}}, 0.9, 0.95),
+        ("latency_p99_ms", None, {"latency_p99_ms": 6.0}, 6.0, 5.0),
+        ("bundle_bytes", None, {"bundle_bytes": 20_000_001}, 20_000_001, 20_000_000),
+    ],
+)
+def test_each_gate_refuses_its_own_failing_evidence(
+    gate: str, fold: int | None, changes: dict[str, object], value: float, threshold: float
+):
+    """One bad figure is refused by its gate alone, which names the value and the threshold."""
+    report = evaluate(evidence(**changes), None, SETTINGS)
+    refused = [outcome for outcome in report.outcomes if not outcome.passed]
+    assert not report.accepted
+    assert [(one.gate, one.fold, one.value, one.threshold) for one in refused] == [
+        (gate, fold, value, threshold)
+    ]
+    assert report.refusals == (refused[0].reason,)
+    assert f"found {value:.6g}" in refused[0].reason
+    assert f"{threshold:.6g}" in refused[0].reason
+
+
+@pytest.mark.parametrize(
+    ("gate", "whole", "champion"),
+    [
+        ("max_drawdown", metrics(max_drawdown=0.08), metrics(max_drawdown=0.05, score=1.0)),
+        ("score", metrics(score=2.0), metrics(score=1.97)),
+        ("score", metrics(score=-1.0), metrics(score=-1.01)),
+    ],
+)
+def test_gates_refuse_what_does_not_beat_the_champion(gate: str, whole: Metrics, champion: Metrics):
+    """Two points more drawdown, or a score less than 2 % better, is not worth a change."""
+    report = evaluate(evidence(whole=whole), champion, SETTINGS)
+    assert [one.gate for one in report.outcomes if not one.passed] == [gate]
+
+
+def test_gates_refuse_a_figure_that_is_not_a_number():
+    """NaN never passes, on either side of a threshold."""
+    nan = float("nan")
+    report = evaluate(evidence(calibration_mae=nan, folds=folds(win_rate=nan)), None, SETTINGS)
+    assert {one.gate for one in report.outcomes if not one.passed} == {
+        "calibration_mae",
+        "fold_win_rate",
+    }
+
+
+def test_report_says_when_there_is_no_champion():
+    """Without a champion the score stands alone and the drawdown has an absolute cap."""
+    outcomes = {one.gate: one for one in evaluate(evidence(), None, SETTINGS).outcomes}
+    assert outcomes["score"] == Outcome("score", None, 2.85, None, True, "no champion to beat")
+    assert outcomes["max_drawdown"].threshold == 0.2
+
+
+def test_report_survives_json_and_notices_a_changed_value():
+    """Read back it is the same; a value edited afterwards no longer fits its digest."""
+    report = evaluate(evidence(), None, SETTINGS)
+    stored = json.loads(json.dumps(report.to_dict()))
+    assert GateReport.from_dict(stored) == report
+    stored["outcomes"][0]["value"] = 61.0
+    with pytest.raises(ValueError, match="gate report: found digest"):
+        GateReport.from_dict(stored)
+
+
+def test_report_digest_ignores_only_the_measured_latency():
+    """Two runs on one data set agree in digest although no two latencies are equal."""
+    first = evaluate(evidence(latency_p99_ms=0.1), None, SETTINGS)
+    assert evaluate(evidence(latency_p99_ms=0.2), None, SETTINGS).digest == first.digest
+    assert evaluate(evidence(latency_p99_ms=9.0), None, SETTINGS).digest != first.digest
+    assert evaluate(evidence(calibration_mae=0.031), None, SETTINGS).digest != first.digest

@@ -1,0 +1,38 @@
+import numpy as np
+import pytest
+
+from research.pipeline import Retrained
+from research.training.candidate import from_files, to_files
+
+
+def test_candidate_survives_its_files(trained: Retrained):
+    """Read back, every graph, row, vote and figure is what was written."""
+    candidate = trained.candidate
+    read = from_files(to_files(candidate))
+    assert read.signal == candidate.signal
+    assert (read.scores, read.parity) == (candidate.scores, candidate.parity)
+    assert read.contributions == candidate.contributions
+    assert read.feature_names == candidate.feature_names
+    assert read.training_window_ms == candidate.training_window_ms
+    assert np.array_equal(read.medians, candidate.medians)
+    for name in ("rows", "block", "start_ms", "y", "votes"):
+        assert np.array_equal(getattr(read.oof, name), getattr(candidate.oof, name))
+    for ours, theirs in zip(read.folds, candidate.folds, strict=True):
+        assert (ours.graph, ours.start_ms, ours.end_ms) == (
+            theirs.graph,
+            theirs.start_ms,
+            theirs.end_ms,
+        )
+        for name in ("rows", "bar", "probabilities"):
+            assert np.array_equal(getattr(ours, name), getattr(theirs, name))
+
+
+def test_candidate_files_hold_no_pickle_and_are_all_needed(trained: Retrained):
+    """Files are ONNX, parquet and JSON; without one of them nothing is read."""
+    files = to_files(trained.candidate)
+    assert sorted(files) == [
+        "candidate.json", "fold-0.onnx", "fold-1.onnx", "oof.parquet", "signal.onnx",
+    ]  # fmt: skip
+    for name in files:
+        with pytest.raises(KeyError, match=name):
+            from_files({key: content for key, content in files.items() if key != name})

@@ -1,0 +1,100 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from research.datasets.table import TrainingTable, blocks
+from research.graphs.runtime import outputs
+from research.pipeline import Retrained
+from research.settings import Settings
+from research.training import stack
+
+
+def test_stack_gives_the_same_bytes_from_the_same_table(trained: Retrained, small: Settings):
+    """A candidate rebuilt from its table is the same graph, byte for byte, and so is each
+    fold's.
+    """
+    again = stack.train(trained.prepared.table, small)
+    assert again.signal == trained.candidate.signal
+    assert [fold.graph for fold in again.folds] == [fold.graph for fold in trained.candidate.folds]
+    assert np.array_equal(again.oof.votes, trained.candidate.oof.votes)
+
+
+def scrambled_after(table: TrainingTable, moment_ms: int) -> TrainingTable:
+    """Return the table with another outcome for every label that was open or unknown at the
+    moment.
+    """
+    later = (table.end_ms > moment_ms) & (table.y >= 0)
+    return dataclasses.replace(table, y=np.where(later, 2 - table.y, table.y).astype(np.int8))
+
+
+def test_stack_predicts_a_fold_without_knowing_what_happened_in_it(
+    trained: Retrained, small: Settings
+):
+    """Turning every label that ends after a fold began changes not a byte of that fold's graph."""
+    table = trained.prepared.table
+    first, second = trained.candidate.folds
+    other = stack.train(scrambled_after(table, first.start_ms), small)
+    assert other.folds[0].graph == first.graph
+    assert other.folds[0].probabilities.tobytes() == first.probabilities.tobytes()
+    assert other.folds[1].graph != second.graph
+    assert other.signal != trained.candidate.signal
+
+
+def test_stack_predicts_every_row_of_its_blocks_once(trained: Retrained, small: Settings):
+    """Out-of-fold rows are the blocks' rows, in order, and the gate folds are the last of them."""
+    table, candidate = trained.prepared.table, trained.candidate
+    folds = blocks(table.start_ms, table.end_ms, small.validation)
+    assert np.array_equal(candidate.oof.rows, np.concatenate([fold.test for fold in folds]))
+    assert len(candidate.folds) == small.validation.gate_folds
+    for model, fold in zip(candidate.folds, folds[-2:], strict=True):
+        assert np.array_equal(model.rows, fold.test)
+        assert (model.start_ms, model.end_ms) == (fold.test_start_ms, fold.test_end_ms)
+        p = outputs(model.graph, ["probabilities"], table.x[model.rows])[0]
+        assert np.array_equal(p, model.probabilities)
+
+
+def test_stack_probabilities_add_up_and_the_graph_is_its_parts(trained: Retrained):
+    """Rows sum to 1 and the certificate covers twenty thousand rows without a changed decision."""
+    parity = trained.candidate.parity
+    p = np.concatenate([fold.probabilities for fold in trained.candidate.folds])
+    assert np.abs(p.astype(np.float64).sum(axis=1) - 1).max() < 1e-6
+    assert parity.rows >= 20_000
+    assert parity.max_abs_dp <= 1e-6 and parity.max_abs_votes <= 1e-6
+    assert parity.flipped_decisions == 0
+
+
+def test_stack_scores_each_base_in_each_block(trained: Retrained, small: Settings):
+    """Every base has a log-loss in every block, better than not knowing, on average."""
+    scores = trained.candidate.scores
+    assert len(scores) == 3 * (1 + max(trained.candidate.oof.block))
+    for name in stack.BASE_NAMES:
+        assert np.mean([one.log_loss for one in scores if one.base == name]) < np.log(3)
+    assert set(trained.candidate.contributions) == {"xgboost", "lightgbm"}
+    strongest = max(trained.candidate.contributions["lightgbm"].items(), key=lambda item: item[1])
+    assert strongest[0] == "oi_change"
+
+
+def test_stack_refuses_a_history_without_enough_blocks(trained: Retrained, small: Settings):
+    """The meta-learner of the first gate fold needs a block before it."""
+    demanding = dataclasses.replace(
+        small, validation=dataclasses.replace(small.validation, gate_folds=9)
+    )
+    with pytest.raises(ValueError, match=r"walk-forward blocks, expected at least 10 \(26 weeks"):
+        stack.train(trained.prepared.table, demanding)
+
+
+def test_even_sides_weigh_the_same_and_leave_hold_alone():
+    """SELL and BUY end with equal weight, HOLD with what it had."""
+    y = np.array([0, 0, 0, 1, 1, 2], np.int8)
+    weights = stack.with_even_sides(np.ones(6), y)
+    assert weights[y == 0].sum() == pytest.approx(weights[y == 2].sum()) == pytest.approx(2.0)
+    assert weights[y == 1].tolist() == [1.0, 1.0]
+    assert np.array_equal(stack.with_even_sides(np.ones(2), np.zeros(2, np.int8)), np.ones(2))
+
+
+def test_column_medians_pass_over_what_is_not_finite():
+    """NaN and infinities do not count; an empty column has 0."""
+    nan, inf = np.nan, np.inf
+    x = np.array([[1, nan, inf], [2, nan, 5], [9, nan, -inf]], np.float32)
+    assert stack.column_medians(x).tolist() == [2.0, 0.0, 5.0]
