@@ -6,13 +6,15 @@ INSTALLED := .venv/.installed
 MANIFEST := dbt_project/target/manifest.json
 DBT_SOURCES := $(shell find dbt_project -type f \( -name '*.sql' -o -name '*.yml' -o -name '*.md' \) -not -path '*/target/*')
 
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
 export DAGSTER_DISABLE_TELEMETRY := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help demo up test check bench manifest install docs clean
+.PHONY: help demo up test test-all check bench manifest install docs clean
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 demo: $(MANIFEST)  ## run the whole flow headless; RECORDED=<folder> plays real markets
 	$(BIN)/tidegate demo $(if $(RECORDED),--recorded $(RECORDED))
@@ -20,8 +22,11 @@ demo: $(MANIFEST)  ## run the whole flow headless; RECORDED=<folder> plays real 
 up: $(MANIFEST)  ## Dagster :3000, MLflow :5000, runner :8800, venue :8900; Ctrl-C stops all
 	$(BIN)/tidegate up
 
-test: $(MANIFEST)  ## every test, on two cores
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+test: $(MANIFEST)  ## the tests, on two cores
+	$(PYTEST) -m 'not slow' $(PYTEST_ARGS)
+
+test-all: $(MANIFEST)  ## the tests and the exhaustive ones too
+	$(PYTEST) $(PYTEST_ARGS)
 
 check: $(MANIFEST)  ## lint, types, import contracts, definitions, SQL
 	$(BIN)/ruff check .
