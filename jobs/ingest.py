@@ -1,4 +1,4 @@
-"""Ingest: raw market data into the lake, the warehouse and the features, all symbols in one run."""
+"""Ingest: raw market data into the lake and the features on it; then the warehouse, once."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,14 +6,20 @@ import dagster as dg
 
 from market_data.ingest.reading import CORRECTED_MS
 from market_data.sources.catalogue import Sources
-from orchestration.partitions import SYMBOLS, month_key
+from market_data.storage.lake import Lake
+from orchestration.partitions import FIRST_DAY, SYMBOLS, month_range
 
 ingest_job = dg.define_asset_job(
     "ingest_job",
-    selection=dg.AssetSelection.groups("market", "warehouse")
-    | dg.AssetSelection.assets(["features", "matrix"]),
-    description="Fetch months of raw data for the symbols, and rebuild the warehouse and the "
-    "features on them.",
+    selection=dg.AssetSelection.groups("market") | dg.AssetSelection.assets(["features", "matrix"]),
+    description="Fetch months of raw data for the symbols, and make the features on them. The "
+    "warehouse follows by itself.",
+)
+
+warehouse_job = dg.define_asset_job(
+    "warehouse_job",
+    selection=dg.AssetSelection.groups("warehouse"),
+    description="Rebuild what people ask of the lake in SQL; started when the ingests are done.",
 )
 
 
@@ -24,25 +30,29 @@ ingest_job = dg.define_asset_job(
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
 def hourly_ingest_schedule(
-    context: dg.ScheduleEvaluationContext, market_clock: dg.ResourceParam[Sources]
-) -> dg.RunRequest:
-    """Ingest the market's running month of every symbol as one run, after the hour's last close.
+    context: dg.ScheduleEvaluationContext,
+    market_clock: dg.ResourceParam[Sources],
+    lake: dg.ResourceParam[Lake],
+) -> list[dg.RunRequest]:
+    """Ingest the market's running month, one run per symbol, after the hour's last close.
 
-    The clock of the candles' source names the month, so that a replayed market is ingested in its
-    own time. In the first days of a month, in which corrections of the one before are looked for,
-    that one comes along.
+    A check that one symbol's data does not pass stops that symbol and no other. The clock of the
+    candles' source names the month, so that a replayed market is ingested in its own time. In the
+    first days of a month, in which corrections of the one before are looked for, that one comes
+    along; after a longer break every month does since the last one with candles.
     """
-    now = datetime.fromtimestamp(market_clock.now_ms() / 1000, UTC)
-    late = timedelta(milliseconds=CORRECTED_MS)
-    first, last = (f"{day:%Y-%m}-01" for day in (now - late, now))
+    now_ms = market_clock.now_ms()
+    late_ms = now_ms - CORRECTED_MS
     hour = f"{context.scheduled_execution_time:%Y-%m-%dT%H}"
-    return dg.RunRequest(run_key=hour, tags=range_tags(first, last))
+    requests: list[dg.RunRequest] = []
+    for symbol in SYMBOLS:
+        stored = lake.months("candles", symbol)
+        first = min([_month(late_ms), *(f"{month}-01" for month in stored[-1:])])
+        tags = month_range([symbol], max(first, FIRST_DAY), _month(now_ms))
+        requests.append(dg.RunRequest(run_key=f"{hour} {symbol}", tags=tags))
+    return requests
 
 
-def range_tags(first_month: str, last_month: str) -> dict[str, str]:
-    """Return the tags of one run over all symbols and the months first_month … last_month."""
-    symbols = sorted(SYMBOLS)
-    return {
-        "dagster/asset_partition_range_start": str(month_key(symbols[0], first_month)),
-        "dagster/asset_partition_range_end": str(month_key(symbols[-1], last_month)),
-    }
+def _month(moment_ms: int) -> str:
+    moment = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=moment_ms)
+    return f"{moment:%Y-%m}-01"

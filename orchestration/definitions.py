@@ -7,7 +7,7 @@ import dagster as dg
 
 import assets
 from jobs.features import feature_proposals_job
-from jobs.ingest import hourly_ingest_schedule, ingest_job
+from jobs.ingest import hourly_ingest_schedule, ingest_job, warehouse_job
 from jobs.monitor import monitor_job
 from jobs.promotion import (
     approve_promotion_job,
@@ -34,6 +34,7 @@ from orchestration.resources.warehouse import Warehouse
 from sensors.approval import approval_sensor
 from sensors.failures import failed_check_sensor, failed_run_sensor
 from sensors.swap import swap_sensor
+from sensors.warehouse import warehouse_sensor
 
 RUNNER_TIMEOUT_S = 20.0
 
@@ -51,6 +52,7 @@ def code_location(environment: Environment) -> dg.Definitions:
         asset_checks=dg.load_asset_checks_from_package_module(assets),
         jobs=[
             ingest_job,
+            warehouse_job,
             retrain_job,
             monitor_job,
             feature_proposals_job,
@@ -60,7 +62,13 @@ def code_location(environment: Environment) -> dg.Definitions:
             rollback_job,
         ],
         schedules=[hourly_ingest_schedule, weekly_retrain_schedule],
-        sensors=[approval_sensor, swap_sensor, failed_run_sensor, failed_check_sensor],
+        sensors=[
+            approval_sensor,
+            swap_sensor,
+            warehouse_sensor,
+            failed_run_sensor,
+            failed_check_sensor,
+        ],
         resources=resources(environment),
         executor=dg.in_process_executor,  # a process per step costs more than most steps
     )

@@ -4,6 +4,7 @@ Symbols and the first month are those of `universe.yaml` when the code location 
 grains are fixed from then on, and a changed universe takes a reload of the code location.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import dagster as dg
@@ -14,7 +15,9 @@ from orchestration.environments import Environment
 
 _universe = load_universe(Environment.from_environ().config_dir)
 
-SYMBOLS = _universe.symbols
+# Sorted: a range of partitions runs from its first to its last symbol in this order, so the order
+# of the names in the file never decides which symbols a run is given.
+SYMBOLS = tuple(sorted(_universe.symbols))
 FIRST_DAY = f"{_universe.history_start[:7]}-01"
 
 RunContext = dg.AssetExecutionContext | dg.AssetCheckExecutionContext
@@ -54,6 +57,25 @@ def week_key(symbol: str, week: str) -> dg.MultiPartitionKey:
     return dg.MultiPartitionKey({"week": week, "symbol": symbol})
 
 
+def month_range(symbols: Sequence[str], first_month: str, last_month: str) -> dict[str, str]:
+    """Return the tags of one run over these symbols and the months first_month … last_month.
+
+    The symbols are neighbours in the universe's sorted order, whatever the order they come in.
+    Raises dagster Failure where a run from the first to the last would not be over exactly them.
+    """
+    asked = sorted(set(symbols))
+    between = [name for name in SYMBOLS if asked and asked[0] <= name <= asked[-1]]
+    if not asked or asked != between:
+        raise dg.Failure(
+            f"partitions: found the symbols {', '.join(asked) or 'none'}, expected neighbours in "
+            f"{', '.join(SYMBOLS)}: launch a run for each"
+        )
+    return {
+        "dagster/asset_partition_range_start": str(month_key(asked[0], first_month)),
+        "dagster/asset_partition_range_end": str(month_key(asked[-1], last_month)),
+    }
+
+
 def symbol(context: RunContext) -> str:
     """Return the symbol of the run's one partition."""
     return dimensions(context.partition_key)[0]
@@ -85,8 +107,17 @@ def week_window(context: RunContext) -> Window:
 
 
 def month_windows(context: RunContext) -> list[Window]:
-    """Return the run's months per symbol, neighbouring months joined, by symbol and then time."""
-    return joined([month_window(key) for key in context.partition_keys])
+    """Return the run's months per symbol, neighbouring months joined, by symbol and then time.
+
+    Raises dagster Failure for a run of no month at all, as a range that ends before it begins is.
+    """
+    windows = joined([month_window(key) for key in context.partition_keys])
+    if not windows:
+        raise dg.Failure(
+            "partitions: found a range without a single symbol and month, expected at least one: "
+            f"its start comes after its end in the order {', '.join(SYMBOLS)} and in time"
+        )
+    return windows
 
 
 def month_window(key: str) -> Window:

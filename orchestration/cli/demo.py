@@ -89,6 +89,13 @@ class Demo:
                 },
             )
             self._require_success(run)
+            self._until(
+                "the warehouse to be started",
+                lambda: bool(self.dagster.runs_of("warehouse_job")),
+                timeout_s=300,
+            )
+            built = self.dagster.runs_of("warehouse_job")[-1]
+            self._require_success(self.dagster.wait(built, self._tell, timeout_s=1800))
             stage.rows = _rows(run, "market/candles")
             stage.result = (
                 f"{len(self.market.symbols)} symbols, {self.months[0]} to {self.months[1]}; "

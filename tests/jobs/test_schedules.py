@@ -1,20 +1,29 @@
 """What runs by itself, and for which partitions."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import dagster as dg
+import pandas as pd
 import pytest
 
-from jobs.ingest import hourly_ingest_schedule, ingest_job, range_tags
+from jobs.ingest import hourly_ingest_schedule, ingest_job, warehouse_job
 from jobs.retrain import weekly_retrain_schedule
 from market_data.sources.catalogue import Sources
+from market_data.storage.lake import Lake
+from orchestration.definitions import code_location
+from orchestration.environments import Environment
 from orchestration.partitions import symbol_by_month, symbol_by_week
 
+TICK = datetime(2026, 11, 21, 3, 5, tzinfo=UTC)
 
+
+@dataclass(frozen=True)
 class StoppedClock(Sources):
     """Sources of a market whose clock stands."""
 
-    at: str
+    at: str = ""
 
     def now_ms(self) -> int:
         return int(datetime.fromisoformat(self.at).timestamp()) * 1000
@@ -28,41 +37,71 @@ def requests_of(
     return [found] if isinstance(found, dg.RunRequest) else list(found)
 
 
-@pytest.mark.parametrize(
-    ("now", "months"),
-    [
-        ("2025-12-21T03:04+00:00", ("2025-12-01", "2025-12-01")),
-        ("2026-01-02T03:04+00:00", ("2025-12-01", "2026-01-01")),
-    ],
-)
-def test_hourly_ingest_is_one_run_over_the_months_that_the_venue_is_in(
-    now: str, months: tuple[str, str]
-) -> None:
-    """The venue's clock names the month; early in a month the one before is looked at again."""
-    found = requests_of(
-        hourly_ingest_schedule,
-        datetime(2026, 11, 21, 3, 5, tzinfo=UTC),
-        market_clock=StoppedClock(folder="", venue_url="", at=now),
-    )
-    assert [request.tags for request in found] == [range_tags(*months)]
-    assert found[0].run_key == "2026-11-21T03"
-
-
-def test_ingest_range_covers_every_symbol_of_every_month() -> None:
-    """The two corner keys of a range span all symbols between its months."""
-    tags = range_tags("2025-11-01", "2025-12-01")
-    keys = symbol_by_month.get_partition_keys_in_range(
+def keys_of(request: dg.RunRequest) -> list[str]:
+    """Return the partitions that a run over a range is given."""
+    tags = request.tags
+    found = symbol_by_month.get_partition_keys_in_range(
         dg.PartitionKeyRange(
             tags["dagster/asset_partition_range_start"], tags["dagster/asset_partition_range_end"]
         )
     )
-    assert sorted(keys) == [
-        "2025-11-01|BTCUSDT",
-        "2025-11-01|ETHUSDT",
-        "2025-12-01|BTCUSDT",
-        "2025-12-01|ETHUSDT",
+    return [str(key) for key in found]
+
+
+def hourly(folder: Path, now: str, at: datetime = TICK) -> list[dg.RunRequest]:
+    """Evaluate the hourly schedule over the lake in a folder while the market's clock stands."""
+    clock = StoppedClock(folder="", venue_url="", at=now)
+    lake = Lake(root=str(folder))
+    return requests_of(hourly_ingest_schedule, at, market_clock=clock, lake=lake)
+
+
+@pytest.mark.parametrize(
+    ("now", "months"),
+    [
+        ("2025-12-21T03:04+00:00", ["2025-12-01"]),
+        ("2026-01-02T03:04+00:00", ["2025-12-01", "2026-01-01"]),
+        ("2023-01-02T03:04+00:00", ["2023-01-01"]),
+    ],
+)
+def test_hourly_ingest_is_a_run_per_symbol_over_the_months_that_the_venue_is_in(
+    now: str, months: list[str], tmp_path: Path
+) -> None:
+    """The venue's clock names the month; early in a month the one before is looked at again, and
+    nothing is asked for before history starts.
+    """
+    found = hourly(tmp_path, now)
+    assert [keys_of(request) for request in found] == [
+        [f"{month}|{symbol}" for month in months] for symbol in ("BTCUSDT", "ETHUSDT")
     ]
-    assert ingest_job.name == "ingest_job"
+    assert [request.run_key for request in found] == [
+        "2026-11-21T03 BTCUSDT",
+        "2026-11-21T03 ETHUSDT",
+    ]
+
+
+def test_after_a_break_the_hourly_ingest_goes_on_where_it_ended(tmp_path: Path) -> None:
+    """Months that passed while nothing ran are asked for, per symbol since its last candle."""
+    row = dict.fromkeys(("open", "high", "low", "close", "volume"), 1.0)
+    at_ms = int(datetime(2025, 10, 28, 10, tzinfo=UTC).timestamp()) * 1000
+    rows = pd.DataFrame([{"event_time_ms": at_ms, "known_at_ms": at_ms, "source": "a", **row}])
+    Lake(root=str(tmp_path)).append("candles", "ETHUSDT", rows, at_ms)
+    bitcoin, ether = hourly(tmp_path, "2025-12-05T10:05+00:00")
+    assert keys_of(bitcoin) == ["2025-12-01|BTCUSDT"]
+    assert keys_of(ether) == ["2025-10-01|ETHUSDT", "2025-11-01|ETHUSDT", "2025-12-01|ETHUSDT"]
+
+
+def test_raw_data_is_ingested_apart_from_the_warehouse_that_rests_on_all_of_it() -> None:
+    """A run of one symbol makes no table of all symbols."""
+    made = {
+        job.name: {
+            key.path[0]
+            for key in code_location(Environment.from_environ({}))
+            .resolve_job_def(job.name)
+            .asset_layer.executable_asset_keys
+        }
+        for job in (ingest_job, warehouse_job)
+    }
+    assert made == {"ingest_job": {"market", "features"}, "warehouse_job": {"warehouse"}}
 
 
 def test_weekly_retrain_asks_for_every_symbol_on_the_week_that_just_ended() -> None:

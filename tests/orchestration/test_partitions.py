@@ -1,5 +1,6 @@
 """The grains of the asset graph and what they say about time."""
 
+import ast
 import os
 import shutil
 import subprocess
@@ -7,11 +8,12 @@ import sys
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import dagster as dg
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from market_data.window import Window, joined
@@ -84,6 +86,41 @@ def test_one_run_covers_a_range_of_months_of_every_symbol():
     assert metadata_of(result, "some_months")["windows"] == [["BTCUSDT", *span], ["ETHUSDT", *span]]
 
 
+@pytest.mark.parametrize("ends", [("ETHUSDT", "BTCUSDT"), ("BTCUSDT", "BTCUSDT")])
+def test_a_range_that_holds_nothing_is_refused(ends: tuple[str, str]):
+    """A run that was asked for rows and was given no symbol and month is red, never green."""
+    months = ("2025-11-01", "2025-11-01") if ends[0] != ends[1] else ("2025-12-01", "2025-11-01")
+    first, last = (month_key(*one) for one in zip(ends, months, strict=True))
+    tags = {
+        "dagster/asset_partition_range_start": str(first),
+        "dagster/asset_partition_range_end": str(last),
+    }
+    with pytest.raises((dg.Failure, dg.DagsterError), match=r"range|partition"):
+        dg.materialize([some_months], tags=tags)
+
+
+def test_the_range_of_symbols_that_are_no_neighbours_is_refused(tmp_path: Path):
+    """A run from the first to the last of some symbols would take in others between them."""
+    expression = "month_range(['AUSDT', 'CUSDT'], '2025-09-01', '2025-09-01')"
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        raw_partitions(tmp_path, expression, symbols=["BUSDT", "CUSDT", "AUSDT"])
+    assert "AUSDT, CUSDT" in str(refused.value.stderr)
+
+
+@settings(max_examples=6, deadline=None)
+@given(st.permutations(["SOLUSDT", "XRPUSDT", "DOGEUSDT", "BTCUSDT"]))
+def test_the_order_of_the_symbols_in_the_file_never_matters(names: list[str]):
+    """Whatever the order in universe.yaml, a range over all symbols holds every one of them."""
+    expression = (
+        "[sorted({key.split('|')[1] for key in symbol_by_month.get_partition_keys_in_range("
+        "PartitionKeyRange(*month_range(names, '2025-09-01', '2025-10-01').values()))}), "
+        f"list(SYMBOLS)] if (names := {names}) else None"
+    )
+    with TemporaryDirectory() as folder:
+        found = raw_partitions(Path(folder), expression, symbols=names)
+    assert ast.literal_eval(found) == [sorted(names), sorted(names)]
+
+
 @pytest.mark.parametrize(
     "key", ["DOGEUSDT|2025-12-14", "BTCUSDT|2025-12-15", "BTCUSDT|2022-12-25", "BTCUSDT"]
 )
@@ -109,7 +146,8 @@ def raw_partitions(home: Path, expression: str, **changes: object) -> str:
     path = home / "configs" / "universe.yaml"
     path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | changes))
     script = (
-        "from orchestration.partitions import symbol_by_month; "
+        "from dagster import PartitionKeyRange; "
+        "from orchestration.partitions import SYMBOLS, month_range, symbol_by_month; "
         f"keys = symbol_by_month.get_partition_keys(); print({expression})"
     )
     done = subprocess.run(
