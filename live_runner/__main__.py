@@ -13,10 +13,11 @@ import httpx
 import uvicorn
 from httpx_aiohttp import AiohttpTransport
 
+from kernel.errors import SettingsError
 from live_runner.api.http import build_app
 from live_runner.desk import Desk
 from live_runner.journal.journal import Journal, JournalError
-from live_runner.settings import RunnerSettings, SettingsError, load_settings
+from live_runner.settings import RunnerSettings, load_settings
 
 REQUEST_SECONDS = 10.0
 

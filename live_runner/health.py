@@ -1,22 +1,28 @@
 """Whether the feed and this process are well enough to open positions."""
 
 from collections import deque
-from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
 
 from kernel.decision import Abstain
 
 MINUTE_S = 60.0
 
 
-@dataclass(frozen=True, slots=True)
+Limit = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+@dataclass(frozen=True, slots=True, config=ConfigDict(strict=True, extra="forbid"))
 class HealthLimits:
     """From `api_errors_a_minute` failed requests within a minute, or `slow_bars` bars in a row
     decided later than `latency_ms` after they arrived, nothing is opened.
     """
 
-    api_errors_a_minute: int
-    latency_ms: int
-    slow_bars: int
+    api_errors_a_minute: Limit
+    latency_ms: Limit
+    slow_bars: Limit
 
 
 class Health:

@@ -1,25 +1,64 @@
 """The runner's settings file, read strictly."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated
 
 import yaml
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
+from pydantic.dataclasses import dataclass
 
 from kernel.bars import TIMEFRAME_MS
+from kernel.errors import SettingsError
 from kernel.observation import SERIES
 from kernel.trading import TradingSettings
 from live_runner.health import HealthLimits
 
 LAGGED = (*SERIES, "minutes")
+MOST_LAG_MS = 10**9  # eleven days: a series known later than that decides nothing
+
+Lags = Mapping[str, Annotated[int, Field(ge=0, le=MOST_LAG_MS)] | None]
 
 
-class SettingsError(ValueError):
-    """Say which key of which file is wrong, what was found and what was expected."""
+def _timeframe(name: str) -> str:
+    if name not in TIMEFRAME_MS:
+        raise ValueError(f"expected one of {sorted(TIMEFRAME_MS)}")
+    return name
 
 
-@dataclass(frozen=True, slots=True)
+def _all_different(symbols: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(symbols)) != len(symbols):
+        raise ValueError("expected different symbols")
+    return symbols
+
+
+def _named(path: Path) -> Path:
+    if path == Path():  # an empty text would be the folder in which the runner was started
+        raise ValueError("expected a path")
+    return path
+
+
+def _every_series(lags: Lags) -> Lags:
+    if set(lags) != set(LAGGED):
+        raise ValueError(f"expected exactly the keys {list(LAGGED)}")
+    return lags
+
+
+Text = Annotated[str, StringConstraints(min_length=1)]
+Place = Annotated[Path, AfterValidator(_named)]
+Symbol = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]+$")]
+
+
+@dataclass(frozen=True, slots=True, config=ConfigDict(strict=True, extra="forbid"))
 class RunnerSettings:
     """What one runner process trades, where it reads and where it writes.
 
@@ -30,21 +69,21 @@ class RunnerSettings:
     admin token file must belong to its owner alone (0600).
     """
 
-    host: str
-    port: int
-    symbols: tuple[str, ...]
-    timeframe: str
-    venue_rest: str
-    venue_ws: str
-    bundles_dir: Path
-    journal: Path
-    public_keys_dir: Path
-    admin_token_file: Path
-    lags_ms: Mapping[str, int | None]
-    trading: TradingSettings
-    history_bars: int
+    host: Text
+    port: Annotated[int, Field(ge=0, le=65_535)]
+    symbols: Annotated[tuple[Symbol, ...], Field(min_length=1), AfterValidator(_all_different)]
+    timeframe: Annotated[str, AfterValidator(_timeframe)]
+    venue_rest: Text
+    venue_ws: Text
+    bundles_dir: Place
+    journal: Place
+    public_keys_dir: Place
+    admin_token_file: Place
+    lags_ms: Annotated[Lags, AfterValidator(_every_series)]
+    trading: Annotated[TradingSettings, PlainValidator(TradingSettings.from_dict)]
+    history_bars: Annotated[int, Field(ge=1, le=100_000)]
     health: HealthLimits
-    recordings: Path | None
+    recordings: Place | None
 
     @property
     def bar_ms(self) -> int:
@@ -53,99 +92,10 @@ class RunnerSettings:
 
 
 def load_settings(path: Path) -> RunnerSettings:
-    """Read a runner's YAML file; unknown, missing and mistyped keys raise SettingsError."""
-    body = _mapping(yaml.safe_load(path.read_text(encoding="utf-8")))
-    names = {field.name for field in fields(RunnerSettings)}
-    found = set(body)
-    if found != names:
-        raise SettingsError(
-            f"{path}: found missing keys {sorted(names - found)} and "
-            f"unknown keys {sorted(found - names)}, "
-            f"expected exactly {sorted(names)}"
-        )
+    """Read a runner's YAML file; SettingsError names what is missing, unknown or mistyped."""
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
     try:
-        return RunnerSettings(**{name: _READERS[name](body[name]) for name in names})
-    except (ValueError, TypeError) as error:
-        raise SettingsError(f"{path}: {error}") from error
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError(f"found {value!r:.80}, expected a non-empty text")
-    return value
-
-
-def _path(value: Any) -> Path:
-    return Path(_text(value))
-
-
-def _port(value: Any) -> int:
-    return _whole(value, 0, 65_535)
-
-
-def _bars(value: Any) -> int:
-    return _whole(value, 1, 100_000)
-
-
-def _whole(value: Any, low: int, high: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise ValueError(f"found {value!r:.80}, expected a whole number from {low} to {high}")
-    return value
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    """Return a mapping as it is, anything else as an empty one."""
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-
-
-def _symbols(value: Any) -> tuple[str, ...]:
-    names = tuple(cast("list[str]", value)) if isinstance(value, list) else ()
-    if not names or len(set(names)) != len(names):
-        raise ValueError(f"symbols: found {value!r:.80}, expected a list of different symbols")
-    for name in names:
-        if not _text(name).isalnum() or name != name.upper():
-            raise ValueError(f"symbols: found {name!r:.80}, expected a name such as BTCUSDT")
-    return names
-
-
-def _timeframe(value: Any) -> str:
-    if value not in TIMEFRAME_MS:
-        raise ValueError(f"timeframe: found {value!r:.80}, expected one of {sorted(TIMEFRAME_MS)}")
-    return str(value)
-
-
-def _lags(value: Any) -> dict[str, int | None]:
-    lags = _mapping(value)
-    if set(lags) != set(LAGGED):
-        raise ValueError(f"lags_ms: found {value!r:.200}, expected exactly the keys {list(LAGGED)}")
-    return {name: None if lag is None else _whole(lag, 0, 10**9) for name, lag in lags.items()}
-
-
-def _trading(value: Any) -> TradingSettings:
-    return TradingSettings.from_dict(_mapping(value))
-
-
-def _health(value: Any) -> HealthLimits:
-    limits, names = _mapping(value), {field.name for field in fields(HealthLimits)}
-    if set(limits) != names:
-        raise ValueError(f"health: found {value!r:.200}, expected exactly the keys {sorted(names)}")
-    return HealthLimits(**{name: _whole(limit, 1, 10**6) for name, limit in limits.items()})
-
-
-_READERS: dict[str, Callable[[Any], Any]] = {
-    "host": _text,
-    "port": _port,
-    "symbols": _symbols,
-    "timeframe": _timeframe,
-    "venue_rest": _text,
-    "venue_ws": _text,
-    "bundles_dir": _path,
-    "journal": _path,
-    "public_keys_dir": _path,
-    "admin_token_file": _path,
-    "lags_ms": _lags,
-    "trading": _trading,
-    "history_bars": _bars,
-    "health": _health,
-    "recordings": lambda value: None if value is None else _path(value),
-}
+        # As JSON: there a strict validator takes a list for a tuple and a text for a path.
+        return TypeAdapter(RunnerSettings).validate_json(json.dumps(content, default=str))
+    except ValidationError as error:
+        raise SettingsError.of(path, error.errors()) from error

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from live_runner.settings import SettingsError, load_settings
+from kernel.errors import SettingsError
+from live_runner.settings import load_settings
 from tests.live_runner.bundles import TRADING
 from tests.live_runner.stage import LAGS_MS, RunnerProcess
 
@@ -38,19 +39,20 @@ def test_a_series_that_the_lake_lacks_has_no_lag(tmp_path: Path) -> None:
     [
         ({"port": "8800"}, "'8800'"),
         ({"port": 70_000}, "70000"),
-        ({"port": "absent"}, "missing keys ['port']"),
-        ({"reports": "x"}, "unknown keys ['reports']"),
+        ({"port": "absent"}, "missing key port"),
+        ({"reports": "x"}, "unknown key reports"),
         ({"timeframe": "7m"}, "'7m'"),
         ({"symbols": []}, "symbols"),
         ({"symbols": ["BTCUSDT", "BTCUSDT"]}, "different symbols"),
         ({"symbols": ["../etc"]}, "'../etc'"),
-        ({"symbols": [1]}, "found 1"),
+        ({"symbols": [1]}, "symbols.0 is 1"),
         ({"lags_ms": {"mvrv": 1}}, "lags_ms"),
-        ({"lags_ms": {**LAGS_MS, "minutes": -1}}, "found -1"),
+        ({"lags_ms": {**LAGS_MS, "minutes": -1}}, "lags_ms.minutes is -1"),
         ({"trading": {}}, "missing"),
         ({"history_bars": True}, "True"),
-        ({"host": ""}, "non-empty"),
-        ({"health": {"latency_ms": 500}}, "health"),
+        ({"journal": ""}, "journal is ''"),
+        ({"host": ""}, "host is ''"),
+        ({"health": {"latency_ms": 500}}, "health.api_errors_a_minute"),
     ],
 )
 def test_wrong_settings_are_named(tmp_path: Path, changes: dict[str, Any], named: str) -> None:
