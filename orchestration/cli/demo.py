@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kernel.errors import TidegateError
+from orchestration.cli.closing import Report, Stage
 from orchestration.local.dagster_client import DagsterClient, Run, Step
 from orchestration.local.processes import Supervisor
 from orchestration.local.services import Market, Ports
@@ -26,29 +27,6 @@ WEEK_SPEED = 10_080.0  # a week of market in one real minute
 
 class DemoError(TidegateError):
     """Say which stage of the demo broke and what was found."""
-
-
-@dataclass(slots=True)
-class Stage:
-    """One line of the closing table."""
-
-    stage: str
-    seconds: float = 0.0
-    rows: int = 0
-    result: str = ""
-
-
-@dataclass(slots=True)
-class Report:
-    """The figures of a demo run, as printed and as written to out/demo.json."""
-
-    market: str
-    symbols: list[str]
-    stages: list[Stage] = field(default_factory=list)
-    gates: dict[str, Any] = field(default_factory=dict)
-    bundles: dict[str, str] = field(default_factory=dict)
-    runner: dict[str, Any] = field(default_factory=dict)
-    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +97,7 @@ class Demo:
                 gate = self._gate(symbol, run)
                 stage.seconds = run.seconds or 0.0
                 stage.rows = _rows(run, "datasets/training_set")
-                stage.result = "accepted" if gate["accepted"] else "refused by the gate"
+                stage.result = "accepted" if gate["accepted"] else "refused, so nobody is asked"
                 if gate["accepted"]:
                     self._require_success(run)
                     accepted.append(symbol)
@@ -290,37 +268,6 @@ class Demo:
 
     def _clock(self, *, speed: float) -> None:
         self.venue.post("/control/clock", json={"speed": speed}).raise_for_status()
-
-
-def print_report(report: Report, console: Console) -> None:
-    """Print the closing table, the bundles and the runner's week."""
-    table = Table(title=f"Tidegate demo on {report.market}", title_justify="left")
-    for column in ("stage", "seconds", "rows", "result"):
-        table.add_column(column, justify="right" if column in {"seconds", "rows"} else "left")
-    for stage in report.stages:
-        rows = f"{stage.rows:,}" if stage.rows else ""
-        table.add_row(stage.stage, f"{stage.seconds:.1f}", rows, stage.result)
-    console.print(table)
-    for symbol in report.symbols:
-        gate, week = report.gates[symbol], report.runner[symbol]
-        digest = report.bundles.get(symbol)
-        console.print(
-            f"{symbol}: gate {'accepted' if gate['accepted'] else 'refused'} · "
-            f"{'bundle ' + digest if digest else 'no bundle, the runner stays on its rules'} · "
-            f"bars missed {week['missed']} · trades {week['trades']} · "
-            f"paper P&L {week['pnl']:+.2f}",
-            soft_wrap=True,
-        )
-        if not gate["accepted"]:
-            for outcome in gate["outcomes"]:
-                if not outcome["passed"]:
-                    console.print(f"  refused: {outcome['reason']}")
-
-
-def write_report(report: Report, path: Path) -> None:
-    """Write the figures as JSON."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(asdict(report), indent=2, sort_keys=True) + "\n")
 
 
 def _rows(run: Run, asset: str) -> int:

@@ -4,7 +4,7 @@ import shutil
 import sqlite3
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +65,15 @@ def examine(environment: Environment, ports: Ports) -> Iterator[Finding]:
         yield _database(environment.database_url)
 
 
+def require_able(environment: Environment, wanted: Sequence[Service]) -> None:
+    """Raise ServiceError naming at once everything for which the wanted services cannot start."""
+    findings = (_python(), _disk(environment.home), _manifest(), *map(_port, wanted))
+    sick = [finding for finding in findings if not finding.well]
+    if sick:
+        told = "\n".join(f"  {one.subject}: found {one.found}; {one.remedy}" for one in sick)
+        raise ServiceError(f"nothing was started, because of\n{told}")
+
+
 def _python() -> Finding:
     found = f"{sys.version_info.major}.{sys.version_info.minor}"
     return Finding("Python", found == "3.11", found, "make install PYTHON=/path/to/python3.11")
@@ -77,14 +86,14 @@ def _disk(home: Path) -> Finding:
         f"disk at {place}",
         free >= LEAST_FREE_BYTES,
         f"{free / 2**30:.1f} GiB free",
-        f"free space until {LEAST_FREE_BYTES / 2**30:.0f} GiB are left, or move TIDEGATE_HOME",
+        f"free some until {LEAST_FREE_BYTES / 2**30:.0f} GiB are left, or move TIDEGATE_HOME",
     )
 
 
 def _manifest() -> Finding:
     path = ROOT / "dbt_project" / "target" / "manifest.json"
     return Finding(
-        "dbt manifest", path.exists(), "there" if path.exists() else "none", "make manifest"
+        "dbt manifest", path.exists(), "there" if path.exists() else "none", "run make manifest"
     )
 
 
@@ -107,8 +116,9 @@ def _port(service: Service) -> Finding:
     subject = f"port {service.port} ({service.name})"
     try:
         require_free_port(service)
-    except ServiceError as error:
-        return Finding(subject, False, "taken", str(error))
+    except ServiceError:
+        remedy = f"stop what listens there, or run tidegate up --{service.name}-port <a free one>"
+        return Finding(subject, False, "it taken", remedy)
     return Finding(subject, True, "free")
 
 

@@ -12,7 +12,9 @@ import httpx
 from rich.console import Console
 
 from market_data.universe import load_universe
-from orchestration.cli.demo import CALM_SPEED, Demo, Report, print_report, write_report
+from orchestration.cli.closing import Report, print_report, write_report
+from orchestration.cli.demo import CALM_SPEED, Demo, DemoError
+from orchestration.cli.doctor import require_able
 from orchestration.environments import Environment
 from orchestration.local.dagster_client import DagsterClient
 from orchestration.local.instance import ensure_mlflow_schema, write_instance
@@ -33,7 +35,7 @@ DEMO_MARKER = ".demo"
 DEMO_WEEK = "2025-12-14"  # its end, Sunday 2025-12-21 00:00 UTC, is the training cutoff
 DEMO_START = "2025-12-21T03:00:00Z"
 GENERATED_FROM = "2025-04-01"
-RECORDED_FROM = "2023-01-01"
+RECORDED_SYMBOL = "BTCUSDT"
 
 
 def play(
@@ -56,15 +58,12 @@ def play(
     supervisor = Supervisor(environment.home.resolve(), child_environment(environment, ports))
     supervisor.claim(tell)
     _stop_on_signals()
-    _empty(environment.home)
-    _prepare(environment, ports, market, tell)
-    title = (
-        f"recorded markets in {recorded}"
-        if recorded
-        else f"a generated market (seed {seed}, edge {edge})"
-    )
-    report = Report(market=title, symbols=list(market.symbols))
+    report = Report(market=_title(market), symbols=list(market.symbols))
     try:
+        require_able(environment, ())
+        _announce(market, days, console)
+        _empty(environment.home)
+        _prepare(environment, ports, market, tell)
         supervisor.start(services(environment, ports, market), tell)
         months = (f"{market.history_start[:7]}-01", f"{DEMO_START[:7]}-01")
         with (
@@ -80,8 +79,7 @@ def play(
         supervisor.stop()
     report.seconds = time.monotonic() - began
     write_report(report, out)
-    print_report(report, console)
-    console.print(f"{report.seconds:.0f} s in all; figures in {out}; state in {environment.home}")
+    print_report(report, console, environment.home, out)
 
 
 def stand(*, ports: Ports, recorded: Path | None, speed: float, console: Console) -> None:
@@ -96,8 +94,9 @@ def stand(*, ports: Ports, recorded: Path | None, speed: float, console: Console
     supervisor = Supervisor(environment.home.resolve(), child_environment(environment, ports))
     supervisor.claim(tell)
     _stop_on_signals()
-    _prepare(environment, ports, market, tell)
     try:
+        require_able(environment, services(environment, ports, market))
+        _prepare(environment, ports, market, tell)
         supervisor.start(services(environment, ports, market), tell)
         console.print(
             f"Dagster  http://127.0.0.1:{ports.dagster}   MLflow http://127.0.0.1:{ports.mlflow}\n"
@@ -122,6 +121,24 @@ def _prepare(environment: Environment, ports: Ports, market: Market, tell: Telle
     write_runner_config(environment, universe, settings.trading, ports, market)
     for line in recover(environment):
         tell(line)
+
+
+def _title(market: Market) -> str:
+    if market.data is not None:
+        return f"Tidegate demo on the recorded markets of {market.data}"
+    return f"Tidegate demo on a generated market (seed {market.seed}, edge {market.edge:g})"
+
+
+def _announce(market: Market, days: int, console: Console) -> None:
+    """Say what is about to happen and how long it takes."""
+    console.print(f"[bold]{_title(market)}[/bold]")
+    console.print(
+        f"{', '.join(market.symbols)} from {market.history_start}: ingest, features, retrain, "
+        f"gates, approval, publication, hot swap, {days} days of trading, and a replay of them.\n"
+        "Some four minutes on two idle cores; a busy machine takes longer and comes to the same "
+        "end. Each line below is a step that is done.",
+        soft_wrap=True,
+    )
 
 
 def _empty(home: Path) -> None:
@@ -155,8 +172,34 @@ def _demo_market(recorded: Path | None, seed: int, edge: float, symbols: tuple[s
             "expected one with ohlcv_<symbol>_15m_*.parquet"
         )
     return Market(
-        "recorded", ("BTCUSDT",), DEMO_START, CALM_SPEED, history_start=RECORDED_FROM, data=recorded
+        kind="recorded",
+        symbols=(RECORDED_SYMBOL,),
+        start=DEMO_START,
+        speed=CALM_SPEED,
+        history_start=_first_day(recorded),
+        data=recorded,
     )
+
+
+def _first_day(recorded: Path) -> str:
+    """Return the day on which the folder's candles begin, as an ISO date.
+
+    Raises DemoError where it holds no candles up to the demo's week.
+    """
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    files = sorted(recorded.glob(f"ohlcv_{RECORDED_SYMBOL}_*.parquet"))
+    stamps = [pq.read_table(path, columns=["timestamp"])["timestamp"] for path in files]
+    first = min((pc.min(one).as_py() for one in stamps), default=None)
+    last = max((pc.max(one).as_py() for one in stamps), default=None)
+    if first is None or last is None or f"{last:%Y-%m-%dT%H:%M:%SZ}" < DEMO_START:
+        raise DemoError(
+            f"recorded markets in {recorded}: found candles of {RECORDED_SYMBOL} until {last}, "
+            f"expected them from before {DEMO_START} to a week after it, in files named like "
+            f"those of examples/recorded (ohlcv_{RECORDED_SYMBOL}_15m_<venue>.parquet)"
+        )
+    return f"{first:%Y-%m-%d}"
 
 
 def _stop_on_signals() -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from orchestration.cli.doctor import Finding, examine
+from orchestration.cli.doctor import Finding, examine, require_able
 from orchestration.environments import Environment
 from orchestration.local.instance import write_instance
+from orchestration.local.processes import Service, ServiceError
 from orchestration.local.recovery import recover
 from orchestration.local.services import Ports
 from orchestration.resources.promotion_store import PromotionStore, ensure_keys
@@ -40,6 +41,23 @@ def test_a_taken_port_is_named_with_its_service(environment: Environment) -> Non
         found = sick(environment, dataclasses.replace(Ports.free(), runner=port))
     assert list(found) == [f"port {port} (runner)"]
     assert "--runner-port" in found[f"port {port} (runner)"].remedy
+
+
+def test_everything_in_the_way_of_a_start_is_named_at_once(environment: Environment) -> None:
+    """Two taken ports are one message, each with the option that avoids it."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as one,
+        socket.create_server(("127.0.0.1", 0)) as other,
+    ):
+        wanted = [
+            Service("venue", (), one.getsockname()[1], "/"),
+            Service("runner", (), other.getsockname()[1], "/"),
+        ]
+        with pytest.raises(ServiceError) as stopped:
+            require_able(environment, wanted)
+    told = str(stopped.value)
+    assert ["--venue-port" in told, "--runner-port" in told] == [True, True]
+    require_able(environment, wanted)
 
 
 def test_a_key_that_others_can_read_is_named(environment: Environment) -> None:
