@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import yaml
 from pydantic import (
@@ -53,6 +53,10 @@ def _every_series(lags: Lags) -> Lags:
     return lags
 
 
+def _trading(written: TradingSettings | Mapping[str, Any]) -> TradingSettings:
+    return written if isinstance(written, TradingSettings) else TradingSettings.from_dict(written)
+
+
 Text = Annotated[str, StringConstraints(min_length=1)]
 Place = Annotated[Path, AfterValidator(_named)]
 Symbol = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]+$")]
@@ -80,7 +84,7 @@ class RunnerSettings:
     public_keys_dir: Place
     admin_token_file: Place
     lags_ms: Annotated[Lags, AfterValidator(_every_series)]
-    trading: Annotated[TradingSettings, PlainValidator(TradingSettings.from_dict)]
+    trading: Annotated[TradingSettings, PlainValidator(_trading)]
     history_bars: Annotated[int, Field(ge=1, le=100_000)]
     health: HealthLimits
     recordings: Place | None

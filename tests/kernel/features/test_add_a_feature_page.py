@@ -15,11 +15,11 @@ PAGE = ROOT / "docs/add-a-feature.md"
 BLOCK = re.compile(r"^```\w+ (file|edit)=(\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SCHEMA = (
     "from pathlib import Path\n"
-    "from research.feature_sets import load_feature_sets\n"
+    "from research.settings import load_feature_sets\n"
     "from kernel.features.registry import FEATURES, STATE_SIZE, feature_hash\n"
     "names = [name for name in FEATURES if name != 'pivot_distance']\n"
     "print('pivot_distance' in FEATURES, STATE_SIZE, feature_hash(names))\n"
-    "sets = load_feature_sets(Path('configs/features.yaml')).sets\n"
+    "sets = load_feature_sets(Path('configs')).sets\n"
     "print(sets['everything'] == FEATURES)\n"
 )
 HASHES = (

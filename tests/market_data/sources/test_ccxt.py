@@ -155,7 +155,7 @@ def test_exchange_that_stays_away_fails_the_run_in_words(kind: Kind, found: str)
     assert text.startswith(f"candles of BTCUSDT from {venue.url}: found no answer in 3 attempts")
     assert found in text
     assert "tidegate doctor" in text
-    assert failure.value.metadata["attempts"].value == 3
+    assert "no answer in 3 attempts" in str(failure.value)
 
 
 def test_exchange_that_is_not_there_fails_the_run_in_words():

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import yaml
 
-from market_data.universe import TableSettings
+from market_data.universe import TableSettings, UniverseSettings, load_universe
 from orchestration.environments import Environment
 from orchestration.local.services import Market, Ports, child_environment, write_runner_config
-from research.settings import Settings, load_settings
+from research.settings import load_settings
 
 HOUR_MS = 3_600_000
 
@@ -23,21 +23,21 @@ def test_services_work_on_the_installation_of_the_command(tmp_path: Path) -> Non
     assert Environment.from_environ(alone).config_dir == team.config_dir.resolve()
 
 
-def with_onchain_lag(settings: Settings, lag_ms: int) -> Settings:
-    """Return the settings with another publication lag of on-chain days."""
-    onchain = TableSettings(settings.universe.market["onchain"].source, lag_ms)
-    market = {**settings.universe.market, "onchain": onchain}
-    return replace(settings, universe=replace(settings.universe, market=market))
+def with_onchain_lag(universe: UniverseSettings, lag_ms: int) -> UniverseSettings:
+    """Return the universe with another publication lag of on-chain days."""
+    onchain = TableSettings(universe.market["onchain"].source, lag_ms)
+    return replace(universe, market={**universe.market, "onchain": onchain})
 
 
 def test_runner_knows_a_row_no_earlier_than_the_lake(tmp_path: Path) -> None:
     """A lag shorter than the day that a row describes makes it known when the day is over."""
     environment = Environment.from_environ({"TIDEGATE_HOME": str(tmp_path)})
-    settings = load_settings(environment.config_dir)
+    universe = load_universe(environment.config_dir)
+    trading = load_settings(environment.config_dir, universe.timeframe).trading
     market = Market("generated", ("BTCUSDT",), "now", 1.0)
     known_after_ms = []
     for lag_hours in (2, 26):
-        lagged = with_onchain_lag(settings, lag_hours * HOUR_MS)
-        path = write_runner_config(environment, lagged, Ports(), market)
+        lagged = with_onchain_lag(universe, lag_hours * HOUR_MS)
+        path = write_runner_config(environment, lagged, trading, Ports(), market)
         known_after_ms.append(yaml.safe_load(path.read_text())["lags_ms"]["mvrv"])
     assert known_after_ms == [24 * HOUR_MS, 26 * HOUR_MS]
