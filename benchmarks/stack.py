@@ -35,7 +35,8 @@ def main() -> None:
         print(f"{name:34} {ended - began:6.2f} s")
     print(
         f"signal.onnx {len(candidate.signal) / 1e6:.2f} MB,"
-        f" p99 {candidate.latency_p99_ms:.3f} ms a row"
+        f" {candidate.cost.cpu_ms:.3f} ms of CPU a row,"
+        f" waited p99 {candidate.cost.wall_p99_ms:.3f} ms"
     )
     parity = candidate.parity
     print(

@@ -13,7 +13,10 @@ from kernel.features.registry import FEATURES, feature_hash
 from kernel.refusal import BundleRefused, Refusal, shortened
 from kernel.trading_settings import TradingSettings
 
-SCHEMA = "tidegate.bundle/2"
+SCHEMA = "tidegate.bundle/3"
+# How each schema that is still read spells what a row may cost. Bundles of version 2 promised wall
+# clock: never less than the CPU time of the same work, so it still is a bound that can be kept.
+COST_FIELD: Mapping[str, str] = {"tidegate.bundle/2": "p99_ms", SCHEMA: "cpu_ms"}
 FILES = (
     "signal.onnx",
     "golden.npz",
@@ -35,9 +38,9 @@ class TrainingWindow(TypedDict):
 
 
 class Budgets(TypedDict):
-    """What the bundle may cost: p99 of one inference in milliseconds, all its files in bytes."""
+    """What the bundle may cost: thread CPU time of a row in milliseconds, its files in bytes."""
 
-    p99_ms: float
+    cpu_ms: float
     max_bytes: int
 
 
@@ -46,7 +49,8 @@ class Manifest:
     """What a bundle is for, what it was made of and the SHA-256 of each of its files.
 
     `features` are the columns of the graph's input, in order; `cutoff_ms` is the moment up to which
-    `state.npz` has seen bars (close times). Digests are 64 hex characters.
+    `state.npz` has seen bars (close times). Digests are 64 hex characters. A manifest of an earlier
+    schema keeps that schema, and with it its bytes and its digest.
     """
 
     symbol: str
@@ -67,7 +71,11 @@ class Manifest:
 
     def to_bytes(self) -> bytes:
         """Return the manifest as the canonical JSON that is stored, hashed and signed."""
-        return canonical_json({**asdict(self), "files": dict(self.files)})
+        stored = {
+            COST_FIELD[self.schema]: self.budgets["cpu_ms"],
+            "max_bytes": self.budgets["max_bytes"],
+        }
+        return canonical_json({**asdict(self), "files": dict(self.files), "budgets": stored})
 
     @property
     def digest(self) -> str:
@@ -78,8 +86,9 @@ class Manifest:
     def from_bytes(cls, data: bytes) -> Self:
         """Parse a manifest; raises BundleRefused, and nothing else, for whatever it is not."""
         body = parse_canonical(data, Refusal.MALFORMED_MANIFEST)
-        if body.get("schema") != SCHEMA:
-            raise BundleRefused(Refusal.UNKNOWN_SCHEMA, body.get("schema"), SCHEMA)
+        schema = body.get("schema")
+        if not isinstance(schema, str) or schema not in COST_FIELD:
+            raise BundleRefused(Refusal.UNKNOWN_SCHEMA, schema, f"one of {', '.join(COST_FIELD)}")
         try:
             manifest = cls(**_typed(body))
         except ValueError as error:
@@ -155,7 +164,7 @@ def _typed(body: dict[str, Any]) -> dict[str, Any]:
     end_ms = whole(window["end_ms"], "training_window.end_ms", start_ms)
     files = mapping(body["files"], "files", FILES)
     return {
-        "schema": SCHEMA,
+        "schema": body["schema"],
         "symbol": text(body["symbol"], "symbol"),
         "timeframe": _one_of(body["timeframe"], "timeframe", tuple(TIMEFRAME_MS)),
         "classes": _exactly(body["classes"], "classes", CLASSES),
@@ -168,22 +177,21 @@ def _typed(body: dict[str, Any]) -> dict[str, Any]:
         "code_revision": text(body["code_revision"], "code_revision"),
         "tracking_run": text(body["tracking_run"], "tracking_run"),
         "gate_report_digest": hex_digest(body["gate_report_digest"], "gate_report_digest"),
-        "budgets": _budgets(body["budgets"]),
+        "budgets": _budgets(body["budgets"], COST_FIELD[body["schema"]]),
         "files": {name: hex_digest(files[name], f"files.{name}") for name in FILES},
     }
 
 
-def _budgets(value: Any) -> Budgets:
-    found = mapping(value, "budgets", ("p99_ms", "max_bytes"))
-    p99_ms = found["p99_ms"]
-    if (
-        not isinstance(p99_ms, int | float)
-        or isinstance(p99_ms, bool)
-        or not 0 < p99_ms <= _MOST_MS
-    ):
-        raise ValueError(f"budgets.p99_ms: found {shortened(p99_ms)}, expected 0 to {_MOST_MS:g}")
+def _budgets(value: Any, cost_field: str) -> Budgets:
+    found = mapping(value, "budgets", (cost_field, "max_bytes"))
+    cpu_ms = found[cost_field]
+    number = isinstance(cpu_ms, int | float) and not isinstance(cpu_ms, bool)
+    if not number or not 0 < cpu_ms <= _MOST_MS:
+        raise ValueError(
+            f"budgets.{cost_field}: found {shortened(cpu_ms)}, expected 0 to {_MOST_MS:g}"
+        )
     return Budgets(
-        p99_ms=float(p99_ms), max_bytes=whole(found["max_bytes"], "budgets.max_bytes", 1)
+        cpu_ms=float(cpu_ms), max_bytes=whole(found["max_bytes"], "budgets.max_bytes", 1)
     )
 
 

@@ -140,7 +140,7 @@ class GateSettings:
     stress_cost_multiplier: float
     stress_delay_bars: int
     min_stress_return: float
-    max_latency_p99_ms: float
+    max_inference_cpu_ms: float
     max_bundle_bytes: int
 
 

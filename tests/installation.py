@@ -44,7 +44,6 @@ EVERYTHING_PASSES: Mapping[str, Mapping[str, Any]] = {
         "min_score_over_champion": -1.0e6,
         "max_calibration_mae": 1.0,
         "min_stress_return": -1.0,
-        "max_latency_p99_ms": 1000.0,
     },
 }
 

@@ -6,6 +6,8 @@ import numpy as np
 import onnxruntime as _onnxruntime  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
 
+from kernel.inference import SESSION_OPTIONS
+
 _ort: Any = _onnxruntime
 _errors: Any = _ort.capi.onnxruntime_pybind11_state
 GRAPH_ERRORS: tuple[type[Exception], ...] = (
@@ -22,11 +24,10 @@ class Graph:
     """A loaded graph: `input` float32[n, F'] to `probabilities` [n, 3] and `votes` [n, 9]."""
 
     def __init__(self, model: bytes) -> None:
-        """Load the graph for one thread: bitwise repeatable, and fastest for a single row."""
+        """Load the graph as training did; raises one of GRAPH_ERRORS."""
         options = _ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
+        for name, value in SESSION_OPTIONS.items():
+            setattr(options, name, value)
         self._session = _ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
     def probabilities(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,6 +1,5 @@
 """A verified bundle, loaded and proven to compute here what it computed where it was made."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +21,10 @@ from kernel.bundle import (
     verify,
 )
 from kernel.features.registry import FEATURES, warmup_bars
+from kernel.inference import RowCost, cost_of_a_row
 from live_runner.models.graph import GRAPH_ERRORS, Graph
 
 GOLDEN_TOLERANCE = 1e-6
-TIMED_RUNS = 200
-TIMED_ROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +32,8 @@ class LoadedBundle:
     """A bundle that passed every check; nothing in it changes.
 
     `columns` picks the model's inputs out of FEATURES, which have their values after `warmup_bars`
-    bars. `state` float64[S] is the feature state
-    after the bar that opens at `state_open_ms`. `p99_ms` is the measured latency of one row.
+    bars. `state` float64[S] is the feature state after the bar that opens at `state_open_ms`.
+    `cost` is that of one row, measured here.
     """
 
     manifest: Manifest
@@ -46,7 +44,7 @@ class LoadedBundle:
     warmup_bars: int
     state: NDArray[np.float64]
     state_open_ms: int
-    p99_ms: float
+    cost: RowCost
 
     def probabilities(self, features: Sequence[float]) -> list[float]:
         """Return (p_sell, p_hold, p_buy) of one row in the order of FEATURES."""
@@ -65,7 +63,7 @@ def load_bundle(
     verified = verify(
         folder, symbol=symbol, timeframe=timeframe, keys=keys, above_epoch=above_epoch
     )
-    graph, p99_ms = _prove(verified)
+    graph = _graph(verified)
     return LoadedBundle(
         manifest=verified.manifest,
         digest=verified.digest,
@@ -75,24 +73,8 @@ def load_bundle(
         warmup_bars=warmup_bars(verified.manifest.features),
         state=verified.state,
         state_open_ms=verified.state_open_ms,
-        p99_ms=p99_ms,
+        cost=_affordable_cost(graph, verified),
     )
-
-
-def measure_p99_ms(graph: Graph, row: NDArray[np.float32]) -> float:
-    """Return the 99th percentile of one-row latency in ms: the best of a few rounds of timed runs.
-
-    Other processes only ever slow a round down: the best one is nearest to the bundle's own cost.
-    """
-    rounds: list[float] = []
-    for _ in range(TIMED_ROUNDS):
-        taken: list[int] = []
-        for _ in range(TIMED_RUNS):
-            began = time.perf_counter_ns()
-            graph.probabilities(row)
-            taken.append(time.perf_counter_ns() - began)
-        rounds.append(sorted(taken)[int(TIMED_RUNS * 0.99) - 1] / 1e6)
-    return min(rounds)
 
 
 def read_keys(folder: Path) -> dict[str, Verifier]:
@@ -123,19 +105,25 @@ def _verifier(path: Path) -> Verifier:
     return check
 
 
-def _prove(verified: Verified) -> tuple[Graph, float]:
-    """Return the graph and its latency; refuse one that fails, strays or is too slow."""
+def _graph(verified: Verified) -> Graph:
+    """Return the graph; refuse one that fails, or strays from its golden answers."""
     try:
         graph = Graph(verified.files["signal.onnx"])
         _check_golden(graph, verified.golden)
     except GRAPH_ERRORS as error:
         found, expected = f"signal.onnx fails: {error}", "a graph that runs"
         raise BundleRefused(Refusal.GOLDEN_MISMATCH, found, expected) from error
-    p99_ms = measure_p99_ms(graph, verified.golden["features"][:1])
-    budget_ms = verified.manifest.budgets["p99_ms"]
-    if p99_ms > budget_ms:
-        raise BundleRefused(Refusal.OVER_BUDGET, f"p99 {p99_ms:.3f} ms", f"at most {budget_ms} ms")
-    return graph, p99_ms
+    return graph
+
+
+def _affordable_cost(graph: Graph, verified: Verified) -> RowCost:
+    """Return what a row costs on this machine; refuse one above the CPU time that was promised."""
+    cost = cost_of_a_row(graph.probabilities, verified.golden["features"])
+    budget_ms = verified.manifest.budgets["cpu_ms"]
+    if cost.cpu_ms > budget_ms:
+        found = f"{cost.cpu_ms:.3f} ms of CPU a row"
+        raise BundleRefused(Refusal.OVER_BUDGET, found, f"at most {budget_ms:g} ms")
+    return cost
 
 
 def _check_golden(graph: Graph, golden: Golden) -> None:

@@ -34,7 +34,8 @@ def model_info(desk: Desk, symbol: str) -> dict[str, Any]:
         "previous": loop.previous.digest if loop and loop.previous else None,
         "features": list(bundle.manifest.features) if bundle else [],
         "cutoff_ms": bundle.manifest.cutoff_ms if bundle else None,
-        "p99_ms": bundle.p99_ms if bundle else None,
+        "inference_cpu_ms": bundle.cost.cpu_ms if bundle else None,
+        "inference_wall_p99_ms": bundle.cost.wall_p99_ms if bundle else None,
         "trading": loop.model.settings.to_dict() if loop else None,
         "killed": desk.killed,
     }

@@ -33,7 +33,8 @@ def parent_log(
         params={**params, "features": len(candidate.feature_names)},
         metrics={
             **{f"parity.{key}": value for key, value in _flat(candidate.parity)},
-            "latency_p99_ms": candidate.latency_p99_ms,
+            "inference_cpu_ms": candidate.cost.cpu_ms,
+            "inference_wall_p99_ms": candidate.cost.wall_p99_ms,
             "signal_bytes": float(len(candidate.signal)),
         },
         tags={

@@ -53,7 +53,7 @@ def gather(
         parity=candidate.parity,
         coverage={name: table.coverage[name] for name in candidate.feature_names},
         min_coverage=settings.validation.min_coverage,
-        latency_p99_ms=candidate.latency_p99_ms,
+        inference_cpu_ms=candidate.cost.cpu_ms,
         bundle_bytes=len(candidate.signal),
     )
 

@@ -13,7 +13,8 @@ from research.settings import GateSettings
 from research.training.parity import Parity
 
 # Measured anew on each machine: the value is shown, but two runs on the same data have one digest.
-MEASURED = frozenset({"latency_p99_ms"})
+# Reports that were stored while the wall clock was judged name it as their gate.
+MEASURED = frozenset({"inference_cpu_ms", "latency_p99_ms"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Evidence:
     parity: Parity
     coverage: Mapping[str, float]
     min_coverage: float
-    latency_p99_ms: float
+    inference_cpu_ms: float
     bundle_bytes: int
 
 
@@ -143,7 +144,7 @@ def _model_outcomes(evidence: Evidence, settings: GateSettings) -> Iterator[Outc
     yield at_most("parity_error", largest, settings.max_parity_error)
     yield at_most("flipped_decisions", evidence.parity.flipped_decisions, 0)
     yield at_least("feature_coverage", worst, evidence.min_coverage)
-    yield at_most("latency_p99_ms", evidence.latency_p99_ms, settings.max_latency_p99_ms)
+    yield at_most("inference_cpu_ms", evidence.inference_cpu_ms, settings.max_inference_cpu_ms)
     yield at_most("bundle_bytes", evidence.bundle_bytes, settings.max_bundle_bytes)
 
 

@@ -52,7 +52,7 @@ def judge(
         parity=candidate.parity,
         coverage={name: table.coverage[name] for name in candidate.feature_names},
         min_coverage=settings.validation.min_coverage,
-        latency_p99_ms=candidate.latency_p99_ms,
+        inference_cpu_ms=candidate.cost.cpu_ms,
         bundle_bytes=len(candidate.signal),
     )
     champion = Metrics(**walk["champion"]) if walk["champion"] else None

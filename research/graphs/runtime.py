@@ -3,13 +3,12 @@
 # The model libraries ship no types; what leaves this file is typed.
 """Running ONNX graphs as the live runner does: one thread, bitwise repeatable."""
 
-import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kernel.inference import SESSION_OPTIONS, RowCost, cost_of_a_row
 from research.graphs.export import INPUT
 
 
@@ -18,9 +17,8 @@ def session(graph: bytes) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    for name, value in SESSION_OPTIONS.items():
+        setattr(options, name, value)
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
@@ -29,20 +27,7 @@ def outputs(graph: bytes, names: list[str], x: NDArray[np.float32]) -> list[NDAr
     return session(graph).run(names, {INPUT: x})
 
 
-def p99_ms(
-    graph: bytes, x: NDArray[np.float32], clock: Callable[[], int] = time.perf_counter_ns
-) -> float:
-    """Return the 99th percentile of one-row latency in milliseconds, the best of three rounds over
-    `x`.
-
-    Other processes only ever add to a latency, so the best round is the closest to the graph's own.
-    """
+def row_cost(graph: bytes, x: NDArray[np.float32]) -> RowCost:
+    """Return what one row through the graph takes, measured over the rows `x`, float32[n,F]."""
     runner = session(graph)
-    rounds = [[_one(runner, x[i : i + 1], clock) for i in range(len(x))] for _ in range(3)]
-    return min(float(np.percentile(times, 99)) for times in rounds)
-
-
-def _one(runner: Any, row: NDArray[np.float32], clock: Callable[[], int]) -> float:
-    began = clock()
-    runner.run(None, {INPUT: row})
-    return (clock() - began) / 1e6
+    return cost_of_a_row(lambda row: runner.run(None, {INPUT: row}), x)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from kernel.decision import CLASSES
 from kernel.digest import canonical_json
 from kernel.features.registry import FEATURES, feature_hash
+from kernel.inference import RowCost
 from research.training.parity import Parity
 
 Float32 = NDArray[np.float32]
@@ -68,8 +69,8 @@ class Candidate:
     """A trained stack: `signal` is the graph for the live runner, `folds` what the gates judge.
 
     `medians` float32[F'] are the final graph's; `importances` and `contributions` (mean |SHAP| of
-    the boosters) are per base and feature. `latency_p99_ms` is measured on the training machine,
-    one row, one thread.
+    the boosters) are per base and feature. `cost` is measured on the training machine, one row, one
+    thread.
     """
 
     signal: bytes
@@ -81,7 +82,7 @@ class Candidate:
     parity: Parity
     importances: dict[str, dict[str, float]]
     contributions: dict[str, dict[str, float]]
-    latency_p99_ms: float
+    cost: RowCost
     table_digest: str
     training_window_ms: tuple[int, int]
 
@@ -101,7 +102,7 @@ def to_files(candidate: Candidate) -> dict[str, bytes]:
         "parity": asdict(candidate.parity),
         "importances": candidate.importances,
         "contributions": candidate.contributions,
-        "latency_p99_ms": candidate.latency_p99_ms,
+        "cost": asdict(candidate.cost),
         "table_digest": candidate.table_digest,
         "training_window_ms": list(candidate.training_window_ms),
     }
@@ -142,10 +143,20 @@ def from_files(files: Mapping[str, bytes]) -> Candidate:
         parity=Parity(**summary["parity"]),
         importances=summary["importances"],
         contributions=summary["contributions"],
-        latency_p99_ms=summary["latency_p99_ms"],
+        cost=_cost(summary),
         table_digest=summary["table_digest"],
         training_window_ms=(start, end),
     )
+
+
+def _cost(summary: Mapping[str, Any]) -> RowCost:
+    """Return what a row costs; candidates stored before CPU time was measured have the wall clock
+    for an upper bound.
+    """
+    if "cost" in summary:
+        return RowCost(**summary["cost"])
+    waited_ms = float(summary["latency_p99_ms"])
+    return RowCost(cpu_ms=waited_ms, wall_p99_ms=waited_ms)
 
 
 def _fold(frame: Any, graph: bytes, start_ms: int, end_ms: int) -> FoldModel:

@@ -12,7 +12,7 @@ from kernel.decision import CLASSES
 from research.datasets.table import TrainingTable, blocks
 from research.graphs import fusion
 from research.graphs.export import PROBABILITIES
-from research.graphs.runtime import outputs, p99_ms
+from research.graphs.runtime import outputs, row_cost
 from research.models.base import FittedBase, TrainingRows, bases, with_every_class
 from research.models.calibration import fit_meta
 from research.settings import WEEK_MS, ModelSettings, Settings
@@ -21,7 +21,7 @@ from research.training.candidate import BaseScore, Candidate, FoldModel, OutOfFo
 from research.validation.folds import Fold, resolved_before, split_in_time
 
 PARITY_ROWS = 20_000
-LATENCY_ROWS = 400
+COST_ROWS = 400
 SHAP_ROWS = 500
 BASE_NAMES = ("random_forest", "xgboost", "lightgbm")
 Float32 = NDArray[np.float32]
@@ -159,7 +159,7 @@ def _candidate(
 ) -> Candidate:
     rng = np.random.default_rng(settings.models.stack.seed)
     trading = settings.trading
-    recent = table.x[-LATENCY_ROWS:]
+    recent = table.x[-COST_ROWS:]
     explained = fusion.impute(table.x[-SHAP_ROWS:], final.medians)
     return Candidate(
         signal=signal,
@@ -181,7 +181,7 @@ def _candidate(
             for base in final.bases
             if base.contributions is not None
         },
-        latency_p99_ms=p99_ms(signal, recent),
+        cost=row_cost(signal, recent),
         table_digest=table.digest,
         training_window_ms=(int(table.start_ms[0]), table.cutoff_ms),
     )

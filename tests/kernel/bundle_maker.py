@@ -77,7 +77,7 @@ def manifest_of(files: dict[str, bytes], **changes: Any) -> dict[str, Any]:
         "code_revision": "1234567",
         "tracking_run": "run",
         "gate_report_digest": "e" * 64,
-        "budgets": {"p99_ms": 2.0, "max_bytes": 1_000_000},
+        "budgets": {"cpu_ms": 2.0, "max_bytes": 1_000_000},
         "files": {name: sha256_hex(files[name]) for name in FILES},
         **changes,
     }

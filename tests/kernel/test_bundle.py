@@ -121,7 +121,7 @@ DRILLS: dict[Refusal, Callable[[Path], Path]] = {
     Refusal.MISSING_FILE: spoil_missing,
     Refusal.EXTRA_FILE: spoil_extra,
     Refusal.TOO_LARGE: spoil_size,
-    Refusal.UNKNOWN_SCHEMA: lambda root: write(root, schema="tidegate.bundle/3"),
+    Refusal.UNKNOWN_SCHEMA: lambda root: write(root, schema="tidegate.bundle/9"),
     Refusal.MALFORMED_MANIFEST: lambda root: write(root, cutoff_ms="soon"),
     Refusal.DIGEST_MISMATCH: spoil_name,
     Refusal.FILE_DIGEST_MISMATCH: spoil_file,
@@ -133,7 +133,7 @@ DRILLS: dict[Refusal, Callable[[Path], Path]] = {
     Refusal.BAD_SIGNATURE: spoil_signature,
     Refusal.STALE_EPOCH: lambda root: write(root, publication={"epoch": 6}),
     Refusal.GOLDEN_MISMATCH: spoil_golden,
-    Refusal.OVER_BUDGET: lambda root: write(root, budgets={"p99_ms": 2.0, "max_bytes": 100}),
+    Refusal.OVER_BUDGET: lambda root: write(root, budgets={"cpu_ms": 2.0, "max_bytes": 100}),
     Refusal.STATE_MISMATCH: spoil_state,
 }
 

@@ -22,6 +22,27 @@ def test_a_manifest_survives_a_round_trip() -> None:
     assert manifest.digest == sha256_hex(data)
 
 
+def test_a_manifest_that_promises_wall_clock_is_still_read() -> None:
+    """Version 2 keeps its bytes and its digest; its bound on the wall clock bounds the CPU time."""
+    old = manifest_of(
+        contents(), schema="tidegate.bundle/2", budgets={"p99_ms": 5.0, "max_bytes": 1_000_000}
+    )
+    manifest = Manifest.from_bytes(canonical_json(old))
+    assert manifest.budgets == {"cpu_ms": 5.0, "max_bytes": 1_000_000}
+    assert manifest.to_bytes() == canonical_json(old)
+
+
+@pytest.mark.parametrize(
+    ("schema", "field"), [("tidegate.bundle/2", "cpu_ms"), ("tidegate.bundle/3", "p99_ms")]
+)
+def test_a_manifest_with_the_budget_of_another_schema_is_refused(schema: str, field: str) -> None:
+    """Which clock a budget means is said by its schema alone."""
+    budgets = {field: 5.0, "max_bytes": 1_000_000}
+    with pytest.raises(BundleRefused) as caught:
+        Manifest.from_bytes(canonical_json(manifest_of(contents(), schema=schema, budgets=budgets)))
+    assert caught.value.reason is Refusal.MALFORMED_MANIFEST
+
+
 def test_manifest_text_is_plain_json() -> None:
     """Anyone can read a manifest with any JSON reader."""
     manifest = Manifest.from_bytes(canonical_json(manifest_of(contents())))
@@ -42,8 +63,8 @@ HOSTILE = [
     b"[" * 100_000,
     b'{"a":' * 100_000,
     HUGE_NUMBER,
-    b'{"schema": "tidegate.bundle/2"}',
-    b'{"schema":"tidegate.bundle/2"}\n',
+    b'{"schema": "tidegate.bundle/3"}',
+    b'{"schema":"tidegate.bundle/3"}\n',
 ]
 
 
@@ -78,7 +99,7 @@ PATHS = [
         *((key,) for key in manifest_of(contents())),
         *(("trading", key) for key in SETTINGS.to_dict()),
         *(("files", name) for name in FILES),
-        *(("budgets", key) for key in ("p99_ms", "max_bytes")),
+        *(("budgets", key) for key in ("cpu_ms", "max_bytes")),
         *(("training_window", key) for key in ("start_ms", "end_ms")),
     ]
 ]

@@ -125,7 +125,7 @@ def write_bundle(
     state_open_ms: int,
     features: Sequence[str] = FEATURES,
     trading: TradingSettings = TRADING,
-    p99_ms: float = 1_000.0,
+    cpu_ms: float = 1_000.0,
     signal: bytes | None = None,
     golden_shift: float = 0.0,
 ) -> Path:
@@ -155,7 +155,7 @@ def write_bundle(
         code_revision="test",
         tracking_run="test",
         gate_report_digest=sha256_hex(b"gates"),
-        budgets={"p99_ms": p99_ms, "max_bytes": 1_000_000},
+        budgets={"cpu_ms": cpu_ms, "max_bytes": 1_000_000},
         files={name: sha256_hex(data) for name, data in files.items()},
     )
     folder = root / manifest.digest

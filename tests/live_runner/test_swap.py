@@ -263,8 +263,8 @@ DRILLS: dict[str, tuple[Drill, Refusal]] = {
         lambda home, publisher: _published(_whole(home, signal=b"not a graph"), publisher),
         Refusal.GOLDEN_MISMATCH,
     ),
-    "a latency above its budget": (
-        lambda home, publisher: _published(_whole(home, p99_ms=1e-6), publisher),
+    "a row that costs more than its budget": (
+        lambda home, publisher: _published(_whole(home, cpu_ms=1e-6), publisher),
         Refusal.OVER_BUDGET,
     ),
     "a state from the future": (_future_state, Refusal.STATE_MISMATCH),

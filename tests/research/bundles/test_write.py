@@ -67,9 +67,9 @@ def test_bundle_that_cannot_be_finished_leaves_nothing(
     assert [each.name for each in root.iterdir()] == [digest]
 
 
-def test_report_shows_each_gate_and_hides_the_measured_latency(trained: Retrained):
+def test_report_shows_each_gate_and_hides_the_measured_cost(trained: Retrained):
     """An approver reads every verdict; two machines write the same report."""
     text = bundling.improvement_report(trained.candidate, GateReport(trained.report.outcomes))
     assert all(f"| {one.gate} |" in text for one in trained.report.outcomes)
-    assert f"{trained.candidate.latency_p99_ms:.6g}" not in text
+    assert f"{trained.candidate.cost.cpu_ms:.6g}" not in text
     assert "oi_change" in text

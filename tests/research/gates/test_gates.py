@@ -29,7 +29,7 @@ def evidence(**changes: object) -> Evidence:
         parity=Parity(max_abs_dp=3e-8, max_abs_votes=4e-7, flipped_decisions=0, rows=25_000),
         coverage={"rsi_14": 1.0, "oi_change": 0.97},
         min_coverage=0.95,
-        latency_p99_ms=0.1,
+        inference_cpu_ms=0.1,
         bundle_bytes=300_000,
     )
     return dataclasses.replace(good, **changes)
@@ -74,7 +74,7 @@ def test_gates_pass_values_equal_to_their_thresholds():
         ("parity_error", None, {"parity": Parity(1e-7, 3e-6, 0, 25_000)}, 3e-6, 1e-6),
         ("flipped_decisions", None, {"parity": Parity(1e-8, 1e-8, 1, 25_000)}, 1, 0),
         ("feature_coverage", None, {"coverage": {"a": 1.0, "b": 0.9}}, 0.9, 0.95),
-        ("latency_p99_ms", None, {"latency_p99_ms": 6.0}, 6.0, 5.0),
+        ("inference_cpu_ms", None, {"inference_cpu_ms": 1.01}, 1.01, 1.0),
         ("bundle_bytes", None, {"bundle_bytes": 20_000_001}, 20_000_001, 20_000_000),
     ],
 )
@@ -134,9 +134,17 @@ def test_report_survives_json_and_notices_a_changed_value():
         GateReport.from_dict(stored)
 
 
-def test_report_digest_ignores_only_the_measured_latency():
-    """Two runs on one data set agree in digest although no two latencies are equal."""
-    first = evaluate(evidence(latency_p99_ms=0.1), None, SETTINGS)
-    assert evaluate(evidence(latency_p99_ms=0.2), None, SETTINGS).digest == first.digest
-    assert evaluate(evidence(latency_p99_ms=9.0), None, SETTINGS).digest != first.digest
+def test_report_digest_ignores_only_the_measured_cost():
+    """Two runs on one data set agree in digest although no two measurements are equal."""
+    first = evaluate(evidence(inference_cpu_ms=0.1), None, SETTINGS)
+    assert evaluate(evidence(inference_cpu_ms=0.2), None, SETTINGS).digest == first.digest
+    assert evaluate(evidence(inference_cpu_ms=9.0), None, SETTINGS).digest != first.digest
     assert evaluate(evidence(calibration_mae=0.031), None, SETTINGS).digest != first.digest
+
+
+def test_report_of_the_time_when_the_wall_clock_was_judged_is_still_read():
+    """Its digest hid the measured latency, and still does."""
+    old = GateReport((Outcome("latency_p99_ms", None, 0.4, 5.0, True, "found 0.4"),))
+    slower = dataclasses.replace(old.outcomes[0], value=0.5, reason="found 0.5")
+    assert GateReport.from_dict(json.loads(json.dumps(old.to_dict()))) == old
+    assert GateReport((slower,)).digest == old.digest

@@ -1,6 +1,9 @@
+import json
+
 import numpy as np
 import pytest
 
+from kernel.inference import RowCost
 from research.pipeline import Retrained
 from research.training.candidate import from_files, to_files
 
@@ -11,6 +14,7 @@ def test_candidate_survives_its_files(trained: Retrained):
     read = from_files(to_files(candidate))
     assert read.signal == candidate.signal
     assert (read.scores, read.parity) == (candidate.scores, candidate.parity)
+    assert read.cost == candidate.cost
     assert read.contributions == candidate.contributions
     assert read.feature_names == candidate.feature_names
     assert read.training_window_ms == candidate.training_window_ms
@@ -25,6 +29,15 @@ def test_candidate_survives_its_files(trained: Retrained):
         )
         for name in ("rows", "bar", "probabilities"):
             assert np.array_equal(getattr(ours, name), getattr(theirs, name))
+
+
+def test_candidate_stored_with_its_wall_clock_is_still_read(trained: Retrained):
+    """What was measured before bounds the CPU time from above."""
+    files = to_files(trained.candidate)
+    summary = json.loads(files["candidate.json"])
+    del summary["cost"]
+    old = json.dumps({**summary, "latency_p99_ms": 0.3}).encode()
+    assert from_files({**files, "candidate.json": old}).cost == RowCost(0.3, 0.3)
 
 
 def test_candidate_files_hold_no_pickle_and_are_all_needed(trained: Retrained):
