@@ -13,17 +13,20 @@ from kernel.clock import bar_open_ms
 from kernel.features.engine import Stream, initial_state
 from kernel.trading import OUTPUT_FIELDS
 from live_runner.candles import Candle
+from live_runner.entries import Entries
 from live_runner.health import Health
 from live_runner.journal.journal import Decision, Journal, State, Swap
-from live_runner.loop import Model, SymbolLoop
+from live_runner.loop import SymbolLoop
 from live_runner.market.feed import Lane, listen
 from live_runner.market.history import History
 from live_runner.market.recorder import Recorder
 from live_runner.market.recordings import Recordings
 from live_runner.market.series import SeriesBook
 from live_runner.market.venue import Backoff, Venue, persist
+from live_runner.market.venue_clock import VenueClock
 from live_runner.metrics import Metrics
 from live_runner.models.inference import LoadedBundle, load_bundle
+from live_runner.models.model import Model
 from live_runner.settings import RunnerSettings
 from live_runner.swap import Swapper, model_of
 
@@ -44,27 +47,47 @@ class Desk:
         client: httpx.AsyncClient,
         rng: random.Random,
     ) -> None:
-        self.settings, self.journal, self.metrics = settings, journal, Metrics()
+        self.settings = settings
+        self.journal = journal
+        self.metrics = Metrics()
         self.loops: dict[str, SymbolLoop] = {}
         self.killed = journal.killed()
-        self._rng, self._health = rng, Health(settings.health)
+        self.health = Health(settings.health, lambda: self._clock.other_pace)
+        self._rng = rng
         self._listeners: set[asyncio.Queue[Decision]] = set()
-        venue = Venue(client, REQUEST_BACKOFF, rng, self._feed_error)
-        self._venue, self._history = venue, History(settings, venue, journal)
-        self.swapper = Swapper(settings, journal, self.metrics, self.loops, self._history)
-        self._series = {symbol: SeriesBook(symbol, settings, venue) for symbol in settings.symbols}
+        self._venue = Venue(client, REQUEST_BACKOFF, rng, self._feed_error)
+        self._history = History(settings, self._venue, journal)
+        self.swapper = Swapper(
+            settings=settings,
+            journal=journal,
+            metrics=self.metrics,
+            loops=self.loops,
+            history=self._history,
+        )
+        self._series = {
+            symbol: SeriesBook(symbol, settings, self._venue) for symbol in settings.symbols
+        }
         self._lanes = {symbol: self._lane(symbol) for symbol in settings.symbols}
         self._recorder = self._recording(client) if settings.recordings else None
+        self._clock = self._recorder.clock if self._recorder else self._looking_clock(client)
 
     async def run(self) -> None:
         """Trade until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             for symbol in self.settings.symbols:
                 tasks.create_task(self._trade(symbol), name=symbol)
-            hearing = (self._lanes, self._hear, OUTAGE_BACKOFF, self._rng, self._feed_error)
-            tasks.create_task(listen(self.settings, *hearing))
-            if self._recorder is not None:
-                tasks.create_task(self._recorder.run())
+            tasks.create_task(
+                listen(
+                    settings=self.settings,
+                    lanes=self._lanes,
+                    hear=self._hear,
+                    backoff=OUTAGE_BACKOFF,
+                    rng=self._rng,
+                    on_error=self._feed_error,
+                )
+            )
+            recorder = self._recorder  # it looks at its clock itself
+            tasks.create_task(recorder.run() if recorder else self._clock.run())
 
     def set_killed(self, killed: bool) -> None:
         """Throw the kill switch, or take it back; it survives a restart."""
@@ -88,18 +111,25 @@ class Desk:
             start = partial(self._first_state, symbol, series)
             state = await persist(start, OUTAGE_BACKOFF, self._rng)
         else:
-            span = (state.open_time_ms, state.open_time_ms + self.settings.bar_ms)
-            await persist(partial(series.load, *span), OUTAGE_BACKOFF, self._rng)
+            next_open_ms = state.open_time_ms + self.settings.bar_ms
+            load = partial(series.load, state.open_time_ms, next_open_ms)
+            await persist(load, OUTAGE_BACKOFF, self._rng)
         loop = SymbolLoop(
             lane=self._lanes[symbol],
             series=series,
+            entries=Entries(
+                symbol=symbol,
+                bar_ms=self.settings.bar_ms,
+                journal=self.journal,
+                health=self.health,
+                killed=lambda: self.killed,
+            ),
             journal=self.journal,
             metrics=self.metrics,
+            health=self.health,
             bar_ms=self.settings.bar_ms,
             model=await self._resume(state),
             state=state,
-            killed=lambda: self.killed,
-            health=self._health,
             publish=self._publish,
         )
         self.loops[symbol] = loop
@@ -113,33 +143,75 @@ class Desk:
         await self._history.read(symbol, series, start_ms, end_ms)
         stream = Stream()
         await self._history.fold(symbol, stream, start_ms - bar_ms)
-        trader = model_of(None, self.settings.trading, stream, None, self.journal).trader
-        state = State(symbol, end_ms - bar_ms, trader.snapshot(), stream.snapshot(), 0, "", "")
+        model = model_of(
+            bundle=None,
+            rules=self.settings.trading,
+            stream=stream,
+            account=None,
+            journal=self.journal,
+        )
+        state = State(
+            symbol=symbol,
+            open_time_ms=end_ms - bar_ms,
+            trader=model.trader.snapshot(),
+            stream=stream.snapshot(),
+            epoch=model.epoch,
+            digest=model.digest,
+            pending_order="",
+        )
         self.journal.record_start(state, initial_state(), start_ms)
         return state
 
     async def _resume(self, state: State) -> Model:
-        """Return the model that stood when the state was written, or the rules if its bundle no
-        longer passes.
+        """Return the model that was last brought into force; if it is a bundle that no longer
+        passes, one that opens nothing until a person brings another into force.
         """
-        bundle = await self._reload(state) if state.digest else None
-        stream = Stream(state.stream)
-        return model_of(bundle, self.settings.trading, stream, state.trader, self.journal)
+        digest, epoch = self.journal.in_force(state.symbol)
+        bundle: LoadedBundle | None = None
+        lost = ""
+        if digest:
+            try:
+                bundle = await self._load(state.symbol, digest, epoch)
+            except BundleRefused as error:
+                rule = f"{error.reason}: found {error.found}, expected {error.expected}"
+                lost = f"bundle {digest[:12]} was in force and is refused: {rule}"
+                self._refuse_again(state, digest, epoch, rule)
+                self.metrics.refused(state.symbol, error.reason)
+        return model_of(
+            bundle=bundle,
+            rules=self.settings.trading,
+            stream=Stream(state.stream),
+            account=state.trader,
+            journal=self.journal,
+            lost=lost,
+        )
 
-    async def _reload(self, state: State) -> LoadedBundle | None:
-        settings, symbol = self.settings, state.symbol
-        folder, keys = settings.bundles_dir / state.digest, settings.public_keys_dir
-        try:
-            return await asyncio.to_thread(
-                load_bundle, folder, symbol, settings.timeframe, keys, state.epoch - 1
+    async def _load(self, symbol: str, digest: str, epoch: int) -> LoadedBundle:
+        load = partial(
+            load_bundle,
+            folder=self.settings.bundles_dir / digest,
+            symbol=symbol,
+            timeframe=self.settings.timeframe,
+            keys_dir=self.settings.public_keys_dir,
+            above_epoch=epoch - 1,
+        )
+        return await asyncio.to_thread(load)
+
+    def _refuse_again(self, state: State, digest: str, epoch: int, rule: str) -> None:
+        """Write down that what was in force is refused at this start."""
+        self.journal.record_refusal(
+            Swap(
+                symbol=state.symbol,
+                at_ms=_now_ms(),
+                bar_open_time_ms=state.open_time_ms,
+                epoch=epoch,
+                digest=digest,
+                previous=digest,
+                outcome="refused",
+                reason=rule,
+                pause_us=0,
             )
-        except BundleRefused as error:
-            reason = f"{error.reason}: found {error.found}, expected {error.expected}"
-            at = (_now_ms(), state.open_time_ms)
-            rest = (state.epoch, state.digest, state.digest, "refused", reason, 0)
-            self.journal.record_refusal(Swap(symbol, *at, *rest))
-            self.metrics.refused(symbol, error.reason)
-            return None
+        )
 
     def _lane(self, symbol: str) -> Lane:
         def on_hole(open_time_ms: int, reason: str) -> None:
@@ -147,8 +219,13 @@ class Desk:
             self.metrics.hole(symbol)
 
         return Lane(
-            *(symbol, self.settings, self._venue, OUTAGE_BACKOFF, self._rng, on_hole),
-            partial(self.metrics.duplicate, symbol),
+            symbol=symbol,
+            settings=self.settings,
+            venue=self._venue,
+            backoff=OUTAGE_BACKOFF,
+            rng=self._rng,
+            on_hole=on_hole,
+            on_duplicate=partial(self.metrics.duplicate, symbol),
         )
 
     def _recording(self, client: httpx.AsyncClient) -> Recorder:
@@ -160,7 +237,22 @@ class Desk:
         assert self.settings.recordings is not None
         recordings = Recordings(self.settings.recordings)
         observers = {symbol: series.observer for symbol, series in self._series.items()}
-        return Recorder(self.settings, recordings, client, self._rng, on_error, observers)
+        return Recorder(
+            settings=self.settings,
+            recordings=recordings,
+            client=client,
+            rng=self._rng,
+            on_error=on_error,
+            observers=observers,
+        )
+
+    def _looking_clock(self, client: httpx.AsyncClient) -> VenueClock:
+        """Return the venue's clock; a failed look is written down, and says nothing of the feed."""
+
+        def on_error(text: str) -> None:
+            self.journal.record_event("clock_error", text, _now_ms())
+
+        return VenueClock(Venue(client, REQUEST_BACKOFF, self._rng, on_error))
 
     def _hear(self, symbol: str, timeframe: str, candle: Candle) -> None:
         for series in self._series.values():
@@ -168,7 +260,7 @@ class Desk:
 
     def _feed_error(self, text: str) -> None:
         self.metrics.feed_error()
-        self._health.failed(time.monotonic())
+        self.health.failed(time.monotonic())
         self.journal.record_event("feed_error", text, _now_ms())
 
     def _publish(self, decision: Decision) -> None:

@@ -1,6 +1,7 @@
 """Whether the feed and this process are well enough to open positions."""
 
 from collections import deque
+from collections.abc import Callable
 from typing import Annotated
 
 from pydantic import ConfigDict, Field
@@ -26,10 +27,16 @@ class HealthLimits:
 
 
 class Health:
-    """Count failures and late decisions of one process, in monotonic seconds."""
+    """Count failures and late decisions of one process, in monotonic seconds.
 
-    def __init__(self, limits: HealthLimits) -> None:
+    `replayed` says that the market's clock runs at another pace than ours. Then a second here is no
+    second there, and neither a late decision nor failures within a minute say anything about the
+    market: they are counted, and bar nothing.
+    """
+
+    def __init__(self, limits: HealthLimits, replayed: Callable[[], bool]) -> None:
         self._limits = limits
+        self._replayed = replayed
         self._errors: deque[float] = deque(maxlen=limits.api_errors_a_minute)
         self._slow: dict[str, int] = {}
 
@@ -44,13 +51,19 @@ class Health:
         slow = latency_us > self._limits.latency_ms * 1_000
         self._slow[symbol] = self._slow.get(symbol, 0) + 1 if slow else 0
 
+    def slow_bars(self, symbol: str) -> int:
+        """Return how many bars in a row were decided late, up to the last one."""
+        return self._slow.get(symbol, 0)
+
     def trouble(self, symbol: str, now_s: float) -> tuple[Abstain, str]:
         """Return why nothing may be opened now, or (NONE, '')."""
+        if self._replayed():
+            return Abstain.NONE, ""
         limits = self._limits
         full = len(self._errors) == limits.api_errors_a_minute
         if full and now_s - self._errors[0] < MINUTE_S:
             text = f"{limits.api_errors_a_minute} failed requests or more in the last minute"
             return Abstain.API_ERRORS, text
-        if (bars := self._slow.get(symbol, 0)) >= limits.slow_bars:
+        if (bars := self.slow_bars(symbol)) >= limits.slow_bars:
             return Abstain.SLOW, f"{bars} bars in a row decided after {limits.latency_ms} ms"
         return Abstain.NONE, ""

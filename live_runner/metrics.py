@@ -8,7 +8,9 @@ from prometheus_client.process_collector import ProcessCollector
 from kernel.trading import OUTPUT_FIELDS
 from live_runner.journal.journal import Decision
 
-POSITION, EQUITY = OUTPUT_FIELDS.index("position_side"), OUTPUT_FIELDS.index("equity")
+POSITION = OUTPUT_FIELDS.index("position_side")
+EQUITY = OUTPUT_FIELDS.index("equity")
+BLOCKED = OUTPUT_FIELDS.index("blocked")
 _SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
 
@@ -36,11 +38,12 @@ class Metrics:
 
     def decided(self, one: Decision, received_ns: int, began_ns: int) -> None:
         """Count one committed bar; the times are of `time.perf_counter_ns`."""
-        now_ns, symbol = time.perf_counter_ns(), one.symbol
+        now_ns = time.perf_counter_ns()
+        symbol = one.symbol
         self._decided.labels(symbol, "bundle" if one.digest else "rules").inc()
         if one.row[-1] != 0.0:
             self._abstained.labels(symbol, str(int(one.row[-1]))).inc()
-        if one.out[OUTPUT_FIELDS.index("blocked")] != 0.0:
+        if one.out[BLOCKED] != 0.0:
             self._blocked.labels(symbol).inc()
         if one.catch_up:
             self._repaired.labels(symbol).inc()

@@ -1,6 +1,7 @@
 """What the paper broker did in a bar, as orders and their states."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from kernel.decision import CLASSES
 from kernel.fills import ExitReason
@@ -8,22 +9,23 @@ from kernel.risk import Guard
 from kernel.trading import INPUT_FIELDS, OUTPUT_FIELDS
 from live_runner.journal.journal import OrderChange
 
-ORDER, QUANTITY_ASKED, BLOCKED, ENTRY_SIDE, ENTRY_PRICE, QUANTITY, EXIT_REASON, EXIT_PRICE = (
-    OUTPUT_FIELDS.index(name)
-    for name in (
-        *("order", "order_quantity", "blocked", "entry_side", "entry_price", "quantity"),
-        *("exit_reason", "exit_price"),
-    )
-)
-TRADE_SIDE, TRADE_QUANTITY = (
-    OUTPUT_FIELDS.index("trade_side"),
-    OUTPUT_FIELDS.index("trade_quantity"),
-)
-P_SELL, P_BUY = INPUT_FIELDS.index("p_sell"), INPUT_FIELDS.index("p_buy")
+ORDER = OUTPUT_FIELDS.index("order")
+QUANTITY_ASKED = OUTPUT_FIELDS.index("order_quantity")
+BLOCKED = OUTPUT_FIELDS.index("blocked")
+ENTRY_SIDE = OUTPUT_FIELDS.index("entry_side")
+ENTRY_PRICE = OUTPUT_FIELDS.index("entry_price")
+QUANTITY = OUTPUT_FIELDS.index("quantity")
+EXIT_REASON = OUTPUT_FIELDS.index("exit_reason")
+EXIT_PRICE = OUTPUT_FIELDS.index("exit_price")
+TRADE_SIDE = OUTPUT_FIELDS.index("trade_side")
+TRADE_QUANTITY = OUTPUT_FIELDS.index("trade_quantity")
+P_SELL = INPUT_FIELDS.index("p_sell")
+P_BUY = INPUT_FIELDS.index("p_buy")
 assert CLASSES == ("SELL", "HOLD", "BUY")
 
 
 def order_changes(
+    *,
     symbol: str,
     open_time_ms: int,
     bar_ms: int,
@@ -38,37 +40,93 @@ def order_changes(
     for none. Times: an entry is created at the close that decides it and filled at the next bar's
     open; an exit is created and filled within its bar, recorded at its close.
     """
-    close_ms = open_time_ms + bar_ms
+    bar = _Bar(symbol, open_time_ms, open_time_ms + bar_ms)
     changes: list[OrderChange] = []
-
-    def change(
-        kind: str, state: str, side: float, quantity: float, price: float = 0.0, reason: str = ""
-    ) -> str:
-        entry = kind == "entry"
-        filled = state == "filled"
-        id_ = (
-            pending
-            if entry and filled
-            else f"{symbol}-{open_time_ms}-{'entry' if entry else 'exit'}"
-        )
-        at_ms = open_time_ms if entry and filled else close_ms
-        filled_ms = at_ms if filled else 0
-        step = (id_, symbol, at_ms, int(side), quantity, kind, state, filled_ms, price, reason)
-        changes.append(OrderChange(*step))
-        return id_
-
     if out[ENTRY_SIDE] != 0.0:
-        change("entry", "filled", out[ENTRY_SIDE], out[QUANTITY], out[ENTRY_PRICE])
+        changes.append(_filled_entry(bar, out, pending))
         pending = ""
     if out[EXIT_REASON] != 0.0:
-        kind = ExitReason(int(out[EXIT_REASON])).name.lower()
-        side, quantity = -out[TRADE_SIDE], out[TRADE_QUANTITY]
-        change(kind, "pending", side, quantity)
-        change(kind, "filled", side, quantity, out[EXIT_PRICE])
+        changes += _exit(bar, out)
     if out[BLOCKED] != 0.0:
-        side = 1.0 if row[P_BUY] > row[P_SELL] else -1.0
-        change("entry", "rejected", side, 0.0, reason=Guard(int(out[BLOCKED])).name)
+        changes.append(_rejected_entry(bar, row, out))
     if out[ORDER] != 0.0:
-        change("entry", "pending", out[ORDER], out[QUANTITY_ASKED])
-        pending = change("entry", "open", out[ORDER], out[QUANTITY_ASKED])
+        changes += [_asked_entry(bar, out, "pending"), _asked_entry(bar, out, "open")]
+        pending = bar.entry_id
     return changes, pending
+
+
+@dataclass(frozen=True, slots=True)
+class _Bar:
+    symbol: str
+    open_ms: int
+    close_ms: int
+
+    @property
+    def entry_id(self) -> str:
+        return f"{self.symbol}-{self.open_ms}-entry"
+
+
+def _filled_entry(bar: _Bar, out: Sequence[float], pending: str) -> OrderChange:
+    return OrderChange(
+        id=pending,
+        symbol=bar.symbol,
+        at_ms=bar.open_ms,
+        side=int(out[ENTRY_SIDE]),
+        quantity=out[QUANTITY],
+        kind="entry",
+        state="filled",
+        filled_ms=bar.open_ms,
+        price=out[ENTRY_PRICE],
+        reason="",
+    )
+
+
+def _exit(bar: _Bar, out: Sequence[float]) -> list[OrderChange]:
+    return [
+        OrderChange(
+            id=f"{bar.symbol}-{bar.open_ms}-exit",
+            symbol=bar.symbol,
+            at_ms=bar.close_ms,
+            side=int(-out[TRADE_SIDE]),
+            quantity=out[TRADE_QUANTITY],
+            kind=ExitReason(int(out[EXIT_REASON])).name.lower(),
+            state=state,
+            filled_ms=filled_ms,
+            price=price,
+            reason="",
+        )
+        for state, filled_ms, price in (
+            ("pending", 0, 0.0),
+            ("filled", bar.close_ms, out[EXIT_PRICE]),
+        )
+    ]
+
+
+def _rejected_entry(bar: _Bar, row: Sequence[float], out: Sequence[float]) -> OrderChange:
+    return OrderChange(
+        id=bar.entry_id,
+        symbol=bar.symbol,
+        at_ms=bar.close_ms,
+        side=1 if row[P_BUY] > row[P_SELL] else -1,
+        quantity=0.0,
+        kind="entry",
+        state="rejected",
+        filled_ms=0,
+        price=0.0,
+        reason=Guard(int(out[BLOCKED])).name,
+    )
+
+
+def _asked_entry(bar: _Bar, out: Sequence[float], state: str) -> OrderChange:
+    return OrderChange(
+        id=bar.entry_id,
+        symbol=bar.symbol,
+        at_ms=bar.close_ms,
+        side=int(out[ORDER]),
+        quantity=out[QUANTITY_ASKED],
+        kind="entry",
+        state=state,
+        filled_ms=0,
+        price=0.0,
+        reason="",
+    )

@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -19,11 +19,12 @@ from kernel.features.engine import Stream
 from kernel.trading import Trader
 from kernel.trading_settings import TradingSettings
 from live_runner.journal.journal import Journal, Swap
-from live_runner.loop import Model, SymbolLoop
+from live_runner.loop import SymbolLoop
 from live_runner.market.history import History
 from live_runner.market.venue import VenueError
 from live_runner.metrics import Metrics
 from live_runner.models.inference import LoadedBundle, load_bundle
+from live_runner.models.model import Model
 from live_runner.settings import RunnerSettings
 
 Outcome = Literal["swapped", "rolled_back", "refused"]
@@ -51,14 +52,18 @@ class Swapper:
 
     def __init__(
         self,
+        *,
         settings: RunnerSettings,
         journal: Journal,
         metrics: Metrics,
         loops: Mapping[str, SymbolLoop],
         history: History,
     ) -> None:
-        self._settings, self._journal, self._metrics = settings, journal, metrics
-        self._loops, self._history = loops, history
+        self._settings = settings
+        self._journal = journal
+        self._metrics = metrics
+        self._loops = loops
+        self._history = history
         self._locks = {symbol: asyncio.Lock() for symbol in settings.symbols}
 
     async def swap(self, symbol: str, digest: str, epoch: int) -> SwapResult:
@@ -70,7 +75,13 @@ class Swapper:
                 stream, taken_in_ms = await self._warm_up(symbol, bundle)
             except BundleRefused as error:
                 return self._refuse(symbol, digest, epoch, error)
-            return self._install(symbol, "swapped", bundle, stream, taken_in_ms)
+            return self._install(
+                symbol=symbol,
+                outcome="swapped",
+                bundle=bundle,
+                stream=stream,
+                taken_in_ms=taken_in_ms,
+            )
 
     async def roll_back(self, symbol: str) -> SwapResult:
         """Bring what decided before back into force: at once when resident, else through every
@@ -82,29 +93,51 @@ class Swapper:
                 before = loop.previous
                 taken_in_ms = await self._history.fold(symbol, before.stream, loop.previous_open_ms)
                 return self._install(
-                    symbol, "rolled_back", before.bundle, before.stream, taken_in_ms
+                    symbol=symbol,
+                    outcome="rolled_back",
+                    bundle=before.bundle,
+                    stream=before.stream,
+                    taken_in_ms=taken_in_ms,
+                    lost=before.lost,
                 )
             known = self._journal.previous_model(symbol)
             if known is None:
-                found, expected = "no earlier model", "a swap to go back from"
-                return self._refuse(
-                    symbol, "", 0, BundleRefused(Refusal.MISSING_FILE, found, expected)
+                nothing = BundleRefused(
+                    Refusal.MISSING_FILE, "no earlier model", "a swap to go back from"
                 )
+                return self._refuse(symbol, "", 0, nothing)
             digest, epoch = known
             if digest == "":
-                stream = Stream(loop.model.stream.snapshot())
-                return self._install(symbol, "rolled_back", None, stream, loop.last_open_ms)
+                return self._install(
+                    symbol=symbol,
+                    outcome="rolled_back",
+                    bundle=None,
+                    stream=Stream(loop.model.stream.snapshot()),
+                    taken_in_ms=loop.last_open_ms,
+                )
             try:
                 bundle = await self._load(symbol, digest, epoch - 1)
                 stream, taken_in_ms = await self._warm_up(symbol, bundle)
             except BundleRefused as error:
                 return self._refuse(symbol, digest, epoch, error)
-            return self._install(symbol, "rolled_back", bundle, stream, taken_in_ms)
+            return self._install(
+                symbol=symbol,
+                outcome="rolled_back",
+                bundle=bundle,
+                stream=stream,
+                taken_in_ms=taken_in_ms,
+            )
 
     async def _load(self, symbol: str, digest: str, above_epoch: int) -> LoadedBundle:
-        folder: Path = self._settings.bundles_dir / digest
-        keys, timeframe = self._settings.public_keys_dir, self._settings.timeframe
-        return await asyncio.to_thread(load_bundle, folder, symbol, timeframe, keys, above_epoch)
+        load = partial(
+            load_bundle,
+            folder=self._settings.bundles_dir / digest,
+            symbol=symbol,
+            timeframe=self._settings.timeframe,
+            keys_dir=self._settings.public_keys_dir,
+            above_epoch=above_epoch,
+        )
+        return await asyncio.to_thread(load)
 
     async def _warm_up(self, symbol: str, bundle: LoadedBundle) -> tuple[Stream, int]:
         """Return the bundle's stream brought up to the present, and the last bar it took in."""
@@ -124,35 +157,76 @@ class Swapper:
 
     def _install(
         self,
+        *,
         symbol: str,
         outcome: Outcome,
         bundle: LoadedBundle | None,
         stream: Stream,
         taken_in_ms: int,
+        lost: str = "",
     ) -> SwapResult:
         loop = self._loops[symbol]
-        account = loop.model.trader.snapshot()
-        model = model_of(bundle, self._settings.trading, stream, account, self._journal)
+        model = model_of(
+            bundle=bundle,
+            rules=self._settings.trading,
+            stream=stream,
+            account=loop.model.trader.snapshot(),
+            journal=self._journal,
+            lost=lost,
+        )
         previous = loop.model.digest
 
         def swap(pause_us: int) -> Swap:
-            at = (_now_ms(), loop.last_open_ms)
-            return Swap(symbol, *at, model.epoch, model.digest, previous, outcome, "", pause_us)
+            return Swap(
+                symbol=symbol,
+                at_ms=_now_ms(),
+                bar_open_time_ms=loop.last_open_ms,
+                epoch=model.epoch,
+                digest=model.digest,
+                previous=previous,
+                outcome=outcome,
+                reason="",
+                pause_us=pause_us,
+            )
 
         pause_us = loop.install(model, taken_in_ms, swap)
         self._metrics.swapped(symbol, outcome, model.epoch, pause_us)
-        return SwapResult(outcome, symbol, model.digest, model.epoch, previous, pause_us)
+        return SwapResult(
+            outcome=outcome,
+            symbol=symbol,
+            digest=model.digest,
+            epoch=model.epoch,
+            previous=previous,
+            pause_us=pause_us,
+        )
 
     def _refuse(self, symbol: str, digest: str, epoch: int, error: BundleRefused) -> SwapResult:
         loop = self._loops[symbol]
-        reason = f"{error.reason}: found {error.found}, expected {error.expected}"
-        at, previous = (_now_ms(), loop.last_open_ms), loop.model.digest
+        previous = loop.model.digest
         self._journal.record_refusal(
-            Swap(symbol, *at, epoch, digest, previous, "refused", reason, 0)
+            Swap(
+                symbol=symbol,
+                at_ms=_now_ms(),
+                bar_open_time_ms=loop.last_open_ms,
+                epoch=epoch,
+                digest=digest,
+                previous=previous,
+                outcome="refused",
+                reason=f"{error.reason}: found {error.found}, expected {error.expected}",
+                pause_us=0,
+            )
         )
         self._metrics.refused(symbol, error.reason)
-        rule = (str(error.reason), str(error.found), str(error.expected))
-        return SwapResult("refused", symbol, digest, epoch, previous, 0, *rule)
+        return SwapResult(
+            outcome="refused",
+            symbol=symbol,
+            digest=digest,
+            epoch=epoch,
+            previous=previous,
+            reason=str(error.reason),
+            found=error.found,
+            expected=error.expected,
+        )
 
 
 def _check_epoch(bundle: LoadedBundle, epoch: int) -> None:
@@ -163,18 +237,26 @@ def _check_epoch(bundle: LoadedBundle, epoch: int) -> None:
 
 
 def model_of(
+    *,
     bundle: LoadedBundle | None,
     rules: TradingSettings,
     stream: Stream,
     account: NDArray[np.float64] | None,
     journal: Journal,
+    lost: str = "",
 ) -> Model:
     """Return the model that a bundle, or the rules, make with a stream and an account to go on
-    with.
+    with; `lost` says why there is no bundle although there was one.
     """
     settings = bundle.manifest.trading if bundle else rules
-    trader = Trader(settings, account)
-    return Model(bundle, settings, journal.settings_digest(settings), stream, trader)
+    return Model(
+        bundle=bundle,
+        settings=settings,
+        settings_digest=journal.settings_digest(settings),
+        stream=stream,
+        trader=Trader(settings, account),
+        lost=lost,
+    )
 
 
 def _now_ms() -> int:

@@ -22,8 +22,9 @@ from pydantic import BaseModel, Field
 
 from live_runner.api.limits import BodyLimit
 from live_runner.desk import Desk, signal_of
-from live_runner.loop import SymbolLoop, judge
+from live_runner.loop import SymbolLoop
 from live_runner.swap import SwapResult
+from live_runner.watch.condition import Condition, condition
 from live_runner.watch.page import render
 from live_runner.watch.summary import model_info, summary
 
@@ -102,11 +103,17 @@ def _add_views(app: FastAPI, desk: Desk) -> None:
     async def page() -> str:
         return render(desk)
 
-    @app.get("/health")
-    async def health() -> dict[str, Any]:
-        """Say which symbols are being decided and which still start."""
-        symbols = {s: "trading" if s in desk.loops else "starting" for s in desk.settings.symbols}
-        return {"status": "ok", "killed": desk.killed, "symbols": symbols}
+    @app.get("/ready")
+    async def ready() -> dict[str, bool]:
+        """Say that the process answers; whether it may trade is another question, `/health`."""
+        return {"ready": True}
+
+    @app.get("/health", responses={503: {"model": Condition, "description": "entries are halted"}})
+    async def health(response: Response) -> Condition:
+        """Say of every symbol whether it may trade, and why not: 200 where all may, else 503."""
+        found = condition(desk)
+        response.status_code = 200 if found.status == "ok" else 503
+        return found
 
     @app.get("/metrics")
     async def metrics() -> Response:
@@ -137,7 +144,7 @@ def _add_predictions(app: FastAPI, desk: Desk) -> None:
             raise HTTPException(
                 409, f"{body.symbol}: found no decided bar yet, expected one; wait for a bar"
             )
-        return _named(judge(loop.model.bundle, loop.last.features), loop)
+        return _named(loop.model.judge(loop.last.features), loop)
 
     @app.post("/predict/batch")
     async def predict_batch(body: Batch) -> list[dict[str, Any]]:

@@ -176,17 +176,21 @@ class Journal:
         if not rows:
             return None
         name, at, trader, stream, epoch, digest, pending = rows[0]
-        return State(name, at, _vector(trader), _vector(stream), epoch, digest, pending)
+        return State(
+            symbol=name,
+            open_time_ms=at,
+            trader=_vector(trader),
+            stream=_vector(stream),
+            epoch=epoch,
+            digest=digest,
+            pending_order=pending,
+        )
 
     def observations(
         self, symbol: str, after_ms: int, limit: int
     ) -> list[tuple[int, NDArray[np.float64]]]:
         """Return up to `limit` observations of bars that open after `after_ms`, ascending."""
-        rows = self.all(
-            "SELECT open_time_ms, obs FROM observations WHERE symbol = ? AND open_time_ms > ?"
-            " ORDER BY open_time_ms LIMIT ?",
-            *(symbol, after_ms, limit),
-        )
+        rows = self.all(schema.OBSERVATIONS, symbol, after_ms, limit)
         return [(at, _vector(obs)) for at, obs in rows]
 
     def accounted_opens(self, symbol: str, after_ms: int, until_ms: int) -> set[int]:
@@ -210,6 +214,14 @@ class Journal:
         """Return digest and epoch of what decided before the bundle in force."""
         rows = self.all(schema.PREVIOUS_MODEL, symbol)
         return (str(rows[0][0]), int(rows[0][1])) if rows else None
+
+    def in_force(self, symbol: str) -> tuple[str, int]:
+        """Return digest and epoch of what was last brought into force; '' and 0 are the rules.
+
+        What a later start refused is still in force: nobody brought anything else.
+        """
+        rows = self.all(schema.IN_FORCE, symbol)
+        return (str(rows[0][0]), int(rows[0][1])) if rows else ("", 0)
 
     def killed(self) -> bool:
         """Say whether the kill switch is on."""
@@ -282,18 +294,32 @@ class Journal:
 
     def _save(self, state: State) -> None:
         values = (
-            *(state.symbol, state.open_time_ms, state.trader.tobytes(), state.stream.tobytes()),
-            *(state.epoch, state.digest, state.pending_order),
+            state.symbol,
+            state.open_time_ms,
+            state.trader.tobytes(),
+            state.stream.tobytes(),
+            state.epoch,
+            state.digest,
+            state.pending_order,
         )
         self._insert("states", values, "OR REPLACE ")
 
 
 def _decision_values(one: Decision) -> tuple[Any, ...]:
-    vectors = (one.features, one.probabilities, one.row, one.out)
     return (
-        *(one.symbol, one.candle.open_time_ms, one.epoch, one.digest, one.settings_digest),
-        *(_blob(vector) for vector in vectors),
-        *(one.reason, int(one.catch_up), one.latency_us, one.compute_us),
+        one.symbol,
+        one.candle.open_time_ms,
+        one.epoch,
+        one.digest,
+        one.settings_digest,
+        _blob(one.features),
+        _blob(one.probabilities),
+        _blob(one.row),
+        _blob(one.out),
+        one.reason,
+        int(one.catch_up),
+        one.latency_us,
+        one.compute_us,
     )
 
 

@@ -51,6 +51,10 @@ SELECT previous, coalesce((SELECT max(earlier.epoch) FROM swaps earlier WHERE
 FROM swaps latest WHERE symbol = ? AND outcome IN ('swapped', 'rolled_back')
 ORDER BY latest.rowid DESC LIMIT 1
 """
+IN_FORCE = """
+SELECT digest, epoch FROM swaps WHERE symbol = ? AND outcome IN ('swapped', 'rolled_back')
+ORDER BY rowid DESC LIMIT 1
+"""
 CLOSED_TRADES = """
 SELECT d.open_time_ms, d.out FROM orders o JOIN decisions d ON d.symbol = o.symbol
     AND o.id = d.symbol || '-' || d.open_time_ms || '-exit'
@@ -66,6 +70,16 @@ FROM swaps WHERE symbol = ? ORDER BY rowid DESC LIMIT ?
 COUNTS = """
 SELECT count(*), coalesce(min(open_time_ms), 0), coalesce(max(open_time_ms), 0),
     coalesce(sum(catch_up), 0) FROM decisions WHERE symbol = ?
+"""
+COUNT_HOLES = """
+SELECT count(*) FROM holes WHERE symbol = ? AND open_time_ms BETWEEN ? AND ?
+"""
+LAST_OUTS = """
+SELECT out FROM decisions WHERE symbol = ? ORDER BY open_time_ms DESC LIMIT ?
+"""
+OBSERVATIONS = """
+SELECT open_time_ms, obs FROM observations WHERE symbol = ? AND open_time_ms > ?
+ORDER BY open_time_ms LIMIT ?
 """
 LAST_DECISION = """
 SELECT open_time_ms, row, probabilities, reason, latency_us, compute_us FROM decisions

@@ -42,6 +42,7 @@ class Lane:
 
     def __init__(
         self,
+        *,
         symbol: str,
         settings: RunnerSettings,
         venue: Venue,
@@ -125,7 +126,11 @@ class Lane:
     async def _candles(self, start_ms: int, end_ms: int) -> dict[int, Candle]:
         candles = await persist(
             lambda: self._venue.candles(
-                self.symbol, self._timeframe, self._bar_ms, start_ms, end_ms
+                symbol=self.symbol,
+                timeframe=self._timeframe,
+                bar_ms=self._bar_ms,
+                start_ms=start_ms,
+                end_ms=end_ms,
             ),
             self._backoff,
             self._rng,
@@ -138,6 +143,7 @@ class Lane:
 
 
 async def listen(
+    *,
     settings: RunnerSettings,
     lanes: Mapping[str, Lane],
     hear: Callable[[str, str, Candle], None],

@@ -22,7 +22,9 @@ class History:
     """
 
     def __init__(self, settings: RunnerSettings, venue: Venue, journal: Journal) -> None:
-        self._settings, self._venue, self._journal = settings, venue, journal
+        self._settings = settings
+        self._venue = venue
+        self._journal = journal
 
     async def complete(self, symbol: str, after_ms: int, until_ms: int) -> None:
         """Have the journal hold, or record as a hole, every bar that opens in (after, until];
@@ -66,9 +68,15 @@ class History:
         self._journal.record_history(symbol, observed, now_ms)
 
     async def _sound(self, symbol: str, start_ms: int, end_ms: int) -> dict[int, Candle]:
-        bar = (self._settings.timeframe, self._settings.bar_ms)
-        candles = await self._venue.candles(symbol, *bar, start_ms, end_ms)
-        return {one.open_time_ms: one for one in sound(candles, bar[1])}
+        bar_ms = self._settings.bar_ms
+        candles = await self._venue.candles(
+            symbol=symbol,
+            timeframe=self._settings.timeframe,
+            bar_ms=bar_ms,
+            start_ms=start_ms,
+            end_ms=end_ms,
+        )
+        return {one.open_time_ms: one for one in sound(candles, bar_ms)}
 
     async def fold(self, symbol: str, stream: Stream, after_ms: int) -> int:
         """Push every recorded observation after `after_ms` and return the open time of the last one

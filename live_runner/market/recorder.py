@@ -42,6 +42,7 @@ class Recorder:
 
     def __init__(
         self,
+        *,
         settings: RunnerSettings,
         recordings: Recordings,
         client: httpx.AsyncClient,
@@ -49,7 +50,9 @@ class Recorder:
         on_error: Callable[[str], None],
         observers: Mapping[str, Observer],
     ) -> None:
-        self._settings, self._recordings, self._rng = settings, recordings, rng
+        self._settings = settings
+        self._recordings = recordings
+        self._rng = rng
         self._observers = observers
         self._on_error = on_error
         self._venue = Venue(client, REQUEST_BACKOFF, rng, on_error)
@@ -68,7 +71,9 @@ class Recorder:
 
     async def slow_rows(self, symbol: str, since_ms: int) -> list[Row]:
         """Return the latest rows of every slow series of a symbol; raises VenueError."""
-        venue, now_ms, settings = self._venue, self.clock.now_ms(), self._settings
+        venue = self._venue
+        now_ms = self.clock.now_ms()
+        settings = self._settings
         parts = await asyncio.gather(
             venue.funding(symbol, since_ms, now_ms),
             venue.open_interest(symbol, settings.timeframe, settings.bar_ms, since_ms, now_ms),
@@ -98,7 +103,8 @@ class Recorder:
             self._on_error(f"recorder: found a message that fails with {error!r}: {message!r:.80}")
 
     def _hear_trade(self, trade: Any) -> None:
-        symbol, event_ms = str(trade["s"]), int(trade["T"])
+        symbol = str(trade["s"])
+        event_ms = int(trade["T"])
         row = {
             "event_time_ms": event_ms,
             "known_at_ms": self._known_ms(symbol, event_ms),

@@ -9,12 +9,15 @@ from live_runner.market.venue import Venue, VenueError
 FIRST_LOOKS_S = 1.0
 LOOK_EVERY_S = 30.0
 SAME_PACE = 0.05  # a share; round trips blur the pace of a look by less
+OTHER_PACE = 2.0  # times ours or more, or half of it or less: a replay, however busy the machine is
+QUICK_LOOK = 0.25  # a share of the time since the look before; a slower one says nothing of pace
 
 
 class VenueClock:
     """Tell the venue's time while it runs at our pace; `steady` is set for as long as it does.
 
     A replay that runs faster, stands still or jumps is not steady: nothing can be timed beside it.
+    `other_pace` says that the last good look found one; a look that fails leaves it as it was.
     """
 
     def __init__(self, venue: Venue, seconds: Callable[[], float] = time.monotonic) -> None:
@@ -22,6 +25,7 @@ class VenueClock:
         self._seconds = seconds
         self._look: tuple[float, int] | None = None
         self.steady = asyncio.Event()
+        self.other_pace = False
 
     def now_ms(self) -> int:
         """Return the venue's time; raises VenueError where the latest look at it failed."""
@@ -44,12 +48,16 @@ class VenueClock:
         """Compare the venue's clock with ours; raises VenueError."""
         asked_s = self._seconds()
         venue_ms = await self._venue.time_ms()
-        at_s = (asked_s + self._seconds()) / 2.0
+        answered_s = self._seconds()
+        at_s = (asked_s + answered_s) / 2.0
         before, self._look = self._look, (at_s, venue_ms)
         if before is None:
             return
         ours_ms = (at_s - before[0]) * 1_000
-        if abs(venue_ms - before[1] - ours_ms) <= SAME_PACE * ours_ms:
+        theirs_ms = venue_ms - before[1]
+        if (answered_s - asked_s) * 1_000 <= QUICK_LOOK * ours_ms:
+            self.other_pace = not ours_ms / OTHER_PACE < theirs_ms < ours_ms * OTHER_PACE
+        if abs(theirs_ms - ours_ms) <= SAME_PACE * ours_ms:
             self.steady.set()
         else:
             self.steady.clear()

@@ -12,8 +12,14 @@ from live_runner.journal.journal import Journal
 
 RECENT = 50
 _SWAP = (
-    *("at_ms", "bar_open_time_ms", "epoch", "digest", "previous"),
-    *("outcome", "reason", "pause_us"),
+    "at_ms",
+    "bar_open_time_ms",
+    "epoch",
+    "digest",
+    "previous",
+    "outcome",
+    "reason",
+    "pause_us",
 )
 
 
@@ -47,12 +53,10 @@ def summary(desk: Desk, symbol: str) -> dict[str, Any]:
     `missed` bars lie between the first and the last decided one without a decision and without a
     hole at the venue.
     """
-    journal, loop = desk.journal, desk.loops.get(symbol)
+    journal = desk.journal
+    loop = desk.loops.get(symbol)
     decided, first, last, catch_up = journal.one(schema.COUNTS, symbol)
-    span = (symbol, first, last)
-    holes = journal.one(
-        "SELECT count(*) FROM holes WHERE symbol = ? AND open_time_ms BETWEEN ? AND ?", *span
-    )[0]
+    holes = journal.one(schema.COUNT_HOLES, symbol, first, last)[0]
     expected = (last - first) // desk.settings.bar_ms + 1 if decided else 0
     trades, pnl = journal_trades(journal, symbol)
     swaps = recent_swaps(journal, symbol)

@@ -86,7 +86,7 @@ def services(environment: Environment, ports: Ports, market: Market) -> list[Ser
             "runner",
             (python, "-m", "live_runner", "--config", str(home / "runner" / "runner.yaml")),
             ports.runner,
-            "/health",
+            "/ready",  # not /health, which says 503 for as long as something keeps it from trading
         ),
         Service(
             "dagster",

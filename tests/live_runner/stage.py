@@ -160,7 +160,7 @@ class RunnerProcess:
         config.write_text(yaml.safe_dump(self.settings(port)))
         command = [sys.executable, "-m", "live_runner", "--config", str(config)]
         self.process = subprocess.Popen(command, cwd=ROOT, env=_env())
-        until(lambda: self._alive() and _answers(f"{self.url}/health"), "the runner to answer")
+        until(lambda: self._alive() and _answers(f"{self.url}/ready"), "the runner to answer")
 
     def settings(self, port: int) -> dict[str, Any]:
         """Return the body of the runner's settings file."""

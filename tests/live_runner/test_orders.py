@@ -32,7 +32,14 @@ def test_every_fill_is_one_order_through_its_states(bars: list[Bar]) -> None:
         chances = {-1: (0.8, 0.1, 0.1), 0: (0.1, 0.8, 0.1), 1: (0.1, 0.1, 0.8)}[int(side)]
         row = [i * BAR_MS + 0.0, price, high, low, close, 0.01 * price, 0.0, *chances, 0.0]
         out = trader.push(row)
-        changes, pending = order_changes("BTCUSDT", i * BAR_MS, BAR_MS, row, out, pending)
+        changes, pending = order_changes(
+            symbol="BTCUSDT",
+            open_time_ms=i * BAR_MS,
+            bar_ms=BAR_MS,
+            row=row,
+            out=out,
+            pending=pending,
+        )
         for change in changes:
             states.setdefault(change.id, []).append(change.state)
             assert change.side in (-1, 1)

@@ -29,6 +29,7 @@ NEVER = (
     *("duckdb", "ccxt", "xgboost", "lightgbm", "matplotlib", "research", "orchestration", "assets"),
 )
 OPEN = [
+    "/ready",
     "/health",
     "/model/info",
     "/metrics",

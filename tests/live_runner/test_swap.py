@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 
 from kernel.bundle import Refusal
+from kernel.decision import Abstain
 from kernel.digest import canonical_json
 from kernel.features.engine import compute
 from kernel.features.registry import FEATURES
 from kernel.trading import Trader
 from live_runner.desk import Desk
 from live_runner.models.graph import Graph
+from live_runner.watch.condition import condition
 from tests.live_runner.bundles import (
     FEW,
     TRADING,
@@ -376,25 +378,57 @@ def test_restart_takes_the_bundle_up_again_and_can_still_roll_back(
     _assert_one_model_decides_each_bar(told, "BTCUSDT", folders)
 
 
-def test_restart_with_a_tampered_bundle_falls_back_to_the_rules(
+def test_restart_with_a_tampered_bundle_opens_nothing_until_another_is_in_force(
     tmp_path: Path, market: VenueProcess
 ) -> None:
-    """What no longer verifies does not trade, and the journal says why."""
+    """What no longer verifies does not trade, nor do the rules that nobody chose in its place; the
+    next restart knows it still, a swap ends it, and the bundle made whole decides again.
+    """
     folder = _whole(tmp_path)
+    whole = folder / "signature"
+    publisher = Publisher.make(tmp_path / "keys")
 
     async def first() -> None:
         async with desk(desk_settings(tmp_path, market.url)) as one:
-            _published(folder, Publisher.make(tmp_path / "keys"), epoch=1)
+            _published(folder, publisher, epoch=1)
             await one.swapper.swap("BTCUSDT", folder.name, 1)
+            await bars_pass(one, "BTCUSDT", 1)
 
-    async def second() -> str:
+    async def tampered() -> None:
         async with desk(desk_settings(tmp_path, market.url)) as one:
             await bars_pass(one, "BTCUSDT", 2)
-            assert one.loops["BTCUSDT"].model.digest == ""
-            return one.journal.all("SELECT reason FROM swaps ORDER BY rowid DESC LIMIT 1")[0][0]
+            loop = one.loops["BTCUSDT"]
+            last = loop.last
+            assert last is not None
+            assert (loop.model.digest, last.row[-1]) == ("", Abstain.NO_BUNDLE)
+            why = f"bundle {folder.name[:12]} was in force and is refused: bad_signature"
+            assert last.reason.startswith(why)
+            found = condition(one)
+            assert (found.status, found.symbols["BTCUSDT"].abstain) == ("halted", "no_bundle")
+            assert found.symbols["BTCUSDT"].refused.startswith("bad_signature")
+            assert found.symbols["ETHUSDT"].status == "trading"
+
+    async def swapped() -> None:
+        async with desk(desk_settings(tmp_path, market.url)) as one:
+            other = _published(_whole(tmp_path, seed=12), publisher, epoch=2)
+            assert (await one.swapper.swap("BTCUSDT", other.name, 2)).outcome == "swapped"
+            await bars_pass(one, "BTCUSDT", 1)
+            assert condition(one).status == "ok"
+
+    async def restored() -> None:
+        async with desk(desk_settings(tmp_path, market.url)) as one:
+            await bars_pass(one, "BTCUSDT", 1)
+            assert one.loops["BTCUSDT"].model.digest == folder.name
 
     asyncio.run(first())
-    body = json.loads((folder / "signature").read_bytes())
+    sound = whole.read_bytes()
+    body = json.loads(sound)
     body["signature"] = base64.b64encode(bytes(64)).decode()
-    (folder / "signature").write_bytes(canonical_json(body))
-    assert asyncio.run(second()).startswith(str(Refusal.BAD_SIGNATURE))
+    whole.write_bytes(canonical_json(body))
+    asyncio.run(tampered())
+    asyncio.run(tampered())
+    whole.write_bytes(sound)
+    asyncio.run(restored())
+    whole.write_bytes(canonical_json(body))
+    asyncio.run(swapped())
+    assert_replays(tmp_path / "journal.sqlite")

@@ -68,13 +68,13 @@ def _decided(
     holes: list[int] = []
     duplicates: list[int] = []
     lane = Lane(
-        "BTCUSDT",
-        _settings(),
-        venue,
-        FAST,
-        random.Random(0),
-        lambda at, _: holes.append(at // BAR_MS),
-        lambda: duplicates.append(1),
+        symbol="BTCUSDT",
+        settings=_settings(),
+        venue=venue,
+        backoff=FAST,
+        rng=random.Random(0),
+        on_hole=lambda at, _: holes.append(at // BAR_MS),
+        on_duplicate=lambda: duplicates.append(1),
     )
 
     async def drain() -> list[int]:

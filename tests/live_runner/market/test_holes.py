@@ -12,12 +12,15 @@ from kernel.features.calendar import BARS_SEEN
 from kernel.features.engine import Stream
 from kernel.features.registry import STATE_SIZE
 from kernel.trading import Trader
+from live_runner.entries import Entries
+from live_runner.health import Health, HealthLimits
 from live_runner.journal.journal import Journal
-from live_runner.loop import RULES_WARM_UP, Model, SymbolLoop
+from live_runner.models.model import RULES_WARM_UP, Model
 from tests.live_runner.bundles import TRADING
 from tests.live_runner.stage import (
     BAR_MS,
     SYMBOLS,
+    UNHURRIED,
     RunnerProcess,
     assert_replays,
     call,
@@ -83,11 +86,27 @@ def test_a_hole_is_let_out_for_as_long_as_it_was(
     holes = {bar for first, count in lost for bar in range(first, first + count)}
     for bar in holes:
         journal.record_hole(SYMBOLS[0], bar * BAR_MS, "venue has no bar", 0)
-    loop = object.__new__(SymbolLoop)
-    loop.symbol, loop._journal, loop._bar_ms = SYMBOLS[0], journal, BAR_MS
-    model = Model(None, TRADING, "", _warm(), Trader(TRADING))
-    bars = [bar for bar in range(1, 600) if bar not in holes]
-    assert [bar for bar in bars if loop._not_warm(model, bar * BAR_MS)] == list(barred)
+    entries = Entries(
+        symbol=SYMBOLS[0],
+        bar_ms=BAR_MS,
+        journal=journal,
+        health=Health(HealthLimits(**UNHURRIED), lambda: False),
+        killed=lambda: False,
+    )
+    model = Model(
+        bundle=None,
+        settings=TRADING,
+        settings_digest="",
+        stream=_warm(),
+        trader=Trader(TRADING),
+    )
+    told = {
+        bar: entries.permission(model, bar * BAR_MS, (), {}).abstain
+        for bar in range(1, 600)
+        if bar not in holes
+    }
+    assert set(told.values()) <= {Abstain.NONE, Abstain.NOT_WARM}
+    assert [bar for bar, abstain in told.items() if abstain is Abstain.NOT_WARM] == list(barred)
 
 
 def _warm() -> Stream:

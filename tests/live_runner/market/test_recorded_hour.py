@@ -77,7 +77,12 @@ class Process:
         self.recordings = Recordings(settings.recordings)
         observers = {SYMBOL: self.series.observer}
         self.recorder = Recorder(
-            settings, self.recordings, client, rng, self.errors.append, observers
+            settings=settings,
+            recordings=self.recordings,
+            client=client,
+            rng=rng,
+            on_error=self.errors.append,
+            observers=observers,
         )
         self.recorder.clock = VenueClock(self.venue, lambda: hands.seconds)
 

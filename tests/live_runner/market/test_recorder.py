@@ -14,7 +14,7 @@ from kernel.observation import OBSERVATION_FIELDS
 from kernel.observer import Observer
 from live_runner.market.recorder import POLL_EVERY_S, Recorder, Watch
 from live_runner.market.recordings import Recordings
-from live_runner.market.venue import Backoff, Row, Venue
+from live_runner.market.venue import Backoff, Row, Venue, VenueError
 from live_runner.market.venue_clock import VenueClock
 from tests.live_runner.inside import desk_settings
 from tests.live_runner.stage import RunnerProcess, until, venue
@@ -32,6 +32,8 @@ class Hands:
         self.venue_ms = float(NOW_MS)
         self.ours_s = 0.0
         self.requests: list[str] = []
+        self.answer_takes_s = 0.0
+        self.down = False
 
     def pass_s(self, seconds: float, speed: float = 1.0) -> None:
         self.ours_s += seconds
@@ -39,6 +41,9 @@ class Hands:
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request.url.path)
+        if self.down:
+            return httpx.Response(503)
+        self.ours_s += self.answer_takes_s
         return httpx.Response(200, json={"serverTime": int(self.venue_ms)})
 
     def client(self) -> httpx.AsyncClient:
@@ -65,7 +70,14 @@ def recorder_of(hands: Hands, folder: Path, errors: list[str]) -> SlowRows:
     settings = desk_settings(folder, "http://venue.test")
     recordings = Recordings(folder / "recordings")
     observers = {symbol: Observer(settings.bar_ms) for symbol in settings.symbols}
-    one = SlowRows(settings, recordings, hands.client(), random.Random(1), errors.append, observers)
+    one = SlowRows(
+        settings=settings,
+        recordings=recordings,
+        client=hands.client(),
+        rng=random.Random(1),
+        on_error=errors.append,
+        observers=observers,
+    )
     one.clock = clock_of(hands)
     return one
 
@@ -88,6 +100,32 @@ def test_a_clock_at_another_pace_is_not_steady(speed: float, steady: bool) -> No
     clock = clock_of(hands)
     asyncio.run(_looks(hands, clock, speed))
     assert clock.steady.is_set() is steady
+    assert clock.other_pace is not steady
+
+
+def test_a_busy_machine_is_not_taken_for_a_replay() -> None:
+    """A tenth of blur is no other pace, though too much for timing; a failed look says nothing."""
+    hands = Hands()
+    clock = clock_of(hands)
+    asyncio.run(_looks(hands, clock, 1.1))
+    assert not clock.steady.is_set()
+    assert not clock.other_pace
+    asyncio.run(_looks(hands, clock, 60.0))
+    hands.down = True
+    with pytest.raises(VenueError):
+        asyncio.run(clock.look())
+    assert clock.other_pace
+
+
+def test_a_look_that_took_long_says_nothing_of_the_pace() -> None:
+    """An answer that comes seconds after it was asked for may be stamped anywhere in between."""
+    hands = Hands()
+    clock = clock_of(hands)
+    asyncio.run(_looks(hands, clock, 1.0))
+    hands.pass_s(1.0)
+    hands.answer_takes_s = 3.0
+    asyncio.run(clock.look())
+    assert not clock.other_pace
 
 
 def test_the_clock_goes_on_between_two_looks_and_notices_a_jump() -> None:

@@ -77,7 +77,14 @@ async def recorded(
     )
     settings = replace(desk_settings(folder, "http://venue.test"), symbols=symbols)
     observers = {symbol: Observer(settings.bar_ms) for symbol in settings.symbols}
-    recorder = Recorder(settings, recordings, client, random.Random(1), errors.append, observers)
+    recorder = Recorder(
+        settings=settings,
+        recordings=recordings,
+        client=client,
+        rng=random.Random(1),
+        on_error=errors.append,
+        observers=observers,
+    )
     recorder.clock = Eager(recorder._venue)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(recorder.run(), 2.0)
@@ -125,7 +132,14 @@ def test_a_message_of_no_year_is_told_and_left_out(tmp_path: Path, moment: str) 
     settings, client = desk_settings(tmp_path, "http://venue.test"), httpx.AsyncClient()
     recordings = Recordings(tmp_path / "recordings")
     observers = {symbol: Observer(settings.bar_ms) for symbol in settings.symbols}
-    recorder = Recorder(settings, recordings, client, random.Random(1), errors.append, observers)
+    recorder = Recorder(
+        settings=settings,
+        recordings=recordings,
+        client=client,
+        rng=random.Random(1),
+        on_error=errors.append,
+        observers=observers,
+    )
     recorder.clock._look = (0.0, NOW_MS)
     trade = f'{{"e":"aggTrade","s":"BTCUSDT","a":5,"p":"1","q":"1","m":true,"T":{moment}}}'
     recorder.hear(f'{{"data":{trade}}}')

@@ -12,8 +12,8 @@ from kernel.features.engine import Stream, compute
 from kernel.observation import OBSERVATION_FIELDS
 from kernel.trading import Trader
 from live_runner.journal.journal import Decision
-from live_runner.loop import FED_BY, Model
 from live_runner.models.inference import load_bundle
+from live_runner.models.model import FED_BY, Model
 from live_runner.settings import LAGGED
 from tests.live_runner.bundles import TRADING, Publisher, write_bundle
 from tests.live_runner.inside import desk, desk_settings
@@ -125,7 +125,13 @@ def test_a_model_reads_the_series_of_its_inputs_and_of_the_costs(
     if features:
         folder = _published(tmp_path, features)
         bundle = load_bundle(folder, SYMBOL, "15m", tmp_path / "keys", 0)
-    model = Model(bundle, TRADING, "", Stream(), Trader(TRADING))
+    model = Model(
+        bundle=bundle,
+        settings=TRADING,
+        settings_digest="",
+        stream=Stream(),
+        trader=Trader(TRADING),
+    )
     known = ("open_interest", "fear_greed", "mvrv", "fees", "mark_close", "index_close")
     told = [one for one in (*known, "btc_close", "minutes") if model.reads(one)]
     assert sorted(told) == sorted(reads)

@@ -1,0 +1,99 @@
+"""Whether a symbol may open a position, and if not, why."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from kernel.decision import Abstain
+from live_runner.health import Health
+from live_runner.journal.journal import Journal
+from live_runner.market.venue import DAY_MS
+from live_runner.models.model import Model
+
+
+class Permission(NamedTuple):
+    """`abstain` NONE lets positions be opened; `reason` says why not, or what was done without."""
+
+    abstain: Abstain
+    reason: str
+
+
+class Entries:
+    """Permit or bar the entries of one symbol; open positions run to their exits all the same."""
+
+    def __init__(
+        self,
+        *,
+        symbol: str,
+        bar_ms: int,
+        journal: Journal,
+        health: Health,
+        killed: Callable[[], bool],
+    ) -> None:
+        self._symbol = symbol
+        self._bar_ms = bar_ms
+        self._journal = journal
+        self._health = health
+        self._killed = killed
+
+    def permission(
+        self,
+        model: Model,
+        open_time_ms: int,
+        features: Sequence[float],
+        stale: Mapping[str, str],
+    ) -> Permission:
+        """Return the first reason to stay out after the bar that opened at `open_time_ms`.
+
+        `features` are the model's on that bar, empty before its first; `stale` says which series
+        could not be read, and why.
+        """
+        for abstain, reason in self._objections(model, open_time_ms, features, stale):
+            if reason:
+                return Permission(abstain, reason)
+        rules = "" if model.bundle else "no bundle: rules decide"
+        unread = f"does not read the stale {_told(stale)}" if stale else ""
+        return Permission(Abstain.NONE, "; ".join(filter(None, (rules, unread))))
+
+    def _objections(
+        self,
+        model: Model,
+        open_time_ms: int,
+        features: Sequence[float],
+        stale: Mapping[str, str],
+    ) -> Iterator[tuple[Abstain, str]]:
+        """Yield each abstention with its reason, '' where there is none, gravest first."""
+        yield Abstain.KILLED, "kill switch is on" if self._killed() else ""
+        yield Abstain.NO_BUNDLE, model.lost
+        read = {name: why for name, why in stale.items() if model.reads(name)}
+        yield Abstain.STALE_DATA, f"stale {_told(read)}" if read else ""
+        yield self._health.trouble(self._symbol, time.monotonic())
+        yield Abstain.NOT_WARM, self._not_warm(model, open_time_ms)
+        missing = model.missing(features) if features else ""
+        yield Abstain.MISSING_FEATURE, f"{missing} is missing" if missing else ""
+
+    def _not_warm(self, model: Model, open_time_ms: int) -> str:
+        """Return why the bars so far are not enough to decide on, '' if they are.
+
+        Features count bars as they exist, and no model was trained across a hole: what it distorts
+        is let out of them for a day, or for as long as the hole was, up to a whole warm-up.
+        """
+        needed = model.warmup_bars
+        bar_ms = self._bar_ms
+        if model.stream.bars_seen < needed:
+            return f"{model.stream.bars_seen} of {needed} warm-up bars"
+        after_ms = max(open_time_ms - 2 * needed * bar_ms, model.begins_ms)
+        for last_ms, lost in self._journal.holes(self._symbol, after_ms, open_time_ms, bar_ms):
+            since = (open_time_ms - last_ms) // bar_ms
+            settled = min(max(lost, DAY_MS // bar_ms), needed)
+            if since < settled:
+                return f"{since} of {settled} bars since a hole"
+        return ""
+
+
+def _told(stale: Mapping[str, str]) -> str:
+    """Return which series could not be read, those with one reason together."""
+    names: dict[str, list[str]] = {}
+    for name, why in stale.items():
+        names.setdefault(why, []).append(name)
+    return "; ".join(f"{', '.join(those)}: {why}" for why, those in names.items())
