@@ -15,6 +15,7 @@ from rich.table import Table
 from kernel.errors import TidegateError
 from orchestration.cli.closing import Report, Stage
 from orchestration.local.dagster_client import DagsterClient, Run, Step
+from orchestration.local.patience import Patience
 from orchestration.local.processes import Supervisor
 from orchestration.local.services import Market, Ports
 
@@ -22,6 +23,7 @@ APPROVER = "demo-approver"
 DAY_MS = 86_400_000
 BAR_MS = 900_000
 CALM_SPEED = 60.0
+WAIT_CPU_SECONDS = 1_800.0  # of all services together; a whole demo uses fewer
 WEEK_SPEED = 10_080.0  # a week of market in one real minute
 
 
@@ -70,10 +72,9 @@ class Demo:
             self._until(
                 "the warehouse to be started",
                 lambda: bool(self.dagster.runs_of("warehouse_job")),
-                timeout_s=300,
             )
             built = self.dagster.runs_of("warehouse_job")[-1]
-            self._require_success(self.dagster.wait(built, self._tell, timeout_s=1800))
+            self._require_success(self.dagster.wait(built, self._tell))
             stage.rows = _rows(run, "market/candles")
             stage.result = (
                 f"{len(self.market.symbols)} symbols, {self.months[0]} to {self.months[1]}; "
@@ -93,7 +94,7 @@ class Demo:
         accepted: list[str] = []
         for symbol, run_id in ids.items():
             with self._stage(f"retrain {symbol}") as stage:
-                run = self.dagster.wait(run_id, self._tell, timeout_s=1800)
+                run = self.dagster.wait(run_id, self._tell)
                 gate = self._gate(symbol, run)
                 stage.seconds = run.seconds or 0.0
                 stage.rows = _rows(run, "datasets/training_set")
@@ -164,7 +165,7 @@ class Demo:
             self._until(
                 f"the runner to trade {symbol} by bundle {digest[:12]}",
                 lambda: self._summary(symbol)["digest"] == digest,
-                timeout_s=240,
+                in_vain=lambda: self._refusal(symbol, digest),
             )
             swap = self._summary(symbol)["swaps"][-1]
             stage.result = f"epoch {swap['epoch']}, pause {swap['pause_us']} µs"
@@ -174,14 +175,13 @@ class Demo:
             before = {s: self._summary(s)["decided"] for s in self.market.symbols}
             end = self._venue_now() + self.days * DAY_MS
             self._clock(speed=WEEK_SPEED)
-            self._until("the simulated days to pass", lambda: self._venue_now() >= end, 300)
+            self._until("the simulated days to pass", lambda: self._venue_now() >= end)
             self._clock(speed=CALM_SPEED)
             last = end // BAR_MS * BAR_MS - BAR_MS
             for symbol in self.market.symbols:
                 self._until(
                     f"every bar of {symbol} to be decided",
                     lambda symbol=symbol: self._summary(symbol)["last_open_time_ms"] >= last,
-                    120,
                 )
             after = {s: self._summary(s) for s in self.market.symbols}
             self.report.runner = after
@@ -222,7 +222,7 @@ class Demo:
         self, job: str, tags: Mapping[str, str], config: Mapping[str, Any] | None = None
     ) -> Run:
         run_id = self.dagster.launch(job, tags=tags, config=config)
-        return self.dagster.wait(run_id, self._tell, timeout_s=1800)
+        return self.dagster.wait(run_id, self._tell)
 
     def _tell(self, run: Run, step: Step) -> None:
         mark = "[green]✓[/green]" if step.status == "SUCCESS" else "[red]✗[/red]"
@@ -247,16 +247,25 @@ class Demo:
         self.report.stages.append(stage)
         self.console.print(f"  {stage.result}  [dim]{stage.seconds:.1f} s[/dim]")
 
-    def _until(self, what: str, done: Callable[[], bool], timeout_s: float) -> None:
-        deadline = time.monotonic() + timeout_s
+    def _until(
+        self, what: str, done: Callable[[], bool], in_vain: Callable[[], str] = lambda: ""
+    ) -> None:
+        """Wait for an event, as long as it takes and something works on it; `in_vain` says why it
+        cannot come any more.
+        """
+        patience = Patience(self.supervisor.cpu_seconds, limit_s=WAIT_CPU_SECONDS)
         while not done():
             self.supervisor.require_alive()
-            if time.monotonic() > deadline:
-                raise DemoError(
-                    f"waited {timeout_s:.0f} s for {what}, expected less; "
-                    f"logs in {self.home / 'logs'}"
-                )
+            if why := in_vain() or patience.spent():
+                raise DemoError(f"waited for {what}: {why}; logs in {self.home / 'logs'}")
             time.sleep(0.25)
+
+    def _refusal(self, symbol: str, digest: str) -> str:
+        """Return why the runner will never take a bundle; a state that is ahead of it may pass."""
+        for attempt in self._summary(symbol)["refusals"]:
+            if attempt["digest"] == digest and not attempt["reason"].startswith("state_mismatch"):
+                return f"the runner refused it, {attempt['reason']}"
+        return ""
 
     def _summary(self, symbol: str) -> dict[str, Any]:
         answer = self.runner.get("/journal/summary", params={"symbol": symbol})

@@ -16,7 +16,7 @@ from orchestration.cli.closing import Report, print_report, write_report
 from orchestration.cli.demo import CALM_SPEED, Demo, DemoError
 from orchestration.cli.doctor import require_able
 from orchestration.environments import Environment
-from orchestration.local.dagster_client import DagsterClient
+from orchestration.local.dagster_client import ANSWER_SECONDS, DagsterClient
 from orchestration.local.instance import ensure_mlflow_schema, write_instance
 from orchestration.local.processes import RECORD, ServiceError, Supervisor
 from orchestration.local.recovery import recover
@@ -67,8 +67,8 @@ def play(
         supervisor.start(services(environment, ports, market), tell)
         months = (f"{market.history_start[:7]}-01", f"{DEMO_START[:7]}-01")
         with (
-            httpx.Client(base_url=f"http://127.0.0.1:{ports.runner}", timeout=30) as runner,
-            httpx.Client(base_url=f"http://127.0.0.1:{ports.venue}", timeout=30) as venue,
+            _client(ports.runner) as runner,
+            _client(ports.venue) as venue,
         ):
             dagster = DagsterClient(f"http://127.0.0.1:{ports.dagster}")
             Demo(
@@ -220,3 +220,7 @@ def _months_ago(months: int) -> str:
     today = dt.datetime.now(dt.UTC).date()
     index = today.year * 12 + today.month - 1 - months
     return f"{index // 12:04d}-{index % 12 + 1:02d}-01"
+
+
+def _client(port: int) -> httpx.Client:
+    return httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=ANSWER_SECONDS)

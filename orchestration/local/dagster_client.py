@@ -10,6 +10,7 @@ import httpx
 from kernel.errors import TidegateError
 
 LOCATION = "tidegate"
+ANSWER_SECONDS = 600.0  # a service on a busy machine answers late, not never
 FINISHED = frozenset({"SUCCESS", "FAILURE", "CANCELED"})
 
 _LAUNCH = """
@@ -110,7 +111,7 @@ class DagsterClient:
     """Talk to one webserver."""
 
     def __init__(self, url: str) -> None:
-        self._http = httpx.Client(base_url=url, timeout=60.0)
+        self._http = httpx.Client(base_url=url, timeout=ANSWER_SECONDS)
 
     def launch(
         self, job: str, *, tags: Mapping[str, str], config: Mapping[str, Any] | None = None
@@ -155,10 +156,12 @@ class DagsterClient:
             },
         )
 
-    def wait(self, run_id: str, on_step: Callable[[Run, Step], None], timeout_s: float) -> Run:
-        """Poll until the run ends, calling `on_step` once for each step that finished."""
+    def wait(self, run_id: str, on_step: Callable[[Run, Step], None]) -> Run:
+        """Poll until the run ends, calling `on_step` once for each step that finished.
+
+        However long it takes: Dagster itself fails a run whose process is gone or never starts.
+        """
         seen: set[str] = set()
-        deadline = time.monotonic() + timeout_s
         while True:
             run = self.run(run_id)
             for step in run.steps:
@@ -167,11 +170,6 @@ class DagsterClient:
                     on_step(run, step)
             if run.finished:
                 return run
-            if time.monotonic() > deadline:
-                raise DagsterError(
-                    f"{run.job} {run_id}: found {run.status} after {timeout_s:.0f} s, "
-                    "expected it done"
-                )
             time.sleep(0.5)
 
     def checks(self, run_id: str) -> tuple[list[Check], list[str]]:

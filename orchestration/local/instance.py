@@ -39,7 +39,8 @@ def instance_settings(environment: Environment) -> dict[str, Any]:
         },
         "run_monitoring": {
             "enabled": True,
-            "start_timeout_seconds": 120,
+            # Two runs that import the code location on one busy core are slow, not dead.
+            "start_timeout_seconds": 1_800,
             "poll_interval_seconds": 10,
         },
         "run_retries": {"enabled": True, "max_retries": 0, "retry_on_asset_or_op_failure": False},

@@ -16,8 +16,10 @@ from typing import IO
 import psutil
 
 from kernel.errors import TidegateError
+from orchestration.local.patience import Patience
 
 STOP_SECONDS = 20.0
+START_CPU_SECONDS = 300.0  # the dearest, Dagster, starts on a fraction of it
 RECORD = "processes.json"
 
 
@@ -33,7 +35,7 @@ class Service:
     command: tuple[str, ...]
     port: int
     ready_path: str
-    ready_seconds: float = 90.0
+    ready_cpu_seconds: float = START_CPU_SECONDS
 
     @property
     def url(self) -> str:
@@ -85,7 +87,8 @@ class Supervisor:
     def start(self, services: Sequence[Service], report: Callable[[str], None]) -> None:
         """Start each service in turn and wait until it answers; the home must be claimed.
 
-        Raises ServiceError when a port is taken or a service dies or stays silent.
+        Raises ServiceError when a port is taken, or a service dies or works in vain; how long it
+        takes does not matter.
         """
         for service in services:
             require_free_port(service)
@@ -110,6 +113,10 @@ class Supervisor:
                     f"running; read {one.log}:\n{_tail(one.log)}"
                 )
 
+    def cpu_seconds(self) -> float:
+        """Return the CPU time that all services and what they started have used."""
+        return sum(_cpu_seconds(one.process.pid) for one in self.running)
+
     def stop(self) -> None:
         """Stop every service, last started first, politely and then by force."""
         for one in reversed(self.running):
@@ -128,13 +135,14 @@ class Supervisor:
         self._write_record()
 
     def _await_ready(self, one: Running) -> None:
-        deadline = time.monotonic() + one.service.ready_seconds
+        patience = Patience(
+            lambda: _cpu_seconds(one.process.pid), limit_s=one.service.ready_cpu_seconds
+        )
         while not answers(one.service.url + one.service.ready_path):
             self.require_alive()
-            if time.monotonic() > deadline:
+            if why := patience.spent():
                 raise ServiceError(
-                    f"{one.service.name}: found no answer at {one.service.url} after "
-                    f"{one.service.ready_seconds:.0f} s, expected 200; "
+                    f"{one.service.name}, an answer at {one.service.url}: {why}; "
                     f"read {one.log}:\n{_tail(one.log)}"
                 )
             time.sleep(0.1)
@@ -229,6 +237,17 @@ def _session(leader: int) -> list[psutil.Process]:
         except (ProcessLookupError, PermissionError):
             continue
     return members
+
+
+def _cpu_seconds(leader: int) -> float:
+    """Return the CPU time that a session and the children it collected have used."""
+    used = 0.0
+    for process in _session(leader):
+        try:
+            used += sum(process.cpu_times()[:4])  # user and system, its own and its children's
+        except psutil.NoSuchProcess:
+            continue
+    return used
 
 
 def _signal(processes: Sequence[psutil.Process], number: signal.Signals) -> None:

@@ -18,6 +18,7 @@ from tests.live_runner.stage import (
     START_MS,
     RunnerProcess,
     call,
+    free_port,
     market_observations,
     runner,
     until,
@@ -169,11 +170,37 @@ def test_digest_that_is_a_path_is_refused(live: RunnerProcess) -> None:
 def test_kill_switch_bars_entries_until_resumed(live: RunnerProcess) -> None:
     """Killed, bars are still decided, each with the reason why it may not trade."""
     assert live.admin("/admin/kill")[0] == 200
+    status, health = call(f"{live.url}/health")
+    assert (status, health["status"], health["killed"]) == (503, "halted", True)
+    assert {one["abstain"] for one in health["symbols"].values()} == {"killed"}
     with connect(live.url.replace("http", "ws") + "/ws/signal") as socket:
         heard = [json.loads(socket.recv(timeout=30)) for _ in range(3)]
     assert live.admin("/admin/resume")[0] == 200
+    assert call(f"{live.url}/health")[0] == 200
     assert {one["reason"] for one in heard} == {"kill switch is on"}
     assert {one["order"] for one in heard} == {0.0}
+
+
+def test_health_is_documented_with_its_shape(live: RunnerProcess) -> None:
+    """What a reader of /docs sees is what comes, and every field of it."""
+    answer = live.get("/health")
+    assert set(answer) == {"status", "killed", "symbols"}
+    schemas = live.get("/openapi.json")["components"]["schemas"]
+    for one in answer["symbols"].values():
+        assert set(one) == set(schemas["SymbolCondition"]["properties"])
+        assert (one["status"], one["abstain"], one["stale"]) == ("trading", "none", {})
+        assert one["reason"] == "no bundle: rules decide"
+        assert one["last_bar_open_ms"] % BAR_MS == 0
+        assert one["last_bar_age_s"] >= 0.0
+
+
+def test_a_runner_without_a_venue_is_ready_but_halted(tmp_path: Path) -> None:
+    """It answers, says that it still starts, and nobody takes it for well."""
+    with runner(tmp_path, f"http://127.0.0.1:{free_port()}") as one:
+        assert one.get("/ready") == {"ready": True}
+        status, health = call(f"{one.url}/health")
+        assert (status, health["status"]) == (503, "halted")
+        assert {told["status"] for told in health["symbols"].values()} == {"starting"}
 
 
 def test_metrics_count_what_the_journal_counts(live: RunnerProcess) -> None:

@@ -48,8 +48,14 @@ def test_unreadable_funding_bars_entries_until_it_can_be_read_again(tmp_path: Pa
             )
 
         until(lambda: abstained(Abstain.STALE_DATA), "stale bars")
+        status, health = call(f"{live.url}/health")
+        assert (status, health["status"]) == (503, "halted")
+        for one in health["symbols"].values():
+            assert one["abstain"] == "stale_data"
+            assert "GET /fapi/v1/fundingRate" in one["stale"]["funding_rate"]
         call(f"{market.url}/control/faults", method="DELETE")
         until(lambda: abstained(Abstain.NONE), "fresh bars")
+        assert call(f"{live.url}/health")[0] == 200
         summaries = [live.get(f"/journal/summary?symbol={symbol}") for symbol in SYMBOLS]
         assert live.stop() == 0
     assert [one["missed"] for one in summaries] == [0, 0]

@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[3]
 def web_server(name: str = "web", port: int | None = None) -> Service:
     port = port or free_port()
     command = (sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1")
-    return Service(name, command, port, "/", ready_seconds=30.0)
+    return Service(name, command, port, "/")
 
 
 def quiet(_: str) -> None:
@@ -73,6 +73,18 @@ def test_a_service_that_dies_is_reported_with_its_last_words(tmp_path: Path) -> 
     with pytest.raises(ServiceError, match=r"dying: found it ended with exit code 1(.|\n)*no disk"):
         one.start([dying], quiet)
     one.stop()
+
+
+def test_a_service_that_works_in_vain_is_given_up_with_its_last_words(tmp_path: Path) -> None:
+    """It never answers but burns CPU: after as much of it as it was given, not after seconds."""
+    code = "print('still thinking', flush=True)\nwhile True: pass"
+    vain = Service("vain", (sys.executable, "-c", code), free_port(), "/", ready_cpu_seconds=0.5)
+    one = supervisor(tmp_path)
+    with pytest.raises(ServiceError, match=r"vain, an answer(.|\n)*CPU time(.|\n)*thinking"):
+        one.start([vain], quiet)
+    assert one.cpu_seconds() >= 0.5
+    one.stop()
+    assert one.cpu_seconds() == 0.0
 
 
 def test_a_second_supervisor_on_the_same_home_is_refused(tmp_path: Path) -> None:
