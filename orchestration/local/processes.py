@@ -19,6 +19,7 @@ from kernel.errors import TidegateError
 from orchestration.local.patience import Patience
 
 STOP_SECONDS = 20.0
+ANSWER_SECONDS = 30.0  # asked again after that: a service on a busy machine answers late
 START_CPU_SECONDS = 300.0  # the dearest, Dagster, starts on a fraction of it
 RECORD = "processes.json"
 
@@ -188,7 +189,7 @@ def free_port() -> int:
 def answers(url: str) -> bool:
     """Return whether `url` answers with a success status."""
     try:
-        with urllib.request.urlopen(url, timeout=2.0) as response:  # noqa: S310 - loopback
+        with urllib.request.urlopen(url, timeout=ANSWER_SECONDS) as response:  # noqa: S310 - loopback
             return 200 <= response.status < 300
     except (urllib.error.URLError, OSError):
         return False

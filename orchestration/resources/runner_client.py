@@ -63,6 +63,11 @@ class RunnerClient(dg.ConfigurableResource):
             order = {"symbol": symbol, "digest": digest, "epoch": epoch}
             answer = self._admin("/admin/swap", order)
             if answer.status_code == httpx.codes.CONFLICT:
+                # An earlier order may have timed out here and gone on there: then what was asked is
+                # in force, and this one is stale.
+                after = self.running(symbol)
+                if after == Running(digest, epoch):
+                    return _judged(symbol, head, after)
                 return Settlement(symbol, epoch, "refused", _refusal(answer.json()))
             if answer.status_code != httpx.codes.OK:
                 raise self._unexpected("POST /admin/swap", answer)

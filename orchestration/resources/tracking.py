@@ -197,10 +197,14 @@ def model_name(symbol: str, timeframe: str) -> str:
     return f"{symbol}-{timeframe}"
 
 
+# A server that is away refuses the connection; one on a busy machine takes it, and answers late.
+ANSWER_TIMEOUT = httpx.Timeout(120.0, connect=5.0)
+
+
 def _require_answer(uri: str) -> None:
     """Ask once before the client starts its minutes of retries."""
     try:
-        httpx.get(f"{uri}/health", timeout=5.0).raise_for_status()
+        httpx.get(f"{uri}/health", timeout=ANSWER_TIMEOUT).raise_for_status()
     except httpx.HTTPError as error:
         raise TrackingUnreachableError(
             f"MLflow at {uri}: found {error!r}, expected it to answer; start it, or fix "

@@ -10,10 +10,13 @@ from urllib.parse import parse_qs, urlsplit
 
 @dataclass
 class FakeRunner:
-    """Serve /model/info and /admin/swap on a free port; `refuses` makes it refuse every swap."""
+    """Serve /model/info and /admin/swap on a free port; `refuses` makes it refuse every swap, and
+    `meanwhile` is an earlier order that it has carried out by then.
+    """
 
     token: str
     refuses: str = ""
+    meanwhile: dict[str, Any] = field(default_factory=dict)
     epochs: dict[str, int] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
     asked: list[dict[str, Any]] = field(default_factory=list)
@@ -32,10 +35,15 @@ class FakeRunner:
     def swap(self, order: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         self.asked.append(order)
         if self.refuses:
+            if self.meanwhile:
+                self._take(self.meanwhile)
             return 409, {"reason": self.refuses, "found": "this", "expected": "that"}
+        self._take(order)
+        return 200, {"outcome": "swapped"}
+
+    def _take(self, order: dict[str, Any]) -> None:
         self.epochs[order["symbol"]] = order["epoch"]
         self.digests[order["symbol"]] = order["digest"]
-        return 200, {"outcome": "swapped"}
 
     def close(self) -> None:
         self.server.shutdown()

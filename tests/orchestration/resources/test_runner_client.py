@@ -48,6 +48,15 @@ def test_settle_reports_a_refusal_with_what_was_found_and_expected(
     assert settled.detail == "foreign_key: found this, expected that"
 
 
+def test_an_order_that_the_runner_carried_out_meanwhile_is_confirmed(
+    client: RunnerClient, runner: FakeRunner
+) -> None:
+    """A first order timed out here and went on there; the second is stale, and nothing is wrong."""
+    runner.refuses = "stale_epoch"
+    runner.meanwhile = HEAD
+    assert client.settle(HEAD).outcome == "confirmed"
+
+
 def test_settle_never_moves_a_runner_backwards(client: RunnerClient, runner: FakeRunner) -> None:
     """A runner that is ahead, as after another platform's order, is left alone and told."""
     runner.epochs, runner.digests = {"BTCUSDT": 4}, {"BTCUSDT": "b" * 64}
