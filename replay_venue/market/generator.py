@@ -167,7 +167,7 @@ class History:
         return self._made(number)
 
     def _made(self, number: int) -> Block:
-        return self.recent.get((self, number), lambda: self._make(number))
+        return self.recent.get((self.instrument.symbol, number), lambda: self._make(number))
 
     def _make(self, number: int) -> Block:
         state, block = next_block(
@@ -183,7 +183,8 @@ class History:
         block = self.block(number)
         if part == "quoted":
             made = self.recent.get(
-                (self, number, part), lambda: quoted(self.seed, self.instrument, number, block)
+                (self.instrument.symbol, number, part),
+                lambda: quoted(self.seed, self.instrument, number, block),
             )
             return getattr(made, column)
         return getattr(getattr(block, part) if part else block, column)
