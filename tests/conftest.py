@@ -1,4 +1,4 @@
-"""One small retrained installation per test process; tests that change it work on a copy."""
+"""One small retrained installation for all tests; those that change it work on a copy."""
 
 import ctypes
 import gc
@@ -10,7 +10,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from tests.installation import Installation, fill_lake, install, partition
+from tests.installation import Installation, fill_lake, install, installed, partition
+from tests.once import made_once
 
 ROOM_BYTES = 256 << 20
 _least_bytes = 1 << 62
@@ -39,13 +40,16 @@ def _resident_bytes() -> int:
 @pytest.fixture(scope="session")
 def retrained(tmp_path_factory: pytest.TempPathFactory) -> Installation:
     """Retrain the generated market with gates that let everything pass; nobody has approved yet."""
-    installation = install(tmp_path_factory.mktemp("retrained"))
+    return installed(made_once(tmp_path_factory, "retrained", _retrain))
+
+
+def _retrain(home: Path) -> None:
+    installation = install(home)
     fill_lake(installation.lake)
     installation.make_features()
     installation.job("retrain_job").execute_in_process(
         partition_key=partition(), instance=dg.DagsterInstance.ephemeral()
     )
-    return installation
 
 
 @pytest.fixture

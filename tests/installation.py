@@ -102,15 +102,20 @@ def install(
     for name, changes in {**SMALL, **gates}.items():
         path = configs / f"{name}.yaml"
         path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | dict(changes)))
+    ensure_keys(home)
+    return installed(home, mlflow=mlflow)
+
+
+def installed(home: Path, *, mlflow: str = "") -> Installation:
+    """Return the installation that lies under `home`."""
     environment = Environment(
         home=home,
         venue_url="http://127.0.0.1:9",
         runner_url="http://127.0.0.1:9",
         mlflow_uri=mlflow or f"sqlite:///{home}/mlflow.db",
         database_url=None,
-        config_dir=configs,
+        config_dir=home / "configs",
     )
-    ensure_keys(home)
     return Installation(environment, resources(environment))
 
 

@@ -19,6 +19,7 @@ from market_data.storage.lake import Lake
 from market_data.tables import INGESTED
 from orchestration.partitions import month_key
 from orchestration.resources.research_settings import ResearchSettings
+from tests.assets.red import evaluations
 from tests.assets.small_source import MARKETS, SmallMarket
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -79,7 +80,9 @@ class Stage:
             usual = REFERENCE if name == "reference_candles" else VENUE
             table["source"] = self.origins.get(name, usual)
             table["publication_lag_ms"] = self.lags_ms.get(name, table["publication_lag_ms"])
-            table["history_start"] = self.starts.get(name, "")
+            table.pop("history_start", None)
+            if name in self.starts:
+                table["history_start"] = self.starts[name]
         universe["market"] = market
         (configs / "universe.yaml").write_text(yaml.safe_dump(universe))
         return ResearchSettings(folder=str(configs))
@@ -157,13 +160,12 @@ def metadata_of(result: dg.ExecuteInProcessResult, name: str) -> dict[str, Any]:
 
 def failed(result: dg.ExecuteInProcessResult) -> set[str]:
     """Return the names of the checks that did not pass."""
-    return {one.check_name for one in result.get_asset_check_evaluations() if not one.passed}
+    return {name for name, one in evaluations(result).items() if not one.passed}
 
 
 def check_of(result: dg.ExecuteInProcessResult, name: str) -> dg.AssetCheckEvaluation:
     """Return what a check found."""
-    found = result.get_asset_check_evaluations()
-    return next(one for one in found if one.check_name == name)
+    return evaluations(result)[name]
 
 
 def materialized(result: dg.ExecuteInProcessResult) -> set[str]:

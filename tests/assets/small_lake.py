@@ -13,6 +13,7 @@ from market_data.storage.lake import FOREVER_MS, Lake
 from orchestration.io_managers import LakeIOManager
 from orchestration.partitions import symbol_by_week, week_key
 from orchestration.resources.warehouse import Warehouse
+from tests.assets.red import evaluations
 from tests.market_data.served_venue import BAR_MS, DAY_MS, walk
 
 START_MS = 1_764_547_200_000  # 2025-12-01T00:00Z
@@ -53,7 +54,9 @@ def warehouse_on(lake: Lake, folder: Path, url: str = "", timeframe: str = "15m"
     """Return a warehouse on a lake, with a universe of its own."""
     configs = folder / "configs"
     configs.mkdir(parents=True, exist_ok=True)
-    (configs / "universe.yaml").write_text(UNIVERSE.format(timeframe=timeframe))
+    universe = configs / "universe.yaml"
+    if not universe.exists():  # beside a lake that is shared, others read it
+        universe.write_text(UNIVERSE.format(timeframe=timeframe))
     return Warehouse(
         path=str(folder / "warehouse" / "tidegate.duckdb"),
         project_dir=str(warehouse_assets.PROJECT),
@@ -80,7 +83,7 @@ def build(warehouse: Warehouse, *names: str) -> dg.ExecuteInProcessResult:
 
 def checks(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
     """Return the checks of a run by name."""
-    return {one.check_name: one for one in result.get_asset_check_evaluations()}
+    return evaluations(result)
 
 
 def rows(times: Any, known_after_ms: int, source: str = "binance", **values: Any) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import yaml
 from kernel.features.registry import FEATURES, GROUPS, feature_hash
 from orchestration.definitions import code_location
 from orchestration.partitions import month_key
-from tests.assets.market_stage import check_of
+from tests.assets.market_stage import check_of, failed
 from tests.installation import (
     CUTOFF_MS,
     HISTORY_WEEKS,
@@ -115,13 +115,22 @@ def test_a_leak_shows_under_its_group_only(copied: Installation) -> None:
     """One value that changed with its future turns the group red and names the feature."""
     altered(copied, "rsi_14", mismatches=1)
     result = run(copied, dg.AssetSelection.checks_for_assets(CERTIFICATE))
-    red = [one.check_name for one in result.get_asset_check_evaluations() if not one.passed]
     found = check_of(result, "momentum_never_sees_the_future")
-    assert red == ["momentum_never_sees_the_future"]
+    assert failed(result) == {"momentum_never_sees_the_future"}
     assert "rsi_14 changes with its future" in str(found.description)
     assert not result.success  # what reads the certificate does not run
 
 
+@pytest.mark.red(*(f"{group.name}_never_sees_the_future" for group in GROUPS))
+def test_a_leak_in_any_group_turns_its_check_red(copied: Installation) -> None:
+    """One feature of each group that changed with its future: eighteen checks are red."""
+    for group in GROUPS:
+        altered(copied, group.features[0].name, mismatches=1)
+    found = failed(run(copied, dg.AssetSelection.checks_for_assets(CERTIFICATE)))
+    assert found == {f"{group.name}_never_sees_the_future" for group in GROUPS}
+
+
+@pytest.mark.red(PROOF)
 @pytest.mark.parametrize("change", [{"values": 0}, {"hash": "0" * 64}, {"mismatches": 2}])
 def test_a_feature_without_its_proof_is_kept_out(
     copied: Installation, change: dict[str, object]
@@ -134,6 +143,7 @@ def test_a_feature_without_its_proof_is_kept_out(
     assert "fear_greed" in str(found.description)
 
 
+@pytest.mark.red(RESTS)
 def test_features_of_an_older_market_are_named_by_their_month(copied: Installation) -> None:
     """A settlement that came late makes one pass over the lake differ from the store; made again,
     it does not.
@@ -176,6 +186,7 @@ def test_the_atr_that_labels_rest_on_is_compared_though_no_model_reads_it(
     assert found.metadata["features_that_differ"].value == "atr_14"
 
 
+@pytest.mark.red(REACHES)
 def test_a_week_that_was_not_ingested_is_not_trained_on(tmp_path: Path) -> None:
     """A market that ends an hour before the week does makes a training set that stops there."""
     installation = install(tmp_path)

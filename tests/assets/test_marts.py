@@ -19,7 +19,6 @@ from tests.assets.small_lake import (
     build,
     candles,
     checks,
-    fill,
     rows,
     settlements,
     warehouse_on,
@@ -34,15 +33,11 @@ MINUTES_AND_BARS = (
 )
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, Warehouse]:
-    """Build everything once on the small lake."""
-    folder = tmp_path_factory.mktemp("home")
-    lake = Lake(root=str(folder / "lake"))
-    fill(lake)
-    warehouse = warehouse_on(lake, folder)
-    assert build(warehouse).success
-    return lake, warehouse
+@pytest.fixture
+def built(small_lake: Path) -> tuple[Lake, Warehouse]:
+    """Return the small lake and what was built on it."""
+    lake = Lake(root=str(small_lake / "lake"))
+    return lake, warehouse_on(lake, small_lake)
 
 
 def test_coverage_counts_what_is_missing(built: Any):

@@ -26,6 +26,7 @@ from orchestration.io_managers import LakeIOManager
 from orchestration.partitions import week_key
 from orchestration.resources.journal import Journal
 from orchestration.resources.research_settings import ResearchSettings
+from tests.assets.red import evaluations
 from tests.kernel.trading_rows import GUARDED
 from tests.market_data.served_venue import BAR_MS, walk
 
@@ -138,7 +139,7 @@ def monitor(home: Path, symbol: str = "BTCUSDT", week: str = WEEK) -> dg.Execute
 
 def checks_of(result: dg.ExecuteInProcessResult) -> dict[str, Any]:
     """Return every check that ran by its name."""
-    return {one.check_name: one for one in result.get_asset_check_evaluations()}
+    return evaluations(result)
 
 
 def stored(home: Path, name: str, symbol: str = "BTCUSDT", week: str = WEEK) -> pd.DataFrame:
@@ -206,6 +207,7 @@ def test_weeks_split_the_trades_of_the_journal(home: Path):
         assert joined[name].tolist() == whole[name].tolist()
 
 
+@pytest.mark.red("live_features_match_the_lake")
 def test_changed_feature_turns_the_check_red(home: Path):
     """One flipped bit in one recorded feature is counted, named, and dated."""
     at_ms = SUNDAY_MS + 7 * BAR_MS
@@ -225,6 +227,7 @@ def test_changed_feature_turns_the_check_red(home: Path):
     assert lake_check.metadata["first_difference"].value == "2025-12-14 01:45"
 
 
+@pytest.mark.red("live_trades_replay_exactly")
 def test_changed_account_turns_the_replay_red(home: Path):
     """A trade that the kernel would not have made is found."""
     with closing(sqlite3.connect(home / "journal.sqlite")) as db:

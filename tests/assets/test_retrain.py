@@ -12,6 +12,7 @@ from kernel.bundle import verify_contents
 from orchestration.resources.tracking import model_name
 from research.gates.gates import GateReport
 from sensors.failures import failed_check_sensor
+from tests.assets.red import evaluations
 from tests.installation import CUTOFF_MS, SYMBOL, WEEK, Installation, fill_lake, install, partition
 
 MODEL = model_name(SYMBOL, "15m")
@@ -90,12 +91,13 @@ def refused(
     return installation, instance, result
 
 
+@pytest.mark.red("candidate_passes_every_gate")
 def test_a_refused_candidate_goes_no_further(
     refused: tuple[Installation, dg.DagsterInstance, dg.ExecuteInProcessResult],
 ) -> None:
     """The blocking check fails with every reason; nothing is bundled, asked or signed."""
     installation, _, result = refused
-    checks = {check.check_name: check for check in result.get_asset_check_evaluations()}
+    checks = evaluations(result)
     verdict = checks["candidate_passes_every_gate"]
     assert not result.success
     assert not verdict.passed
