@@ -13,6 +13,7 @@ import pytest
 
 from orchestration.definitions import code_location
 from orchestration.environments import Environment
+from tests.hung import HUNG_S
 
 ROOT = Path(__file__).resolve().parents[2]
 STAGES = (
@@ -186,7 +187,7 @@ def test_definitions_load_without_heavy_libraries(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,
+        timeout=HUNG_S,
     )
     heavy, assets = json.loads(done.stdout.splitlines()[-1])
     assert heavy == []

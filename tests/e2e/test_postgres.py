@@ -13,6 +13,7 @@ import sqlalchemy
 
 from orchestration.environments import Environment
 from orchestration.local.instance import ensure_mlflow_schema, mlflow_database, write_instance
+from tests.hung import HUNG_S
 from tests.installation import fill_lake, install, partition
 from tests.live_runner.stage import call, free_port, until
 
@@ -58,7 +59,7 @@ def mlflow_url(database: str, tmp_path: Path) -> Iterator[str]:
     )
     url = f"http://127.0.0.1:{port}"
     try:
-        until(lambda: answers(f"{url}/health"), "MLflow to answer", seconds=90)
+        until(lambda: answers(f"{url}/health"), "MLflow to answer")
         yield url
     finally:
         os.killpg(process.pid, 9)
@@ -99,7 +100,7 @@ def test_a_retrain_keeps_everything_in_postgres(
         capture_output=True,
         text=True,
         check=False,
-        timeout=200,
+        timeout=HUNG_S,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     engine = sqlalchemy.create_engine(database)

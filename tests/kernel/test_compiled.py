@@ -11,6 +11,7 @@ import pytest
 
 from kernel.compiled import compiled
 from kernel.machine_code import read_sealed, write_sealed
+from tests.hung import HUNG_S
 
 ROOT = Path(__file__).parents[2]
 FACTOR = 3.0
@@ -61,7 +62,7 @@ def compile_in_fresh_process(cache: Path) -> subprocess.Popen:
 
 def answer(process: subprocess.Popen) -> tuple[float, int]:
     """Return the value that the process computed and how often it found compiled code on disk."""
-    out, errors = process.communicate(timeout=120)
+    out, errors = process.communicate(timeout=HUNG_S)
     assert process.returncode == 0, errors
     value, hits = out.split()
     return float(value), int(hits)

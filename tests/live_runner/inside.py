@@ -13,6 +13,7 @@ from live_runner.desk import Desk
 from live_runner.health import HealthLimits
 from live_runner.journal.journal import Journal
 from live_runner.settings import RunnerSettings
+from tests.hung import HUNG_S
 from tests.live_runner.bundles import TRADING
 from tests.live_runner.stage import LAGS_MS, SYMBOLS, UNHURRIED
 
@@ -50,7 +51,7 @@ async def desk(settings: RunnerSettings, asked: Counter[str] | None = None) -> A
             asked[f"{request.url.path} {request.url.params.get('interval', '')}"] += 1
 
     async with httpx.AsyncClient(
-        base_url=settings.venue_rest, timeout=10, event_hooks={"request": [count]}
+        base_url=settings.venue_rest, timeout=HUNG_S, event_hooks={"request": [count]}
     ) as client:
         one = Desk(settings, journal, client, random.Random(1))
         running = asyncio.ensure_future(one.run())
@@ -71,6 +72,6 @@ async def bars_pass(one: Desk, symbol: str, count: int) -> None:
     """Wait until `count` more bars of a symbol are decided."""
     queue = one.subscribe()
     while count > 0:
-        decision = await asyncio.wait_for(queue.get(), 30)
+        decision = await asyncio.wait_for(queue.get(), HUNG_S)
         count -= decision.symbol == symbol
     one.unsubscribe(queue)

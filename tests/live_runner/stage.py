@@ -26,6 +26,7 @@ from kernel.observation import OBSERVATION_FIELDS, OTHER_MARKET, SERIES, Market,
 from replay_venue.market.climate import Climate
 from replay_venue.market.generator import History
 from research.backtest.replay import replay
+from tests.hung import HUNG_S
 from tests.live_runner.bundles import TRADING
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -68,7 +69,7 @@ def call(
     for name, value in (headers or {}).items():
         request.add_header(name, value)
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=HUNG_S) as answer:
             status, text = answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         status, text = error.code, error.read().decode()
@@ -78,7 +79,7 @@ def call(
         return status, text
 
 
-def until(done: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
+def until(done: Callable[[], Any], what: str, seconds: float = HUNG_S) -> Any:
     """Return the first true value of `done()`; fail loudly when it stays false."""
     deadline = time.monotonic() + seconds
     while not (value := done()):
@@ -192,7 +193,7 @@ class RunnerProcess:
         """Ask the process to end and return its exit code."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=20)
+        return self.process.wait(timeout=HUNG_S)
 
     def get(self, path: str) -> Any:
         """Return the JSON of a GET that must succeed."""
@@ -208,7 +209,7 @@ class RunnerProcess:
         """Return how many bars of a symbol are decided."""
         return int(self.get(f"/journal/summary?symbol={symbol}")["decided"])
 
-    def until_decided(self, bars: int, seconds: float = 60.0) -> None:
+    def until_decided(self, bars: int, seconds: float = HUNG_S) -> None:
         """Wait until every symbol has that many decided bars."""
         until(
             lambda: all(self.decided(symbol) >= bars for symbol in SYMBOLS),

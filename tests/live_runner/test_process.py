@@ -11,6 +11,7 @@ import pytest
 from websockets.sync.client import connect
 
 from kernel.features.engine import compute
+from tests.hung import HUNG_S
 from tests.live_runner.bundles import FEW, Publisher, write_bundle
 from tests.live_runner.stage import (
     BAR_MS,
@@ -104,7 +105,7 @@ def test_bad_requests_are_named(live: RunnerProcess, path: str, body: object, st
 def test_body_announced_above_the_limit_is_refused_before_it_is_sent(live: RunnerProcess) -> None:
     """The length in the header is enough: nothing of the body has to come."""
     host, port = live.url.removeprefix("http://").split(":")
-    link = http.client.HTTPConnection(host, int(port), timeout=10)
+    link = http.client.HTTPConnection(host, int(port), timeout=HUNG_S)
     link.putrequest("POST", "/predict")
     link.putheader("content-type", "application/json")
     link.putheader("content-length", str(2**20 + 1))
@@ -116,7 +117,7 @@ def test_body_announced_above_the_limit_is_refused_before_it_is_sent(live: Runne
 def test_chunked_body_above_the_limit_is_refused(live: RunnerProcess) -> None:
     """A body that does not announce its size is counted while it comes in."""
     host, port = live.url.removeprefix("http://").split(":")
-    link = http.client.HTTPConnection(host, int(port), timeout=10)
+    link = http.client.HTTPConnection(host, int(port), timeout=HUNG_S)
     chunks = iter([b"x" * 65_536] * 17)  # the last is one too many
     link.request(
         "POST", "/predict", chunks, {"content-type": "application/json"}, encode_chunked=True
@@ -174,7 +175,7 @@ def test_kill_switch_bars_entries_until_resumed(live: RunnerProcess) -> None:
     assert (status, health["status"], health["killed"]) == (503, "halted", True)
     assert {one["abstain"] for one in health["symbols"].values()} == {"killed"}
     with connect(live.url.replace("http", "ws") + "/ws/signal") as socket:
-        heard = [json.loads(socket.recv(timeout=30)) for _ in range(3)]
+        heard = [json.loads(socket.recv(timeout=HUNG_S)) for _ in range(3)]
     assert live.admin("/admin/resume")[0] == 200
     assert call(f"{live.url}/health")[0] == 200
     assert {one["reason"] for one in heard} == {"kill switch is on"}

@@ -16,6 +16,7 @@ from replay_venue.serving.app import application
 from replay_venue.serving.clock import Clock
 from replay_venue.serving.faults.faults import Faults
 from replay_venue.serving.venue import Venue
+from tests.hung import HUNG_S
 
 BAR_MS = 900_000
 DAY_MS = 86_400_000
@@ -131,7 +132,7 @@ def served(market: SmallMarket, now_ms: int) -> Iterator[Served]:
             yield Served(url, market, clock, faults)
         finally:
             server.should_exit = True
-            thread.join(timeout=10)
+            thread.join(timeout=HUNG_S)
 
 
 def walk(start_ms: int, count: int, seed: int = 1, step_ms: int = BAR_MS) -> Bars:

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from market_data.window import Window, joined
 from orchestration import partitions
 from orchestration.partitions import month_key, month_window, week_key
+from tests.hung import HUNG_S
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 HOUR_MS = 3_600_000
@@ -157,7 +158,7 @@ def raw_partitions(home: Path, expression: str, **changes: object) -> str:
         capture_output=True,
         text=True,
         check=True,
-        timeout=120,
+        timeout=HUNG_S,
     )
     return done.stdout.strip()
 

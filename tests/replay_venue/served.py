@@ -21,6 +21,7 @@ from replay_venue.serving.faults.faults import Faults
 from replay_venue.serving.streams import sockets
 from replay_venue.serving.venue import Venue
 from replay_venue.settings import build, parse
+from tests.hung import HUNG_S
 from tests.replay_venue.clockwork import Clockwork
 
 BAR_MS = 900_000
@@ -96,7 +97,7 @@ def answering(
         thread.start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         try:
-            with httpx.Client(base_url=url, timeout=10, trust_env=False) as http:
+            with httpx.Client(base_url=url, timeout=HUNG_S, trust_env=False) as http:
                 yield Served(venue, url, http)
         finally:
             server.should_exit = True
@@ -105,7 +106,7 @@ def answering(
 
 def received(socket: ClientConnection) -> Any:
     """Return the next message of a stream."""
-    return json.loads(socket.recv(timeout=10))
+    return json.loads(socket.recv(timeout=HUNG_S))
 
 
 def point(client: Any, venue_url: str) -> Any:
@@ -126,4 +127,4 @@ def binance_usdm(venue_url: str) -> Any:
     """Return ccxt's own Binance USD-M client, its endpoints pointed at `venue_url`."""
     import ccxt
 
-    return point(ccxt.binanceusdm({"enableRateLimit": False, "timeout": 10_000}), venue_url)
+    return point(ccxt.binanceusdm({"enableRateLimit": False, "timeout": 1_000 * HUNG_S}), venue_url)

@@ -13,6 +13,7 @@ from live_runner.candles import Candle
 from live_runner.market.feed import SYNC, Lane, parse
 from live_runner.market.venue import Backoff, Price, Venue, VenueError
 from live_runner.settings import RunnerSettings
+from tests.hung import HUNG_S
 from tests.live_runner.inside import desk_settings
 from tests.live_runner.stage import BAR_MS
 
@@ -87,7 +88,7 @@ def _decided(
                 return bars
         raise AssertionError
 
-    return asyncio.run(asyncio.wait_for(drain(), 10)), holes, len(duplicates)
+    return asyncio.run(asyncio.wait_for(drain(), HUNG_S)), holes, len(duplicates)
 
 
 @given(data=st.data())

@@ -212,7 +212,7 @@ def test_a_runner_beside_a_venue_in_real_time_records(tmp_path: Path) -> None:
         try:
             recordings = runner.home / "recordings"
             for table in ("trades", "depth", "arrivals"):
-                until(lambda table=table: any(recordings.glob(f"{table}/*/*.jsonl")), table, 90)
+                until(lambda table=table: any(recordings.glob(f"{table}/*/*.jsonl")), table)
         finally:
             runner.stop()
     rows = [json.loads(line) for line in next(recordings.glob("depth/*/*.jsonl")).open()]

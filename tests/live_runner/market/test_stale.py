@@ -15,6 +15,7 @@ from live_runner.journal.journal import Decision
 from live_runner.models.inference import load_bundle
 from live_runner.models.model import FED_BY, Model
 from live_runner.settings import LAGGED
+from tests.hung import HUNG_S
 from tests.live_runner.bundles import TRADING, Publisher, write_bundle
 from tests.live_runner.inside import desk, desk_settings
 from tests.live_runner.stage import (
@@ -170,7 +171,7 @@ def _published(home: Path, features: Sequence[str]) -> Path:
 async def _next(queue: asyncio.Queue[Decision], fits: Callable[[Decision], bool]) -> Decision:
     """Return the symbol's next decision that fits."""
     while True:
-        told = await asyncio.wait_for(queue.get(), 30)
+        told = await asyncio.wait_for(queue.get(), HUNG_S)
         if told.symbol == SYMBOL and fits(told):
             return told
 

@@ -21,6 +21,7 @@ from market_data.tables import DAY_MS
 from market_data.universe import load_universe
 from market_data.window import Window
 from replay_venue.serving.faults.faults import Fault
+from tests.hung import HUNG_S
 from tests.market_data.served_venue import BAR_MS, Served, SmallMarket, picked, points, served, walk
 
 START_MS = 1_759_276_800_000  # 2025-10-01T00:00Z
@@ -208,7 +209,7 @@ def test_killed_backfill_goes_on_where_it_was(
     venue.faults.arm(Fault("slow", rate=1.0, match="klines", delay_ms=20))
     arguments = [str(configs), venue.url, lake.root, *span]
     with subprocess.Popen([sys.executable, "-c", KILLED, *arguments]) as running:
-        until_s = time.monotonic() + 60
+        until_s = time.monotonic() + HUNG_S
         while not lake.read_spans("minute_candles", "BTCUSDT") and time.monotonic() < until_s:
             assert running.poll() is None, "the run was over before it could be killed"
             time.sleep(0.01)

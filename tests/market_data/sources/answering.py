@@ -6,6 +6,8 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl, urlsplit
 
+from tests.hung import HUNG_S
+
 Api = Callable[[dict[str, str]], tuple[int, object]]
 
 
@@ -44,4 +46,4 @@ class Answering:
     def __exit__(self, *exc: object) -> None:
         self._server.shutdown()
         self._server.server_close()
-        self._thread.join(timeout=10)
+        self._thread.join(timeout=HUNG_S)

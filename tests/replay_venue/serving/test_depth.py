@@ -16,6 +16,7 @@ from replay_venue.serving.clock import Clock
 from replay_venue.serving.depth import Books, Update
 from replay_venue.serving.faults.faults import Faults
 from replay_venue.serving.venue import Venue
+from tests.hung import HUNG_S
 from tests.replay_venue.clockwork import BOOK_MS, Clockwork
 from tests.replay_venue.served import Served, at, clockwork, received
 
@@ -94,7 +95,7 @@ def test_a_market_without_a_book_says_so() -> None:
                 connect(f"{served.ws}/ws/btcusdt@{name}") as socket,
                 pytest.raises(ConnectionClosed, match="no order book"),
             ):
-                socket.recv(timeout=10)
+                socket.recv(timeout=HUNG_S)
         assert served.get("/fapi/v1/ticker/24hr", symbol="BTCUSDT")["lastPrice"]
 
 

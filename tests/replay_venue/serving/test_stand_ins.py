@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
+from tests.hung import HUNG_S
 from tests.replay_venue.served import BAR_MS, Served, at
 
 START = at("2025-03-31")
@@ -16,7 +17,7 @@ def pointed(name: str, url: str) -> Any:
     """Return ccxt's own client, its endpoints pointed at the stand-in."""
     import ccxt
 
-    client = getattr(ccxt, name)({"enableRateLimit": False, "timeout": 10_000})
+    client = getattr(ccxt, name)({"enableRateLimit": False, "timeout": 1_000 * HUNG_S})
     client.urls["api"] = {
         key: f"{url}/{name}{urlsplit(value).path}" for key, value in client.urls["api"].items()
     }

@@ -14,6 +14,7 @@ from replay_venue.market.generator import generate
 from replay_venue.serving.clock import Clock
 from replay_venue.serving.faults.faults import Faults
 from replay_venue.serving.venue import Venue
+from tests.hung import HUNG_S
 from tests.replay_venue.clockwork import Clockwork
 from tests.replay_venue.served import (
     BAR_MS,
@@ -154,7 +155,7 @@ def test_streams_refuse_an_unknown_name(paused: Served) -> None:
     """Connecting to a stream that is not there is closed with a reason."""
     with connect(paused.ws + "/ws/dogeusdt@kline_15m") as socket:
         with pytest.raises(ConnectionClosed) as closed:
-            socket.recv(timeout=10)
+            socket.recv(timeout=HUNG_S)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1008
 
@@ -162,7 +163,7 @@ def test_streams_refuse_an_unknown_name(paused: Served) -> None:
 def test_streams_answer_a_ping(paused: Served) -> None:
     """A ping frame gets its pong."""
     with connect(paused.ws + "/ws") as socket:
-        assert socket.ping().wait(timeout=10)
+        assert socket.ping().wait(timeout=HUNG_S)
 
 
 @pytest.mark.parametrize(
@@ -312,7 +313,7 @@ def test_streams_drop_a_client_that_chatters() -> None:
             for identity in range(40):
                 socket.send(json.dumps({"method": "LIST_SUBSCRIPTIONS", "id": identity}))
             while True:
-                socket.recv(timeout=10)
+                socket.recv(timeout=HUNG_S)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1008
 
@@ -323,7 +324,7 @@ def test_streams_ping_and_drop_who_does_not_answer() -> None:
     with answering(venue, ping_s=0.1, pong_within_s=0.3) as served:
         with connect(served.ws + "/ws") as socket:
             for _ in range(10):
-                assert socket.ping().wait(timeout=10)
+                assert socket.ping().wait(timeout=HUNG_S)
                 with pytest.raises(TimeoutError):
                     socket.recv(timeout=0.1)
         assert frames_without_pong(served) == ["ping", "close"]
@@ -332,7 +333,7 @@ def test_streams_ping_and_drop_who_does_not_answer() -> None:
 def frames_without_pong(served: Served) -> list[str]:
     """Return the kinds of frames sent to a client that never answers."""
     address = urlsplit(served.url)
-    with stdlib_socket.create_connection((str(address.hostname), address.port), 10) as raw:
+    with stdlib_socket.create_connection((str(address.hostname), address.port), HUNG_S) as raw:
         raw.sendall(
             f"GET /ws HTTP/1.1\r\nHost: {address.netloc}\r\nUpgrade: websocket\r\n"
             "Connection: Upgrade\r\nSec-WebSocket-Key: dGlkZWdhdGUgdGVzdHMhIQ==\r\n"
