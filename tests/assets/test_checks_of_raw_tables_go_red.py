@@ -52,6 +52,7 @@ EVERY = {
 } - OTHERS  # which have tests of their own
 
 
+@pytest.mark.slow  # all twelve tables through their suites
 @pytest.mark.red(*EVERY)
 def test_every_check_of_a_bad_row_and_of_a_silence_is_red(stage: Stage):
     """Each table is sent a bad row, falls silent, and holds another bad row that came in past the

@@ -77,7 +77,14 @@ def test_a_road_that_stays_bad_fails_visibly(
     assert digest(lake, feed) == sound[feed].digest
 
 
-@pytest.mark.parametrize("feed", FEEDS, ids=str)
+@pytest.mark.parametrize(
+    "feed",
+    [
+        pytest.param(one, marks=[] if at % 3 == 0 else pytest.mark.slow)
+        for at, one in enumerate(FEEDS)
+    ],
+    ids=str,
+)
 def test_a_venue_that_stops_is_a_failure_and_the_rest_comes_later(
     venue: World, sound: dict[Feed, Sound], lake: Lake, feed: Feed
 ) -> None:
@@ -92,7 +99,9 @@ def test_a_venue_that_stops_is_a_failure_and_the_rest_comes_later(
 
 
 @pytest.mark.parametrize("skew_ms", [-49 * HOUR_MS, -1_500, HOUR_MS, 49 * HOUR_MS])
-@pytest.mark.parametrize("feed", CLOCKS, ids=str)
+@pytest.mark.parametrize(
+    "feed", [CLOCKS[0], *(pytest.param(one, marks=pytest.mark.slow) for one in CLOCKS[1:])], ids=str
+)
 def test_a_wrong_clock_never_makes_an_unfinished_row_final(
     venue: World, sound: dict[Feed, Sound], lake: Lake, feed: Feed, skew_ms: int
 ) -> None:

@@ -37,7 +37,7 @@ def repaired(venue: World, lake: Lake, feed: Feed, folder: Path) -> Lake:
 
 @given(feed=st.sampled_from(FEEDS), runs=st.lists(BAD_RUN, min_size=1, max_size=3))
 @hypothesis_settings(
-    max_examples=15,
+    max_examples=5,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -15,7 +15,7 @@ from live_runner.journal.journal import Journal
 from live_runner.settings import RunnerSettings
 from tests.hung import HUNG_S
 from tests.live_runner.bundles import TRADING
-from tests.live_runner.stage import LAGS_MS, SYMBOLS, UNHURRIED
+from tests.live_runner.stage import LAGS_MS, SYMBOLS, UNHURRIED, VenueProcess
 
 
 def desk_settings(home: Path, venue_url: str, history_bars: int = 1_100) -> RunnerSettings:
@@ -66,6 +66,18 @@ async def desk(settings: RunnerSettings, asked: Counter[str] | None = None) -> A
             with suppress(asyncio.CancelledError):
                 await running
             journal.close()
+
+
+async def bars_step(one: Desk, market: VenueProcess, count: int) -> None:
+    """Let market time go on bar by bar, each once every symbol has decided the one before."""
+    queue = one.subscribe()
+    for _ in range(count):
+        market.clock(step_bars=1)
+        waiting = set(SYMBOLS)
+        while waiting:
+            decision = await asyncio.wait_for(queue.get(), HUNG_S)
+            waiting.discard(decision.symbol)
+    one.unsubscribe(queue)
 
 
 async def bars_pass(one: Desk, symbol: str, count: int) -> None:

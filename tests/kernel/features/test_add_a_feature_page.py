@@ -54,6 +54,7 @@ def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow  # compiles the kernel anew
 def test_the_page_leads_to_a_green_feature(followed: Path) -> None:
     """The test that the page writes and the catalogue's are green on the feature that it writes."""
     ran = run(followed, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib",
@@ -100,6 +101,7 @@ def test_another_feature_voids_no_other_schema(followed: Path) -> None:
     assert digest == feature_hash(FEATURES)
 
 
+@pytest.mark.slow  # ... and once more
 def test_a_wrong_claim_in_the_catalogue_fails_the_pages_test(followed: Path) -> None:
     """The page's test is sharp: a warm-up that is stated one bar too short turns it red."""
     path = followed / "kernel/features/pivots.py"

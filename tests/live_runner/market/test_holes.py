@@ -49,7 +49,6 @@ def test_a_day_passes_after_a_hole_before_anything_is_opened(tmp_path: Path) -> 
         until(
             lambda: all(_last_ms(live, symbol) >= settled_ms for symbol in SYMBOLS),
             "the day after the holes",
-            seconds=60,
         )
         assert live.stop() == 0
     for symbol in SYMBOLS:

@@ -21,6 +21,7 @@ DOCS = Path(__file__).resolve().parents[3] / "docs"
 ROW = re.compile(r"^\| \*\*`(\w+)`\*\*", re.MULTILINE)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not DATA.exists(), reason=f"no recorded markets at {DATA}")
 def test_the_page_and_its_pictures_are_current() -> None:
     """`make docs` would change nothing."""

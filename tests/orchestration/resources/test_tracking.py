@@ -1,5 +1,6 @@
 """MLflow on SQLite: what a retrain leaves there for people to compare, and who is champion."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from orchestration.resources.tracking import (
     TrackingUnreachableError,
     model_name,
 )
+from tests.once import made_once
 
 MODEL = model_name("BTCUSDT", "15m")
 
@@ -32,8 +34,20 @@ def graph() -> bytes:
     return model.SerializeToString()
 
 
+@pytest.fixture(scope="session")
+def new_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a file with MLflow's tables and nothing in them, which take seconds to make."""
+
+    def make(folder: Path) -> None:
+        uri = f"sqlite:///{folder}/mlflow.db"
+        MlflowClient(tracking_uri=uri, registry_uri=uri).search_experiments()
+
+    return made_once(tmp_path_factory, "mlflow", make) / "mlflow.db"
+
+
 @pytest.fixture
-def tracking(tmp_path: Path) -> Tracking:
+def tracking(new_database: Path, tmp_path: Path) -> Tracking:
+    shutil.copy(new_database, tmp_path)
     return Tracking(uri=f"sqlite:///{tmp_path}/mlflow.db", artifacts=str(tmp_path / "artifacts"))
 
 

@@ -164,6 +164,7 @@ def test_book_reacts_to_volatility() -> None:
     assert wild[1] > 1.5 * calm[1]
 
 
+@pytest.mark.slow
 def test_book_leans_a_little_with_the_next_second() -> None:
     """The imbalance of ten levels foretells where the price is a second later, by about 0.09."""
     micro = market("BTCUSDT")[1]

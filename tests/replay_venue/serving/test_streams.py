@@ -142,27 +142,27 @@ def test_streams_can_be_joined_and_left_live(paused: Served) -> None:
         "[" * 10_000,
     ],
 )
-def test_streams_refuse_a_bad_request_and_stay_open(paused: Served, text: str) -> None:
+def test_streams_refuse_a_bad_request_and_stay_open(still: Served, text: str) -> None:
     """A bad message gets an error answer; the connection lives on."""
-    with connect(paused.ws + "/ws") as socket:
+    with connect(still.ws + "/ws") as socket:
         socket.send(text)
         assert received(socket)["error"]["code"] == 2
         socket.send(json.dumps({"method": "LIST_SUBSCRIPTIONS", "id": 3}))
         assert received(socket) == {"result": [], "id": 3}
 
 
-def test_streams_refuse_an_unknown_name(paused: Served) -> None:
+def test_streams_refuse_an_unknown_name(still: Served) -> None:
     """Connecting to a stream that is not there is closed with a reason."""
-    with connect(paused.ws + "/ws/dogeusdt@kline_15m") as socket:
+    with connect(still.ws + "/ws/dogeusdt@kline_15m") as socket:
         with pytest.raises(ConnectionClosed) as closed:
             socket.recv(timeout=HUNG_S)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1008
 
 
-def test_streams_answer_a_ping(paused: Served) -> None:
+def test_streams_answer_a_ping(still: Served) -> None:
     """A ping frame gets its pong."""
-    with connect(paused.ws + "/ws") as socket:
+    with connect(still.ws + "/ws") as socket:
         assert socket.ping().wait(timeout=HUNG_S)
 
 
