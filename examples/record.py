@@ -4,6 +4,7 @@ It writes the same files as `examples/recorded`, one per series of one symbol, i
 `make demo RECORDED=<folder>` plays. A sample of a real market takes the same names and columns.
 """
 
+import hashlib
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,7 +39,10 @@ def main(folder: Path) -> None:
             use_dictionary=[one for one in columns if one != time],
             column_encoding={time: "DELTA_BINARY_PACKED"},  # even steps take next to nothing
         )
-        sys.stdout.write(f"{path}  {len(next(iter(columns.values()))):,} rows\n")
+        sys.stdout.write(f"{path}  {len(columns[time]):,} rows\n")
+    files = sorted(folder.glob("*.parquet"))
+    sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files]
+    (folder / "SHA256SUMS").write_text("".join(sums))
 
 
 def tables() -> dict[str, dict[str, pa.Array]]:
