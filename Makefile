@@ -25,9 +25,9 @@ export DAGSTER_DISABLE_TELEMETRY := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help demo up test test-all check bench manifest install deep docs clean
+.PHONY: help demo up test test-all check bench manifest install s3 deep docs clean
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 demo: $(MANIFEST)  ## run the whole flow headless; RECORDED=<folder> plays real markets
 	@$(BIN)/tidegate demo $(if $(RECORDED),--recorded $(RECORDED))
@@ -58,6 +58,7 @@ docs: $(MANIFEST)  ## regenerate docs/assets.md, docs/tables.md and docs/feature
 
 manifest: $(MANIFEST)  ## parse the dbt project
 install: $(EVERYTHING)  ## make .venv with every package, also those of make test and make deep
+s3: $(PLATFORM) .venv/.has-s3  ## add what a lake in an object store needs
 deep: $(PLATFORM) .venv/.has-deep  ## add torch, pytorch-forecasting, shap and Optuna
 
 .venv/bin/python:

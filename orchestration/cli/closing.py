@@ -98,7 +98,7 @@ def _places(home: Path, out: Path) -> dict[str, str]:
 
 def _next_steps(*, refused: bool) -> dict[str, str]:
     steps = {
-        "make up": "Dagster, MLflow and the runner's page; README.md, A first hour",
+        "make up": "Dagster, MLflow and the runner's page: docs/first-hour.md",
         "your own data": "docs/market-data.md",
         "the words": "docs/glossary.md",
     }
