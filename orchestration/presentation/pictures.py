@@ -11,6 +11,7 @@ from market_data.tables import DAY_MS, Table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MOST_WINDOWS = 4
 MOST_COLUMNS = 3
@@ -18,7 +19,7 @@ SHOWN = {"depth": ("best_bid", "best_ask"), "trades": ("price",), "arrivals": ("
 TOGETHER = frozenset({"depth"})  # one scale for all columns
 
 
-def history_png(glances: Sequence[Glance], table: Table) -> bytes:
+def history_figure(glances: Sequence[Glance], table: Table) -> "Figure":
     """Return per window the values of the table over time, and below them the rows per day.
 
     Of many windows the first few are drawn.
@@ -34,8 +35,13 @@ def history_png(glances: Sequence[Glance], table: Table) -> bytes:
         for names in columns:
             _values(next(axes), one, names, table)
         _rows(next(axes), one)
+    return figure
+
+
+def history_png(glances: Sequence[Glance], table: Table) -> bytes:
+    """Return the picture of `history_figure`."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
+    history_figure(glances, table).savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
 
 

@@ -12,7 +12,7 @@ from research.evaluation.reliability import Reliability
 SHOWN_FEATURES = 15
 
 
-def reliability_png(curves: Sequence[Reliability]) -> bytes:
+def reliability_figure(curves: Sequence[Reliability]) -> Any:
     """Return predicted against observed shares, a line per class."""
     figure, axes = _canvas()
     axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
@@ -21,19 +21,29 @@ def reliability_png(curves: Sequence[Reliability]) -> bytes:
         axes.plot(curve.predicted, curve.observed, marker="o", label=label)
     axes.set(xlabel="predicted probability", ylabel="observed share", title="Reliability (MAE)")
     axes.legend()
-    return _png(figure)
+    return figure
 
 
-def equity_png(open_time_ms: NDArray[Any], equity: NDArray[np.float64]) -> bytes:
+def reliability_png(curves: Sequence[Reliability]) -> bytes:
+    """Return the picture of `reliability_figure`."""
+    return _png(reliability_figure(curves))
+
+
+def equity_figure(open_time_ms: NDArray[Any], equity: NDArray[np.float64]) -> Any:
     """Return the account's equity at each close."""
     figure, axes = _canvas()
     axes.plot(open_time_ms.astype(np.int64).astype("datetime64[ms]"), equity, linewidth=1)
     axes.set(ylabel="equity", title="Equity over the gate folds")
     axes.tick_params(axis="x", rotation=30)
-    return _png(figure)
+    return figure
 
 
-def features_png(title: str, values: Mapping[str, Mapping[str, float]]) -> bytes:
+def equity_png(open_time_ms: NDArray[Any], equity: NDArray[np.float64]) -> bytes:
+    """Return the picture of `equity_figure`."""
+    return _png(equity_figure(open_time_ms, equity))
+
+
+def features_figure(title: str, values: Mapping[str, Mapping[str, float]]) -> Any:
     """Return the strongest features as bars, the bases side by side; `values` is base → feature →
     strength.
     """
@@ -51,7 +61,12 @@ def features_png(title: str, values: Mapping[str, Mapping[str, float]]) -> bytes
         left = left + width
     axes.set(title=title)
     axes.legend()
-    return _png(figure)
+    return figure
+
+
+def features_png(title: str, values: Mapping[str, Mapping[str, float]]) -> bytes:
+    """Return the picture of `features_figure`."""
+    return _png(features_figure(title, values))
 
 
 def _canvas() -> tuple[Any, Any]:

@@ -24,7 +24,7 @@ _DRAWN = ("q05", "q25", "q50", "q75", "q95")
 T = TypeVar("T")
 
 
-def stability_png(table: Table) -> bytes:
+def stability_figure(table: Table) -> Any:
     """Return feature × month in four colours of PSI, from the rows of `feature_report.months`.
 
     What is right of the line came after the training window; features that drifted are in red. A
@@ -54,7 +54,12 @@ def stability_png(table: Table) -> bytes:
         _name_months(axes, list(cells.columns))
     title(figure, _sentence(found, len(names)))
     _psi_legend(figure)
-    return png(figure)
+    return figure
+
+
+def stability_png(table: Table) -> bytes:
+    """Return the picture of `stability_figure`."""
+    return png(stability_figure(table))
 
 
 def _sentence(found: Sequence[str], count: int) -> str:
@@ -80,7 +85,7 @@ def _psi_legend(figure: Any) -> None:
     )  # fmt: skip
 
 
-def clusters_png(found: Collinearity) -> bytes:
+def clusters_figure(found: Collinearity) -> Any:
     """Return |Spearman's ρ| of the features that have a like, side by side, clusters boxed and
     named.
     """
@@ -109,7 +114,12 @@ def clusters_png(found: Collinearity) -> bytes:
         f"{inside} of {len(found.names)} features say what another says (|ρ| ≥ {SAME:.1f}): "
         f"{len(found.clusters)} clusters; drawn are the {len(order)} with a like at {ALIKE:.1f}",
     )
-    return png(figure)
+    return figure
+
+
+def clusters_png(found: Collinearity) -> bytes:
+    """Return the picture of `clusters_figure`."""
+    return png(clusters_figure(found))
 
 
 def _box(begin: int, size: int) -> Any:
@@ -143,7 +153,7 @@ def _lines(names: Sequence[str]) -> list[str]:
     return lines
 
 
-def distributions_png(table: Table) -> bytes:
+def distributions_figure(table: Table) -> Any:
     """Return a panel per feature: median, half and 90 % of its values in each month."""
     names = list(dict.fromkeys(table["feature"]))
     tall = -(-len(names) // PANELS_PER_ROW)
@@ -163,7 +173,12 @@ def distributions_png(table: Table) -> bytes:
         f"Median, middle half and 90 % of every feature, {months[0]} to {months[-1]}; red drifted, "
         f"grey is missing; {outside} values out of range",
     )
-    return png(figure)
+    return figure
+
+
+def distributions_png(table: Table) -> bytes:
+    """Return the picture of `distributions_figure`."""
+    return png(distributions_figure(table))
 
 
 def _distribution(axes: Any, corner: tuple[int, int], part: Table, colour: str) -> None:

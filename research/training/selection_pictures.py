@@ -27,7 +27,7 @@ SHOWN_SHAP = 1e-4  # the left end of the axis; what is weaker has no bar
 TOGETHER = "all proposals"
 
 
-def proposals_png(found: Proposals) -> bytes:
+def proposals_figure(found: Proposals) -> Any:
     """Return every feature's mean |SHAP|, and what leaving each group out costs, with intervals."""
     ordered = sorted(found.strengths, key=lambda one: (-one.mean, one.feature))
     columns = in_columns(ordered)
@@ -49,7 +49,12 @@ def proposals_png(found: Proposals) -> bytes:
         f"{len(carrying)} of {len(found.ablations)} groups are missed when left out"
         + (f": {', '.join(carrying)}" if carrying else ""),
     )
-    return png(figure)
+    return figure
+
+
+def proposals_png(found: Proposals) -> bytes:
+    """Return the picture of `proposals_figure`."""
+    return png(proposals_figure(found))
 
 
 def _bars(axes: Any, part: Sequence[Strength], tall: int, largest: float) -> None:

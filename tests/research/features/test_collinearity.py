@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from research.features.collinearity import collinearity, spearman
-from research.features.pictures import clusters_png
+from research.features.pictures import clusters_figure, clusters_png
 
 ROWS = 4_000
 
@@ -62,9 +62,24 @@ def test_a_chain_is_not_a_cluster(noise: np.ndarray):
     assert all(cluster.weakest >= 0.9 for cluster in found.clusters)
 
 
+def test_picture_shows_what_is_alike_and_how_much(noise: np.ndarray):
+    """The map holds |ρ| of the features with a like, and a box around each cluster."""
+    values = np.column_stack([noise[:, 0], noise[:, 1], noise[:, 0] * 2.0])
+    figure = clusters_figure(collinearity(values, ["a", "b", "c"]))
+    drawn, listed = figure.axes[:2]
+    names = [label.get_text() for label in drawn.get_yticklabels()]
+    assert sorted(names) == ["a", "c"]
+    assert drawn.collections[0].get_array().ravel().tolist() == pytest.approx([1.0] * 4)
+    assert [(box.get_width(), box.get_height()) for box in drawn.patches] == [(2, 2)]
+    assert {"1", "≥ 1.00"} <= {text.get_text() for text in listed.texts}
+
+
 @pytest.mark.parametrize("count", [1, 4])
 def test_picture_of_nothing_alike_is_a_picture(noise: np.ndarray, count: int):
     """Without any cluster, or with a single feature, the picture still says so."""
     found = collinearity(noise[:, :count], [f"f{at}" for at in range(count)])
+    figure = clusters_figure(found)
     assert found.clusters == ()
-    assert clusters_png(found).startswith(b"\x89PNG")
+    assert figure.get_suptitle().startswith(f"0 of {count} features say what another says")
+    assert len(figure.axes[0].patches) == 0
+    assert clusters_png(found) == clusters_png(found)

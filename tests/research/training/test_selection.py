@@ -10,7 +10,7 @@ from research.evaluation.paired import Difference
 from research.models.base import LightGBM, RandomForest
 from research.settings import WEEK_MS, ValidationSettings
 from research.training import selection
-from research.training.selection_pictures import proposals_png
+from research.training.selection_pictures import SHOWN_SHAP, proposals_figure, proposals_png
 from tests.research.worlds import settings
 
 BAR_MS = 900_000
@@ -184,8 +184,18 @@ def test_memory_is_a_week_and_more_than_two_labels():
     assert selection.memory_rows(dataclasses.replace(chosen, labels=longer)) == 1_000
 
 
-def test_picture_of_proposals_repeats(proposals: selection.Proposals):
-    """The picture is a PNG of the proposals, the same bytes each time."""
-    picture = proposals_png(proposals)
-    assert picture.startswith(b"\x89PNG")
-    assert picture == proposals_png(proposals)
+def test_picture_of_proposals_holds_their_numbers(proposals: selection.Proposals):
+    """A bar a feature, the strongest first, and a point with its interval for each group left
+    out; the bytes repeat.
+    """
+    *panels, forest = proposals_figure(proposals).axes
+    bars = [bar.get_width() for panel in panels for bar in panel.patches]
+    names = [label.get_text() for panel in panels for label in panel.get_yticklabels()]
+    strengths = sorted(proposals.strengths, key=lambda one: (-one.mean, one.feature))
+    assert names == [one.feature for one in strengths]
+    assert bars == [max(one.mean, SHOWN_SHAP) for one in strengths]
+    points = [line.get_xdata()[0] / 1e3 for line in forest.lines if line.get_marker() == "o"]
+    shown = sorted((one.difference.mean for one in proposals.ablations), reverse=True)
+    together = [] if proposals.together is None else [proposals.together.mean]
+    assert points == pytest.approx([*shown, *together])
+    assert proposals_png(proposals) == proposals_png(proposals)
