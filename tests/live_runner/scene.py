@@ -37,7 +37,7 @@ class Scene:
         self.metrics = Metrics()
         self.health = Health(LIMITS, lambda: False)
         self.killed = False
-        self._bars = 0
+        self._bars = stream.bars_seen if stream else 0  # it goes on where the stream stands
         rng = random.Random(1)
         patience = Backoff(base_s=0.0, cap_s=0.0, attempts=1)
         client = httpx.AsyncClient(base_url=settings.venue_rest)
@@ -75,7 +75,7 @@ class Scene:
             model=model,
             state=State(
                 symbol=SYMBOL,
-                open_time_ms=START_MS - BAR_MS,
+                open_time_ms=START_MS + (self._bars - 1) * BAR_MS,
                 trader=model.trader.snapshot(),
                 stream=model.stream.snapshot(),
                 epoch=0,

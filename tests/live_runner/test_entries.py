@@ -19,7 +19,7 @@ REASONS = {
     Abstain.NO_BUNDLE: "bundle 0123 was in force and is refused: bad_signature",
     Abstain.NOT_WARM: f"1 of {RULES_WARM_UP} warm-up bars",
     Abstain.STALE_DATA: "stale funding_rate: GET /fapi/v1/fundingRate: found 503",
-    Abstain.MISSING_FEATURE: "rsi_14 is missing",
+    Abstain.MISSING_FEATURE: "atr_14 is missing",
     Abstain.KILLED: "kill switch is on",
     Abstain.API_ERRORS: "10 failed requests or more in the last minute",
     Abstain.SLOW: "3 bars in a row decided after 500 ms",
