@@ -182,7 +182,8 @@ class Watch:
     """Look at one symbol's slow series and note each row that was not there a moment before."""
 
     def __init__(self, symbol: str, recorder: Recorder) -> None:
-        self._symbol, self._recorder = symbol, recorder
+        self._symbol = symbol
+        self._recorder = recorder
         self._seen: dict[str, int] = {}
         self._polled_ms = 0
 
@@ -202,4 +203,5 @@ class Watch:
             if watched and event_ms > self._seen.get(table, event_ms):
                 knowable_ms = event_ms + DESCRIBED_MS.get(table, 0)
                 self._recorder.arrived(table, self._symbol, event_ms, knowable_ms)
-        self._seen, self._polled_ms = latest, now_ms
+        self._seen = latest
+        self._polled_ms = now_ms

@@ -42,7 +42,8 @@ class Recordings:
 
     def flush(self) -> int:
         """Append what waits and return the number of rows; after an OSError what waited is lost."""
-        waiting, self._waiting = self._waiting, defaultdict(list)
+        waiting = self._waiting
+        self._waiting = defaultdict(list)
         for path, lines in waiting.items():
             if path not in self._whole:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,11 +57,12 @@ class Recordings:
 
 def tell(observer: Observer, table: str, row: Mapping[str, Any]) -> None:
     """Tell an observer one recorded row of trades or depth."""
-    times = (row["event_time_ms"], row["known_at_ms"])
+    event_ms = row["event_time_ms"]
+    known_ms = row["known_at_ms"]
     if table == "trades":
-        observer.trades.add(*times, row["trade_id"], row["quantity"], row["side"])
+        observer.trades.add(event_ms, known_ms, row["trade_id"], row["quantity"], row["side"])
     else:
-        observer.depth.add(*times, row["update_id"], [row[name] for name in BOOK])
+        observer.depth.add(event_ms, known_ms, row["update_id"], [row[name] for name in BOOK])
 
 
 def recorded(
@@ -89,7 +91,8 @@ def _pages(path: Path, since_ms: int, until_ms: float) -> Iterator[list[Mapping[
 
 def _line_since(path: Path, since_ms: int) -> int:
     """Return where the lines begin that were received since then: lines are in that order."""
-    low, high = 0, path.stat().st_size
+    low = 0
+    high = path.stat().st_size
     with path.open("rb") as file:
         while high - low > 65_536:
             middle = (low + high) // 2

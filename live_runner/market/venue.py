@@ -210,7 +210,8 @@ class Venue:
                 failure = f"{answer.status_code} {answer.text[:120]!r}"
                 retry = answer.status_code == 429 or answer.is_server_error
             except (httpx.HTTPError, aiohttp.ClientError, ValueError) as error:
-                failure, retry = repr(error), True
+                failure = repr(error)
+                retry = True
             self._on_error(f"GET {path}: found {failure}")
             if not retry:
                 break

@@ -50,7 +50,8 @@ class VenueClock:
         venue_ms = await self._venue.time_ms()
         answered_s = self._seconds()
         at_s = (asked_s + answered_s) / 2.0
-        before, self._look = self._look, (at_s, venue_ms)
+        before = self._look
+        self._look = (at_s, venue_ms)
         if before is None:
             return
         ours_ms = (at_s - before[0]) * 1_000

@@ -111,8 +111,9 @@ def _graph(verified: Verified) -> Graph:
         graph = Graph(verified.files["signal.onnx"])
         _check_golden(graph, verified.golden)
     except GRAPH_ERRORS as error:
-        found, expected = f"signal.onnx fails: {error}", "a graph that runs"
-        raise BundleRefused(Refusal.GOLDEN_MISMATCH, found, expected) from error
+        raise BundleRefused(
+            Refusal.GOLDEN_MISMATCH, f"signal.onnx fails: {error}", "a graph that runs"
+        ) from error
     return graph
 
 
