@@ -1,7 +1,5 @@
 """Backtest: what the gate folds' predictions earned, and the champion on the same bars."""
 
-from typing import Any
-
 import dagster as dg
 
 from market_data.storage.lake import Lake
@@ -12,6 +10,8 @@ from orchestration.resources.feature_store import FeatureStore
 from orchestration.resources.promotion_store import PromotionStore
 from orchestration.resources.research_settings import ResearchSettings
 from orchestration.resources.tracking import RunLog, Tracking
+from research.gates.accounts import Accounts
+from research.training.tracked import TrackedCandidate
 
 GROUP = "backtest"
 
@@ -20,7 +20,7 @@ GROUP = "backtest"
     key=[GROUP, "walk_forward"],
     group_name=GROUP,
     partitions_def=symbol_by_week,
-    ins={"files": dg.AssetIn(["training", "candidate"])},
+    ins={"tracked": dg.AssetIn(["training", "candidate"])},
     deps=[dg.AssetDep(["features", "matrix"], partition_mapping=months_read)],
 )
 def walk_forward(
@@ -31,27 +31,35 @@ def walk_forward(
     promotion_store: PromotionStore,
     bundles: BundleStore,
     tracking: Tracking,
-    files: Any,
-) -> dg.MaterializeResult:
+    tracked: TrackedCandidate,
+) -> dg.MaterializeResult[Accounts]:
     """Hold each fold's figures, one account through all, it under stress, and the champion's."""
     from research.datasets.matrix import rows_of
     from research.evaluation import figures
     from research.gates import comparison
-    from research.training import candidate as candidates
 
-    name, until_ms = symbol(context), cutoff_ms(context)
-    bars, series = lake.bars(name, until_ms), lake.series(name, until_ms)
+    name = symbol(context)
+    until_ms = cutoff_ms(context)
+    bars = lake.bars(name, until_ms)
+    series = lake.series(name, until_ms)
     champion = promotion_store.standing(name).champion
-    judged = candidates.from_files(files)
     held, without = comparison.champion_of(bundles.candidate(champion))
     wanted = comparison.features_needed(held)
     rows = rows_of(feature_store.read(name, wanted, until_ms), bars)
-    found = comparison.compare(bars, series, rows, judged, held, without, settings.load())
+    found = comparison.compare(
+        bars=bars,
+        series=series,
+        matrix=rows,
+        candidate=tracked.candidate,
+        champion=held,
+        without_champion=without,
+        settings=settings.load(),
+    )
     plot = figures.equity_png(found.walk.result.rows[:, 0], found.walk.result.equity)
     log = RunLog("", metrics=found.series(), files={"equity.png": plot})
-    tracking.add(files["tracking_run"].decode(), log)
+    tracking.add(tracked.tracking_run, log)
     return dg.MaterializeResult(
-        value=found.record(champion),
+        value=found.figures(champion),
         metadata={
             "trades": found.walk.whole.trades,
             "accounts": table(found.accounts()),
@@ -63,15 +71,15 @@ def walk_forward(
 
 
 @dg.asset_check(asset=[GROUP, "walk_forward"], blocking=True, partitions_def=symbol_by_week)
-def accounts_add_up(walk: Any, settings: ResearchSettings) -> dg.AssetCheckResult:
+def accounts_add_up(walk: Accounts, settings: ResearchSettings) -> dg.AssetCheckResult:
     """Every gate fold was traded, stress never helps costs, and no figure is out of its range."""
     expected = settings.load().validation.gate_folds
-    accounts = [*walk["folds"], walk["whole"], walk["stressed"]]
-    wrong = [one for one in accounts if not 0 <= one["win_rate"] <= 1 or one["max_drawdown"] < 0]
-    lost = sum(fold["trades"] for fold in walk["folds"]) == 0 < walk["whole"]["trades"]
+    accounts = [*walk.folds, walk.whole, walk.stressed]
+    wrong = [one for one in accounts if not 0 <= one.win_rate <= 1 or one.max_drawdown < 0]
+    lost = sum(fold.trades for fold in walk.folds) == 0 < walk.whole.trades
     return dg.AssetCheckResult(
-        passed=len(walk["folds"]) == expected and not wrong and not lost,
-        description=f"found {len(walk['folds'])} folds and {len(wrong)} impossible figures, "
+        passed=len(walk.folds) == expected and not wrong and not lost,
+        description=f"found {len(walk.folds)} folds and {len(wrong)} impossible figures, "
         f"expected {expected} and 0",
-        metadata={"trades": walk["whole"]["trades"]},
+        metadata={"trades": walk.whole.trades},
     )

@@ -1,7 +1,5 @@
 """Bundles: an accepted candidate as a folder that a runner can verify file by file."""
 
-from typing import Any
-
 import dagster as dg
 
 from orchestration.partitions import cutoff_ms, months_read, symbol, symbol_by_week
@@ -9,6 +7,11 @@ from orchestration.presentation.metadata import table
 from orchestration.resources.bundle_store import BundleStore
 from orchestration.resources.feature_store import FeatureStore
 from orchestration.resources.research_settings import ResearchSettings
+from research.bundles.seal import Sealed
+from research.datasets.files import TrainingSet
+from research.features.certificate import LeakCertificate
+from research.gates.gates import GateReport
+from research.training.tracked import TrackedCandidate
 
 GROUP = "bundles"
 
@@ -18,8 +21,8 @@ GROUP = "bundles"
     group_name=GROUP,
     partitions_def=symbol_by_week,
     ins={
-        "files": dg.AssetIn(["training", "candidate"]),
-        "dataset": dg.AssetIn(["datasets", "training_set"]),
+        "tracked": dg.AssetIn(["training", "candidate"]),
+        "training_set": dg.AssetIn(["datasets", "training_set"]),
         "report": dg.AssetIn(["gates", "report"]),
         "certificate": dg.AssetIn(["features", "certificate"]),
     },
@@ -30,24 +33,35 @@ def bundle(
     feature_store: FeatureStore,
     settings: ResearchSettings,
     bundles: BundleStore,
-    files: Any,
-    dataset: Any,
-    report: Any,
-    certificate: Any,
-) -> dg.MaterializeResult:
+    tracked: TrackedCandidate,
+    training_set: TrainingSet,
+    report: GateReport,
+    certificate: LeakCertificate,
+) -> dg.MaterializeResult[Sealed]:
     """Hold the digest of the written bundle; the folder under bundles/ carries its name."""
     from research.bundles import seal as sealing
+    from research.training.tracked import to_files
 
-    name, chosen = symbol(context), settings.load()
-    state = feature_store.snapshot(name, cutoff_ms(context), chosen.bar_ms)
-    written = sealing.seal(bundles.root, name, files, dataset, report, certificate, state, chosen)
-    bundles.keep_candidate(written.digest, files)
+    name = symbol(context)
+    chosen = settings.load()
+    written = sealing.seal(
+        bundles.root,
+        symbol=name,
+        tracked=tracked,
+        training_set=training_set,
+        report=report,
+        certificate=certificate,
+        cutoff=feature_store.snapshot(name, cutoff_ms(context), chosen.bar_ms),
+        settings=chosen,
+    )
+    bundles.keep_candidate(written.digest, to_files(tracked))
+    sizes = sealing.sizes(bundles.path(written.digest))
     return dg.MaterializeResult(
-        value=written.record(),
+        value=written,
         metadata={
             "digest": written.digest,
-            "bytes": sum(written.sizes.values()),
-            "files": table({"file": key, "bytes": size} for key, size in written.sizes.items()),
+            "bytes": sum(sizes.values()),
+            "files": table({"file": key, "bytes": size} for key, size in sizes.items()),
         },
     )
 
@@ -55,7 +69,7 @@ def bundle(
 @dg.asset_check(asset=[GROUP, "bundle"], blocking=True, partitions_def=symbol_by_week)
 def bundle_verifies_before_anyone_signs_it(
     context: dg.AssetCheckExecutionContext,
-    bundle: Any,
+    bundle: Sealed,
     bundles: BundleStore,
     settings: ResearchSettings,
 ) -> dg.AssetCheckResult:
@@ -63,10 +77,10 @@ def bundle_verifies_before_anyone_signs_it(
     from research.bundles import seal as sealing
 
     timeframe = settings.universe().timeframe
-    folder = bundles.path(bundle["digest"])
+    folder = bundles.path(bundle.digest)
     broken = sealing.broken_rule(folder, symbol(context), timeframe)
     return dg.AssetCheckResult(
         passed=broken is None,
         description=broken or "verified",
-        metadata={"digest": bundle["digest"]},
+        metadata={"digest": bundle.digest},
     )

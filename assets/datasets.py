@@ -10,6 +10,9 @@ from orchestration.partitions import cutoff_ms, months_read, symbol, symbol_by_w
 from orchestration.presentation.metadata import span, table
 from orchestration.resources.feature_store import FeatureStore
 from orchestration.resources.research_settings import ResearchSettings
+from research.datasets.files import TrainingSet
+from research.datasets.matrix import LabelledBars
+from research.features.certificate import LeakCertificate
 
 if TYPE_CHECKING:
     from research.datasets.coverage import SeriesShare
@@ -21,7 +24,7 @@ GROUP = "datasets"
     key=[GROUP, "training_set"],
     group_name=GROUP,
     partitions_def=symbol_by_week,
-    ins={"labels": dg.AssetIn(["labels", "triple_barrier"])},
+    ins={"labelled": dg.AssetIn(["labels", "triple_barrier"])},
     deps=[
         dg.AssetDep(["features", "matrix"], partition_mapping=months_read),
         ["features", "certificate"],
@@ -32,21 +35,23 @@ def training_set(
     lake: dg.ResourceParam[Lake],
     feature_store: FeatureStore,
     settings: ResearchSettings,
-    labels: Any,
-) -> dg.MaterializeResult:
+    labelled: LabelledBars,
+) -> dg.MaterializeResult[TrainingSet]:
     """Hold the warm rows, the covered features, the label spans and the weights."""
-    from research.datasets import files as dataset_files
     from research.datasets import matrix as tables
     from research.datasets import table as dataset
 
-    chosen, name, until_ms = settings.load(), symbol(context), cutoff_ms(context)
-    names, bars = chosen.features, lake.bars(name, until_ms)
+    chosen = settings.load()
+    name = symbol(context)
+    until_ms = cutoff_ms(context)
+    names = chosen.features
+    bars = lake.bars(name, until_ms)
     data_digest = lake.digest(name, until_ms)
     rows = tables.rows_of(feature_store.read(name, names, until_ms), bars)
-    values, found = tables.feature_values(rows, names), tables.labels_of(labels)
-    built = dataset.build(bars, values, found, names, chosen.validation)
+    values = tables.feature_values(rows, names)
+    built = dataset.build(bars, values, labelled.labels, names, chosen.validation)
     return dg.MaterializeResult(
-        value=dataset_files.to_files(built, data_digest),
+        value=TrainingSet(table=built, data_digest=data_digest),
         metadata={
             "dagster/row_count": len(built.y),
             "features": len(built.feature_names),
@@ -62,12 +67,10 @@ def training_set(
 
 @dg.asset_check(asset=[GROUP, "training_set"], blocking=True, partitions_def=symbol_by_week)
 def training_set_reaches_the_cutoff(
-    context: dg.AssetCheckExecutionContext, files: Any
+    context: dg.AssetCheckExecutionContext, training_set: TrainingSet
 ) -> dg.AssetCheckResult:
     """The last row is decided at the week's end: no week is trained on that was not ingested."""
-    from research.datasets import files as dataset_files
-
-    built = dataset_files.from_files(files)
+    built = training_set.table
     found = span(built.cutoff_ms, cutoff_ms(context))
     return dg.AssetCheckResult(
         passed=built.cutoff_ms == cutoff_ms(context),
@@ -81,13 +84,15 @@ def training_set_rests_on_the_market_as_it_is(
     context: dg.AssetCheckExecutionContext,
     feature_store: FeatureStore,
     settings: ResearchSettings,
-    files: Any,
+    training_set: TrainingSet,
 ) -> dg.AssetCheckResult:
     """The features, computed again from the lake in one pass, are those of the store to the byte,
     and so are the ATR of labels and stops and the state that a bundle would start from.
     """
-    chosen, name = settings.load(), symbol(context)
-    bar_ms, until_ms = chosen.bar_ms, cutoff_ms(context)
+    chosen = settings.load()
+    name = symbol(context)
+    bar_ms = chosen.bar_ms
+    until_ms = cutoff_ms(context)
     rested_on = tuple(dict.fromkeys((*chosen.features, "atr_14")))
     found = feature_store.difference(name, rested_on, until_ms, bar_ms)
     where = f", in {found.month} first" if found.month else ""
@@ -102,7 +107,7 @@ def training_set_rests_on_the_market_as_it_is(
             "rows_of_one_side": found.rows,
             "features_that_differ": ", ".join(found.features) or "none",
             "first_month": found.month or "none",
-            "data_digest": files["data_digest"].decode(),
+            "data_digest": training_set.data_digest,
         },
     )
 
@@ -113,13 +118,12 @@ def training_set_rests_on_the_market_as_it_is(
     blocking=True,
     partitions_def=symbol_by_week,
 )
-def every_feature_carries_its_proof(files: Any, certificate: Any) -> dg.AssetCheckResult:
+def every_feature_carries_its_proof(
+    training_set: TrainingSet, certificate: LeakCertificate
+) -> dg.AssetCheckResult:
     """What entered has a certificate of today's code: with values, and without one mismatch."""
-    from research.datasets import files as dataset_files
-    from research.features import certificate as leak_certificate
-
-    names = dataset_files.from_files(files).feature_names
-    found = leak_certificate.faults(certificate, names)
+    names = training_set.table.feature_names
+    found = certificate.faults(names)
     return dg.AssetCheckResult(
         passed=not found,
         description=f"{len(found)} of {len(names)} features lack their proof, expected none"
@@ -130,13 +134,12 @@ def every_feature_carries_its_proof(files: Any, certificate: Any) -> dg.AssetChe
 
 @dg.asset_check(asset=[GROUP, "training_set"], blocking=True, partitions_def=symbol_by_week)
 def no_training_label_meets_a_test_span(
-    settings: ResearchSettings, files: Any
+    settings: ResearchSettings, training_set: TrainingSet
 ) -> dg.AssetCheckResult:
     """In every fold of the walk-forward pass the training labels end before the test rows begin."""
-    from research.datasets import files as dataset_files
     from research.datasets import table as dataset
 
-    built = dataset_files.from_files(files)
+    built = training_set.table
     folds = dataset.blocks(built.start_ms, built.end_ms, settings.load().validation)
     rows = [
         {
@@ -161,15 +164,16 @@ def series_cover_every_fold_they_enter(
     context: dg.AssetCheckExecutionContext,
     feature_store: FeatureStore,
     settings: ResearchSettings,
-    files: Any,
+    training_set: TrainingSet,
 ) -> dg.AssetCheckResult:
     """What a feature is made of has values in nearly every row of every fold's windows."""
     from research.datasets import coverage
-    from research.datasets import files as dataset_files
     from research.datasets import table as dataset
 
-    chosen, name, until_ms = settings.load(), symbol(context), cutoff_ms(context)
-    built = dataset_files.from_files(files)
+    chosen = settings.load()
+    name = symbol(context)
+    until_ms = cutoff_ms(context)
+    built = training_set.table
     observed = feature_store.observed(name, 0, until_ms, chosen.bar_ms)[built.bar]
     folds = dataset.blocks(built.start_ms, built.end_ms, chosen.validation)
     shares = coverage.series_shares(observed, folds, built.feature_names)
@@ -189,14 +193,13 @@ def series_cover_every_fold_they_enter(
 
 @dg.asset_check(asset=[GROUP, "training_set"], blocking=True, partitions_def=symbol_by_week)
 def chosen_features_change_in_every_fold(
-    settings: ResearchSettings, files: Any
+    settings: ResearchSettings, training_set: TrainingSet
 ) -> dg.AssetCheckResult:
     """No feature that entered is one and the same value in all that a fold learns from."""
-    from research.datasets import files as dataset_files
     from research.datasets import table as dataset
     from research.features.report import Columns, constants
 
-    built = dataset_files.from_files(files)
+    built = training_set.table
     columns = Columns(built.start_ms, built.x.astype("float64"), built.feature_names)
     folds = dataset.blocks(built.start_ms, built.end_ms, settings.load().validation)
     found = constants(columns, folds)

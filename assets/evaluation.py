@@ -1,12 +1,12 @@
 """Evaluation: how true the candidate's probabilities were on rows that it had not seen."""
 
-from typing import Any
-
 import dagster as dg
 
 from orchestration.partitions import symbol_by_week
 from orchestration.presentation.metadata import picture, table
 from orchestration.resources.tracking import RunLog, Tracking
+from research.gates.evidence import Evaluation
+from research.training.tracked import TrackedCandidate
 
 GROUP = "evaluation"
 
@@ -15,21 +15,20 @@ GROUP = "evaluation"
     key=[GROUP, "report"],
     group_name=GROUP,
     partitions_def=symbol_by_week,
-    ins={"files": dg.AssetIn(["training", "candidate"])},
+    ins={"tracked": dg.AssetIn(["training", "candidate"])},
 )
-def report(tracking: Tracking, files: Any) -> dg.MaterializeResult:
+def report(tracking: Tracking, tracked: TrackedCandidate) -> dg.MaterializeResult[Evaluation]:
     """Hold calibration error, reliability curves and the bases' disagreement on the gate folds."""
     from research.evaluation import figures
-    from research.gates import evidence, judgement
-    from research.training import candidate as candidates
+    from research.gates import evidence
 
-    found = evidence.evaluate_calibration(candidates.from_files(files))
-    record, plot = judgement.evaluation_record(found), figures.reliability_png(found.curves)
+    found = evidence.evaluate_calibration(tracked.candidate)
+    plot = figures.reliability_png(found.curves)
     figures_of = {"calibration_mae": found.calibration_mae, "disagreement": found.disagreement}
     log = RunLog("", metrics=figures_of, files={"reliability.png": plot})
-    tracking.add(files["tracking_run"].decode(), log)
+    tracking.add(tracked.tracking_run, log)
     return dg.MaterializeResult(
-        value=record,
+        value=found,
         metadata={
             "dagster/row_count": found.rows,
             **figures_of,
@@ -40,13 +39,13 @@ def report(tracking: Tracking, files: Any) -> dg.MaterializeResult:
 
 
 @dg.asset_check(asset=[GROUP, "report"], blocking=True, partitions_def=symbol_by_week)
-def every_class_was_predicted_on_unseen_rows(report: Any) -> dg.AssetCheckResult:
+def every_class_was_predicted_on_unseen_rows(report: Evaluation) -> dg.AssetCheckResult:
     """Each class has a reliability curve over all gate rows, with shares that are shares."""
-    rows = {curve["class"]: sum(curve["rows"]) for curve in report["curves"]}
-    shares = [value for curve in report["curves"] for value in curve["observed"]]
+    rows = {curve.name: int(curve.rows.sum()) for curve in report.curves}
+    shares = [value for curve in report.curves for value in curve.observed.tolist()]
     sound = len(rows) == 3 and min(rows.values()) > 0 and all(0 <= value <= 1 for value in shares)
     return dg.AssetCheckResult(
         passed=sound,
         description=f"found labelled rows {rows}, expected three classes with rows each",
-        metadata={"rows": report["rows"], "calibration_mae": report["calibration_mae"]},
+        metadata={"rows": report.rows, "calibration_mae": report.calibration_mae},
     )

@@ -1,7 +1,6 @@
 """Features, looked at: how they are distributed, which say the same, which might go."""
 
 from dataclasses import asdict
-from typing import Any
 
 import dagster as dg
 
@@ -10,6 +9,9 @@ from orchestration.partitions import cutoff_ms, months_read, symbol, symbol_by_w
 from orchestration.presentation.metadata import picture, span, table
 from orchestration.resources.feature_store import FeatureStore
 from orchestration.resources.research_settings import ResearchSettings
+from research.datasets.files import TrainingSet
+from research.features.files import PicturedReport
+from research.training.selection import Proposals
 
 GROUP = "features"
 
@@ -18,25 +20,25 @@ GROUP = "features"
     key=[GROUP, "report"],
     group_name=GROUP,
     partitions_def=symbol_by_week,
-    ins={"files": dg.AssetIn(["datasets", "training_set"])},
+    ins={"training_set": dg.AssetIn(["datasets", "training_set"])},
     deps=[dg.AssetDep([GROUP, "matrix"], partition_mapping=months_read)],
 )
 def report(
     context: dg.AssetExecutionContext,
     feature_store: FeatureStore,
     settings: ResearchSettings,
-    files: Any,
-) -> dg.MaterializeResult:
+    training_set: TrainingSet,
+) -> dg.MaterializeResult[PicturedReport]:
     """Hold every feature's distribution per month, its shift, where it is constant, its likes."""
-    from research.datasets import files as dataset_files
     from research.features import files as feature_files
     from research.features import report as feature_report
 
-    chosen, built = settings.load(), dataset_files.from_files(files)
+    chosen = settings.load()
+    built = training_set.table
     frame = feature_store.read(symbol(context), FEATURES, cutoff_ms(context))
     columns = feature_files.rows_of(frame, FEATURES, built, chosen.bar_ms)
     found = feature_files.report(columns, built, chosen.validation)
-    made = feature_files.to_files(found)
+    made = feature_files.pictured(found)
     moved = [one for one in feature_report.shifts(found.months) if one["drifted"]]
     return dg.MaterializeResult(
         value=made,
@@ -44,7 +46,7 @@ def report(
             "dagster/row_count": len(columns.open_time_ms),
             "features": len(FEATURES),
             "training_window": span(*found.learned_ms),
-            **{n.removesuffix(".png"): picture(made[n], n) for n in feature_files.PICTURES},
+            **{n.removesuffix(".png"): picture(png, n) for n, png in made.pictures.items()},
             "drifted": table({k: v for k, v in one.items() if k != "drifted"} for one in moved),
             "constant": table(found.constants.to_dict("records")),
             "collinear": table(asdict(one) for one in found.alike.clusters),
@@ -53,12 +55,11 @@ def report(
 
 
 @dg.asset_check(asset=[GROUP, "report"], partitions_def=symbol_by_week)
-def features_stay_within_their_ranges(files: Any) -> dg.AssetCheckResult:
+def features_stay_within_their_ranges(report: PicturedReport) -> dg.AssetCheckResult:
     """No value of any feature lies outside the range that the registry states."""
-    from research.features import files as feature_files
     from research.features import report as feature_report
 
-    outside = feature_report.out_of_range(feature_files.months_of(files))
+    outside = feature_report.out_of_range(report.months)
     return dg.AssetCheckResult(
         passed=not outside,
         description=f"found {sum(outside.values())} values out of range in {len(outside)} features"
@@ -71,17 +72,18 @@ def features_stay_within_their_ranges(files: Any) -> dg.AssetCheckResult:
     key=[GROUP, "proposals"],
     group_name=GROUP,
     partitions_def=symbol_by_week,
-    ins={"files": dg.AssetIn(["datasets", "training_set"])},
+    ins={"training_set": dg.AssetIn(["datasets", "training_set"])},
 )
-def proposals(settings: ResearchSettings, files: Any) -> dg.MaterializeResult:
+def proposals(
+    settings: ResearchSettings, training_set: TrainingSet
+) -> dg.MaterializeResult[Proposals]:
     """Hold what earlier folds made of the features, for a person to read: nothing is removed."""
-    from research.datasets import files as dataset_files
     from research.models import base as models
     from research.training import selection as feature_selection
     from research.training import selection_pictures
 
     chosen = settings.load()
-    inside = feature_selection.inner(dataset_files.from_files(files), chosen.validation)
+    inside = feature_selection.inner(training_set.table, chosen.validation)
     found = feature_selection.propose(
         inside,
         models.LightGBM(chosen.models.lightgbm),
@@ -90,7 +92,7 @@ def proposals(settings: ResearchSettings, files: Any) -> dg.MaterializeResult:
         memory_rows=feature_selection.memory_rows(chosen),
     )
     return dg.MaterializeResult(
-        value=found.to_record(),
+        value=found,
         metadata={
             "dagster/row_count": found.rows,
             "looks": found.looks,

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
 
 import dagster as dg
 
@@ -21,6 +20,7 @@ from orchestration.partitions import (
 from orchestration.presentation.metadata import table
 from orchestration.resources.feature_store import FeatureStore
 from orchestration.resources.research_settings import ResearchSettings
+from research.features.certificate import LeakCertificate
 
 GROUP = "features"
 OBSERVED = (
@@ -78,22 +78,25 @@ def matrix(
 )
 def certificate(
     context: dg.AssetExecutionContext, feature_store: FeatureStore, settings: ResearchSettings
-) -> dg.MaterializeResult:
+) -> dg.MaterializeResult[LeakCertificate]:
     """Hold, per feature, how often its past changed when its future was cut off or scrambled."""
     from research.features import certificate as leak_certificate
 
-    name, until_ms = symbol(context), cutoff_ms(context)
+    name = symbol(context)
+    until_ms = cutoff_ms(context)
     bar_ms = settings.universe().bar_ms
     observed, state = feature_store.recent(name, until_ms, bar_ms, CERTIFIED_BARS)
-    record = leak_certificate.certificate(observed, state, cuts=CUTS, seed=until_ms)
-    rows = [{**one, "hash": one["hash"][:12]} for one in record["features"]]
+    found = leak_certificate.certificate(
+        observed, state, symbol=name, cutoff_ms=until_ms, cuts=CUTS, seed=until_ms
+    )
+    silent = [one.feature for one in found.features if not one.values]
     return dg.MaterializeResult(
-        value={"symbol": name, "cutoff_ms": until_ms, **record},
+        value=found,
         metadata={
-            "dagster/row_count": len(rows),
-            "mismatches": sum(one["mismatches"] for one in rows),
-            "proves_nothing": ", ".join(o["feature"] for o in rows if not o["values"]) or "none",
-            "certificates": table(rows),
+            "dagster/row_count": len(found.features),
+            "mismatches": sum(one.mismatches for one in found.features),
+            "proves_nothing": ", ".join(silent) or "none",
+            "certificates": table(asdict(one) | {"hash": one.hash[:12]} for one in found.features),
         },
     )
 
@@ -110,31 +113,34 @@ def certificate(
         )
         for group in GROUP_NAMES
     ],
-    ins={"record": dg.AssetIn([GROUP, "certificate"])},
+    ins={"found": dg.AssetIn([GROUP, "certificate"])},
     can_subset=True,
 )
 def no_group_sees_the_future(
-    context: dg.AssetCheckExecutionContext, record: Any
+    context: dg.AssetCheckExecutionContext, found: LeakCertificate
 ) -> Iterator[dg.AssetCheckResult]:
     """Read each group's verdict off the certificate."""
-    from research.features.certificate import leaking, unproved
-
     asked = {check.name for check in context.selected_asset_check_keys}
     for group in GROUP_NAMES:
         if f"{group}_never_sees_the_future" not in asked:
             continue
-        leaks, silent = leaking(record, group), unproved(record, group)
+        leaks = found.leaking(group)
+        silent = found.unproved(group)
         yield dg.AssetCheckResult(
             asset_key=[GROUP, "certificate"],
             check_name=f"{group}_never_sees_the_future",
             passed=not leaks,
-            description=", ".join(f"{one['feature']} changes with its future" for one in leaks)
+            description=", ".join(f"{one.feature} changes with its future" for one in leaks)
             or f"nothing changed; without a value, so unproved: {', '.join(silent) or 'none'}",
             metadata={
                 "proof": table(
-                    {key: one[key] for key in ("feature", "cuts", "values", "mismatches")}
-                    for one in record["features"]
-                    if one["group"] == group
+                    {
+                        "feature": one.feature,
+                        "cuts": one.cuts,
+                        "values": one.values,
+                        "mismatches": one.mismatches,
+                    }
+                    for one in found.of_group(group)
                 ),
             },
         )

@@ -9,6 +9,11 @@ from orchestration.presentation.metadata import table
 from orchestration.presentation.run_logs import gate_log
 from orchestration.resources.research_settings import ResearchSettings
 from orchestration.resources.tracking import Tracking, model_name
+from research.datasets.files import TrainingSet
+from research.gates.accounts import Accounts
+from research.gates.evidence import Evaluation
+from research.gates.gates import GateReport
+from research.training.tracked import TrackedCandidate
 
 GROUP = "gates"
 SHOWN = ("gate", "fold", "value", "threshold", "passed", "reason")
@@ -26,8 +31,8 @@ SHOWN = ("gate", "fold", "value", "threshold", "passed", "reason")
         ),
     },
     ins={
-        "files": dg.AssetIn(["training", "candidate"]),
-        "dataset": dg.AssetIn(["datasets", "training_set"]),
+        "tracked": dg.AssetIn(["training", "candidate"]),
+        "training_set": dg.AssetIn(["datasets", "training_set"]),
         "evaluation": dg.AssetIn(["evaluation", "report"]),
         "walk": dg.AssetIn(["backtest", "walk_forward"]),
     },
@@ -36,30 +41,27 @@ def verdict(
     context: dg.AssetExecutionContext,
     settings: ResearchSettings,
     tracking: Tracking,
-    files: Any,
-    dataset: Any,
-    evaluation: Any,
-    walk: Any,
-) -> tuple[dg.MaterializeResult[Any], dg.MaterializeResult[Any]]:
+    tracked: TrackedCandidate,
+    training_set: TrainingSet,
+    evaluation: Evaluation,
+    walk: Accounts,
+) -> tuple[dg.MaterializeResult[GateReport], dg.MaterializeResult[Any]]:
     """Judge the candidate on what was recorded of it; a refused one is written down as well."""
-    from research.datasets import files as dataset_files
     from research.gates import judgement
-    from research.training import candidate as candidates
 
-    chosen, run_id = settings.load(), files["tracking_run"].decode()
-    candidate, built = candidates.from_files(files), dataset_files.from_files(dataset)
-    found = judgement.judge(candidate, built, evaluation, walk, chosen)
+    chosen = settings.load()
+    candidate = tracked.candidate
+    found = judgement.judge(candidate, training_set.table, evaluation, walk, chosen)
     rows = judgement.outcome_table(found, symbol(context), week(context))
-    log, model = gate_log(found.to_dict()), model_name(symbol(context), chosen.timeframe)
-    tracking.add(run_id, log)
+    log = gate_log(found)
+    model = model_name(symbol(context), chosen.timeframe)
+    tracking.add(tracked.tracking_run, log)
     state = "pending" if found.accepted else "rejected"
-    version = tracking.register(run_id, model, candidate.signal, state, log.tags)
+    version = tracking.register(tracked.tracking_run, model, candidate.signal, state, log.tags)
     shown = {"verdict": log.tags["gate"], "gates": table(rows[list(SHOWN)].to_dict("records"))}
     described = {**shown, "digest": found.digest, "model_version": f"{model} {version}"}
     return (
-        dg.MaterializeResult(
-            asset_key=[GROUP, "report"], value=found.to_dict(), metadata=described
-        ),
+        dg.MaterializeResult(asset_key=[GROUP, "report"], value=found, metadata=described),
         dg.MaterializeResult(
             asset_key=[GROUP, "outcomes"],
             value=rows,
@@ -69,14 +71,14 @@ def verdict(
 
 
 @dg.asset_check(asset=[GROUP, "report"], blocking=True, partitions_def=symbol_by_week)
-def candidate_passes_every_gate(report: Any) -> dg.AssetCheckResult:
+def candidate_passes_every_gate(report: GateReport) -> dg.AssetCheckResult:
     """No gate refuses the candidate; where one does, nothing is bundled or asked."""
-    refused = [one for one in report["outcomes"] if not one["passed"]]
+    refused = [one for one in report.outcomes if not one.passed]
     return dg.AssetCheckResult(
-        passed=not refused and report["accepted"],
-        description="; ".join(one["reason"] for one in refused) or "every gate passed",
+        passed=report.accepted,
+        description="; ".join(report.refusals) or "every gate passed",
         metadata={
             "refused": len(refused),
-            "reasons": table({"gate": o["gate"], "reason": o["reason"]} for o in refused),
+            "reasons": table({"gate": one.gate, "reason": one.reason} for one in refused),
         },
     )

@@ -1,7 +1,5 @@
 """Promotion: the question put to a person, and the evidence it rests on."""
 
-from typing import Any
-
 import dagster as dg
 
 from orchestration.partitions import cutoff_ms, symbol, symbol_by_week, week
@@ -11,6 +9,9 @@ from orchestration.resources.evidence import EvidenceReader
 from orchestration.resources.promotion_store import PromotionStore
 from orchestration.resources.research_settings import ResearchSettings
 from orchestration.resources.tracking import Tracking, model_name
+from research.bundles.seal import Sealed
+from research.gates.accounts import Accounts
+from research.promotion.records import PromotionRequest
 
 GROUP = "promotion"
 
@@ -29,29 +30,28 @@ def request(
     settings: ResearchSettings,
     promotion_store: PromotionStore,
     tracking: Tracking,
-    bundle: Any,
-    walk: Any,
-) -> dg.MaterializeResult:
+    bundle: Sealed,
+    walk: Accounts,
+) -> dg.MaterializeResult[PromotionRequest]:
     """Hold the filed request: a bundle, and by digest everything a person's approval will bind."""
-    from research.promotion.records import PromotionRequest
-
-    timeframe, at_ms = settings.universe().timeframe, now_ms()
+    timeframe = settings.universe().timeframe
+    at_ms = now_ms()
     asked = PromotionRequest(
         symbol=symbol(context),
         timeframe=timeframe,
         week=week(context),
-        bundle_digest=bundle["digest"],
-        gate_report_digest=bundle["gate_report_digest"],
-        data_digest=bundle["data_digest"],
+        bundle_digest=bundle.digest,
+        gate_report_digest=bundle.gate_report_digest,
+        data_digest=bundle.data_digest,
         as_of_ms=cutoff_ms(context),
-        champion_digest=walk["champion_digest"],
+        champion_digest=walk.champion_digest,
         created_at_ms=at_ms,
     )
     filed = promotion_store.submit(asked, at_ms)
     tags = {"bundle_digest": filed.bundle_digest, "request_id": filed.id}
-    tracking.tag_version(model_name(filed.symbol, timeframe), bundle["tracking_run"], tags)
+    tracking.tag_version(model_name(filed.symbol, timeframe), bundle.tracking_run, tags)
     return dg.MaterializeResult(
-        value=filed.to_dict(),
+        value=filed,
         metadata={
             "request_id": filed.id,
             "binds": table({"what": k, "value": v} for k, v in filed.to_dict().items()),
@@ -61,17 +61,15 @@ def request(
 
 @dg.asset_check(asset=[GROUP, "request"], blocking=True, partitions_def=symbol_by_week)
 def request_names_the_evidence_it_rests_on(
-    request: Any, evidence: EvidenceReader, promotion_store: PromotionStore
+    request: PromotionRequest, evidence: EvidenceReader, promotion_store: PromotionStore
 ) -> dg.AssetCheckResult:
     """Bundle, gate report, data and champion, derived again, are those that the request names."""
-    from research.promotion.records import PromotionRequest
     from research.promotion.rules import broken_by_evidence
 
-    filed = PromotionRequest.from_dict(request)
-    champion = promotion_store.standing(filed.symbol).champion
-    broken = broken_by_evidence(filed, evidence.derive(filed), champion)
+    champion = promotion_store.standing(request.symbol).champion
+    broken = broken_by_evidence(request, evidence.derive(request), champion)
     return dg.AssetCheckResult(
         passed=not broken,
         description="; ".join(str(one) for one in broken) or "all evidence stands",
-        metadata={"request_id": filed.id},
+        metadata={"request_id": request.id},
     )

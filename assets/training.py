@@ -1,7 +1,6 @@
 """Training: the candidate of a week, judged on predictions of models that knew only the past."""
 
 from dataclasses import asdict
-from typing import Any
 
 import dagster as dg
 
@@ -9,33 +8,35 @@ from orchestration.partitions import symbol, symbol_by_week, week
 from orchestration.presentation.metadata import picture, table
 from orchestration.resources.research_settings import ResearchSettings
 from orchestration.resources.tracking import Tracking
+from research.datasets.files import TrainingSet
+from research.training.tracked import TrackedCandidate
 
 GROUP = "training"
-RUN_FILE = "tracking_run"
 
 
 @dg.asset(
     key=[GROUP, "candidate"],
     group_name=GROUP,
     partitions_def=symbol_by_week,
-    ins={"files": dg.AssetIn(["datasets", "training_set"])},
+    ins={"training_set": dg.AssetIn(["datasets", "training_set"])},
 )
 def candidate(
-    context: dg.AssetExecutionContext, settings: ResearchSettings, tracking: Tracking, files: Any
-) -> dg.MaterializeResult:
+    context: dg.AssetExecutionContext,
+    settings: ResearchSettings,
+    tracking: Tracking,
+    training_set: TrainingSet,
+) -> dg.MaterializeResult[TrackedCandidate]:
     """Hold signal.onnx, each gate fold's graph, the out-of-fold rows and the tracking run's id."""
     from orchestration.presentation.run_logs import base_logs, parent_log, training_figures
-    from research.datasets import files as dataset_files
-    from research.training import candidate as candidates
     from research.training import stack
 
     chosen = settings.load()
-    trained = stack.train(dataset_files.from_files(files), chosen)
+    trained = stack.train(training_set.table, chosen)
     plots = training_figures(trained)
     parent = parent_log(symbol(context), week(context), trained, chosen, context.run_id, plots)
     run_id = tracking.log(parent, base_logs(trained, chosen))
     return dg.MaterializeResult(
-        value={**candidates.to_files(trained), RUN_FILE: run_id.encode()},
+        value=TrackedCandidate(candidate=trained, tracking_run=run_id),
         metadata={
             "tracking_run": run_id,
             "signal_bytes": len(trained.signal),
@@ -50,11 +51,11 @@ def candidate(
 
 
 @dg.asset_check(asset=[GROUP, "candidate"], blocking=True, partitions_def=symbol_by_week)
-def graph_decides_as_its_parts_do(settings: ResearchSettings, files: Any) -> dg.AssetCheckResult:
+def graph_decides_as_its_parts_do(
+    settings: ResearchSettings, tracked: TrackedCandidate
+) -> dg.AssetCheckResult:
     """The fused graph gives its parts' probabilities and not one other decision."""
-    from research.training import candidate as candidates
-
-    parity = candidates.from_files(files).parity
+    parity = tracked.candidate.parity
     limit = settings.load().gates.max_parity_error
     return dg.AssetCheckResult(
         passed=parity.max_abs_dp <= limit and parity.flipped_decisions == 0,

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import dagster as dg
 import pandas as pd
@@ -20,6 +20,7 @@ from orchestration.resources.promotion_store import PromotionStore, ensure_keys
 from orchestration.resources.tracking import Tracking
 from replay_venue.market.generator import generate
 
+T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[1]
 SYMBOL = "BTCUSDT"
 WEEK = "2025-12-07"  # its end, Sunday 2025-12-14 00:00 UTC, is the cutoff
@@ -72,9 +73,9 @@ class Installation:
         whole = Window(SYMBOL, CUTOFF_MS - HISTORY_WEEKS * WEEK_MS, CUTOFF_MS)
         self.resources["feature_store"].write([whole], 900_000)
 
-    def stored(self, *key: str) -> Any:
+    def stored(self, kind: type[T], *key: str) -> T:
         """Return what the lake holds of an asset for the symbol and week."""
-        return self.resources["io_manager"].read(dg.AssetKey(key), partition())
+        return self.resources["io_manager"].read(dg.AssetKey(key), partition(), kind)
 
     @property
     def home(self) -> Path:

@@ -1,12 +1,13 @@
 """What a retrain shows in MLflow: the parent run and one nested run per base."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from orchestration.resources.tracking import RunLog
 
 if TYPE_CHECKING:
+    from research.gates.gates import GateReport
     from research.settings import Settings
     from research.training.candidate import Candidate
 
@@ -74,25 +75,20 @@ def base_logs(candidate: "Candidate", settings: "Settings") -> list[RunLog]:
     ]
 
 
-def gate_log(report: Mapping[str, Any]) -> RunLog:
+def gate_log(report: "GateReport") -> RunLog:
     """Return the verdict: each gate's values over the folds, and every reason of a refusal."""
-    outcomes: list[Mapping[str, Any]] = list(report["outcomes"])
-    names = dict.fromkeys(str(one["gate"]) for one in outcomes)
-    reasons = [str(one["reason"]) for one in outcomes if not one["passed"]]
+    names = dict.fromkeys(one.gate for one in report.outcomes)
     return RunLog(
         name="",
-        metrics={f"gate.{name}": list(_values(outcomes, name)) for name in names},
-        tags={
-            "gate": "accepted" if report["accepted"] else "refused",
-            "gate_reasons": "; ".join(reasons) or "every gate passed",
-            "gate_report_digest": str(report["digest"]),
+        metrics={
+            f"gate.{name}": [one.value for one in report.outcomes if one.gate == name]
+            for name in names
         },
-    )
-
-
-def _values(outcomes: Iterable[Mapping[str, Any]], name: str) -> Iterable[float]:
-    return (
-        float(one["value"]) for one in outcomes if one["gate"] == name and one["value"] is not None
+        tags={
+            "gate": "accepted" if report.accepted else "refused",
+            "gate_reasons": "; ".join(report.refusals) or "every gate passed",
+            "gate_report_digest": report.digest,
+        },
     )
 
 

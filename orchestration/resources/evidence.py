@@ -22,11 +22,12 @@ class EvidenceReader(dg.ConfigurableResource):
         """Return the evidence behind `request`; a missing file is evidence that changed."""
         key = dg.AssetKey(["gates", "report"])
         try:
-            stored = self.stored.read(key, week_key(request.symbol, request.week))
-            report = GateReport.from_dict(stored)
-            digest, accepted = report.digest, report.accepted
+            report = self.stored.read(key, week_key(request.symbol, request.week), GateReport)
+            digest = report.digest
+            accepted = report.accepted
         except (FileNotFoundError, ValueError) as error:
-            digest, accepted = str(error), False
+            digest = str(error)
+            accepted = False
         return Evidence(
             bundle=self.bundles.standing_digest(
                 request.bundle_digest, request.symbol, request.timeframe

@@ -1,67 +1,64 @@
 """From what the stages stored to a bundle on disk, and a last look at it before it is signed."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Self
 
 from kernel.bundle import BundleRefused, check_golden, verify_contents
 from research.bundles import write as bundling
 from research.bundles.revision import source_revision
 from research.bundles.write import Provenance, StateAtCutoff
-from research.datasets import files as dataset_files
-from research.features.certificate import faults
+from research.datasets.files import TrainingSet
+from research.features.certificate import LeakCertificate
 from research.features.history import Snapshot
 from research.gates.gates import GateReport
 from research.graphs.export import PROBABILITIES
 from research.graphs.runtime import outputs
 from research.settings import Settings
-from research.training import candidate as candidates
+from research.training.tracked import TrackedCandidate
 
 GOLDEN_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A bundle on disk: its digest, what it was made of, and the size of each file in bytes."""
+    """A bundle on disk: its digest, and what it was made of."""
 
     digest: str
     symbol: str
     data_digest: str
     gate_report_digest: str
     tracking_run: str
-    sizes: dict[str, int]
 
-    def record(self) -> dict[str, Any]:
-        """Return everything but the sizes, ready for JSON."""
-        return {
-            "digest": self.digest,
-            "symbol": self.symbol,
-            "data_digest": self.data_digest,
-            "gate_report_digest": self.gate_report_digest,
-            "tracking_run": self.tracking_run,
-        }
+    def to_dict(self) -> dict[str, str]:
+        """Return every field, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, str]) -> Self:
+        """Return what `to_dict` wrote."""
+        return cls(**raw)
 
 
 def seal(
     root: Path,
+    *,
     symbol: str,
-    files: Mapping[str, bytes],
-    dataset: Mapping[str, bytes],
-    report: Mapping[str, Any],
-    certificate: Mapping[str, Any],
+    tracked: TrackedCandidate,
+    training_set: TrainingSet,
+    report: GateReport,
+    certificate: LeakCertificate,
     cutoff: Snapshot,
     settings: Settings,
 ) -> Sealed:
-    """Write the bundle of a stored candidate under `root`.
+    """Write the bundle of a candidate under `root`; `cutoff` is the feature state after the last
+    bar.
 
-    `files`, `dataset`, `report` and `certificate` are what training, datasets, gates and features
-    stored; `cutoff` is the feature state after the last bar. Raises ValueError where the report was
-    altered after it was written, and where the certificate does not prove a feature.
+    Raises ValueError where the certificate does not prove a feature.
     """
-    judged = GateReport.from_dict(report)
-    candidate = candidates.from_files(files)
-    if unproved := faults(certificate, candidate.feature_names):
+    candidate = tracked.candidate
+    if unproved := certificate.faults(candidate.feature_names):
         name, fault = next(iter(unproved.items()))
         raise ValueError(
             f"leak certificate: found that {name} {fault}, expected a proof of each of the "
@@ -69,22 +66,32 @@ def seal(
         )
     provenance = Provenance(
         symbol=symbol,
-        data_digest=dataset[dataset_files.DATA_DIGEST].decode(),
+        data_digest=training_set.data_digest,
         code_revision=source_revision(),
-        tracking_run=files["tracking_run"].decode(),
+        tracking_run=tracked.tracking_run,
         certificate=certificate,
     )
-    golden = bundling.golden_rows(dataset_files.from_files(dataset).x)
-    state = StateAtCutoff(cutoff.state, cutoff.open_time_ms)
-    digest = bundling.write(root, candidate, golden, state, judged, provenance, settings)
+    digest = bundling.write(
+        root,
+        candidate=candidate,
+        golden=bundling.golden_rows(training_set.table.x),
+        state=StateAtCutoff(cutoff.state, cutoff.open_time_ms),
+        report=report,
+        provenance=provenance,
+        settings=settings,
+    )
     return Sealed(
         digest=digest,
         symbol=symbol,
         data_digest=provenance.data_digest,
-        gate_report_digest=judged.digest,
+        gate_report_digest=report.digest,
         tracking_run=provenance.tracking_run,
-        sizes={path.name: path.stat().st_size for path in sorted((root / digest).iterdir())},
     )
+
+
+def sizes(folder: Path) -> dict[str, int]:
+    """Return the size of each file of a bundle in bytes, by name."""
+    return {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
 
 
 def broken_rule(folder: Path, symbol: str, timeframe: str) -> str | None:

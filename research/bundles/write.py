@@ -3,7 +3,6 @@
 import io
 import shutil
 import tempfile
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from kernel.bundle import MANIFEST
 from kernel.digest import canonical_json, sha256_hex
 from kernel.features.registry import feature_hash
 from kernel.manifest import Budgets, Manifest, TrainingWindow
+from research.features.certificate import LeakCertificate
 from research.gates.gates import MEASURED, GateReport
 from research.graphs.export import PROBABILITIES
 from research.graphs.runtime import outputs
@@ -37,7 +37,7 @@ class Provenance:
     data_digest: str
     code_revision: str
     tracking_run: str
-    certificate: Mapping[str, Any]
+    certificate: LeakCertificate
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def contents(
     golden: NDArray[np.float32],
     state: StateAtCutoff,
     report: GateReport,
-    certificate: Mapping[str, Any],
+    certificate: LeakCertificate,
 ) -> dict[str, bytes]:
     """Return every file of the bundle but its manifest; equal arguments give equal bytes."""
     answers = outputs(candidate.signal, [PROBABILITIES], golden)[0]
@@ -90,7 +90,7 @@ def contents(
         "golden.npz": _npz(features=golden, probabilities=answers),
         "state.npz": _npz(state=state.state, bars=np.array(state.open_time_ms, np.int64)),
         "training_metadata.json": canonical_json(_metadata(candidate)),
-        "leak_certificate.json": canonical_json(certificate),
+        "leak_certificate.json": canonical_json(certificate.to_dict()),
         "improvement_report.md": improvement_report(candidate, report).encode(),
     }
 

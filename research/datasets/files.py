@@ -1,10 +1,11 @@
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
 # pandas ships no types for this; what leaves this file is typed.
-"""The training table as files: what a training run reads back is what was built, to the byte."""
+"""The training set as files: what a training run reads back is what was built, to the byte."""
 
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,24 @@ from kernel.digest import canonical_json
 from kernel.features.registry import feature_hash
 from research.datasets.table import TrainingTable
 
-TABLE, FACTS, DATA_DIGEST = "table.parquet", "table.json", "data_digest"
+TABLE = "table.parquet"
+FACTS = "table.json"
+DATA_DIGEST = "data_digest"
 
 
-def to_files(table: TrainingTable, data_digest: str) -> dict[str, bytes]:
+@dataclass(frozen=True, slots=True)
+class TrainingSet:
+    """A training table, and `data_digest` of the market as it was known when it was built."""
+
+    table: TrainingTable
+    data_digest: str
+
+
+def to_files(training_set: TrainingSet) -> dict[str, bytes]:
     """Return the rows as parquet, the facts as JSON and the digest of the market behind them."""
     import pandas as pd
 
+    table = training_set.table
     columns = {name: table.x[:, column] for column, name in enumerate(table.feature_names)}
     frame = pd.DataFrame(
         {
@@ -44,12 +56,12 @@ def to_files(table: TrainingTable, data_digest: str) -> dict[str, bytes]:
     return {
         TABLE: buffer.getvalue(),
         FACTS: canonical_json(facts),
-        DATA_DIGEST: data_digest.encode(),
+        DATA_DIGEST: training_set.data_digest.encode(),
     }
 
 
-def from_files(files: Mapping[str, bytes]) -> TrainingTable:
-    """Return the table written by `to_files`.
+def from_files(files: Mapping[str, bytes]) -> TrainingSet:
+    """Return the training set written by `to_files`.
 
     Raises KeyError when a file is missing, and ValueError where the columns were made by other
     definitions or code than today's catalogue.
@@ -64,7 +76,7 @@ def from_files(files: Mapping[str, bytes]) -> TrainingTable:
             f"training set: found columns of schema {facts.get('feature_hash')}, expected "
             f"{feature_hash(names)} by today's catalogue: materialize datasets/training_set again"
         )
-    return TrainingTable(
+    table = TrainingTable(
         x=np.ascontiguousarray(frame[list(names)].to_numpy(np.float32)),
         y=frame["y"].to_numpy(np.int8),
         start_ms=frame["start_ms"].to_numpy(np.int64),
@@ -77,3 +89,4 @@ def from_files(files: Mapping[str, bytes]) -> TrainingTable:
         cutoff_ms=facts["cutoff_ms"],
         digest=facts["digest"],
     )
+    return TrainingSet(table=table, data_digest=files[DATA_DIGEST].decode())

@@ -3,6 +3,7 @@
 """Features and labels as tables: the kernel's arrays with names, and back."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,14 @@ from research.labels.triple_barrier import Labels
 
 Float64 = NDArray[np.float64]
 Table = Any  # a pandas DataFrame: its stubs leave every cell unknown
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledBars:
+    """A label for each bar; `open_time_ms` int64[n] are the bars that the labels belong to."""
+
+    open_time_ms: NDArray[np.int64]
+    labels: Labels
 
 
 def rows_of(frame: Table, bars: Bars) -> Table:
@@ -41,13 +50,14 @@ def atr(frame: Table) -> Float64:
     return frame["atr_14"].to_numpy(np.float64) * frame["close"].to_numpy(np.float64)
 
 
-def label_frame(bars: Bars, labels: Labels) -> Table:
+def label_frame(labelled: LabelledBars) -> Table:
     """Return the labels as columns open_time_ms, label, start_ms and end_ms."""
     import pandas as pd
 
+    labels = labelled.labels
     return pd.DataFrame(
         {
-            "open_time_ms": bars.open_time_ms,
+            "open_time_ms": labelled.open_time_ms,
             "label": labels.label,
             "start_ms": labels.start_ms,
             "end_ms": labels.end_ms,
@@ -55,8 +65,13 @@ def label_frame(bars: Bars, labels: Labels) -> Table:
     )
 
 
-def labels_of(frame: Table) -> Labels:
+def labels_of(frame: Table) -> LabelledBars:
     """Return the labels that `label_frame` wrote."""
     label = frame["label"].to_numpy(np.int8)
-    start_ms, end_ms = (frame[name].to_numpy(np.int64) for name in ("start_ms", "end_ms"))
-    return Labels(label, start_ms, end_ms, label >= 0)
+    labels = Labels(
+        label=label,
+        start_ms=frame["start_ms"].to_numpy(np.int64),
+        end_ms=frame["end_ms"].to_numpy(np.int64),
+        valid=label >= 0,
+    )
+    return LabelledBars(open_time_ms=frame["open_time_ms"].to_numpy(np.int64), labels=labels)

@@ -3,6 +3,7 @@
 """The feature report of a week as files: tables, clusters and pictures."""
 
 import io
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,13 +13,18 @@ from numpy.typing import NDArray
 
 from kernel.digest import canonical_json
 from research.datasets.table import TrainingTable, blocks
-from research.features.collinearity import Collinearity, collinearity
+from research.features.collinearity import Cluster, Collinearity, collinearity
 from research.features.pictures import clusters_png, distributions_png, stability_png
 from research.features.report import Columns, Table, constants, months
 from research.settings import ValidationSettings
 
-MONTHS, CONSTANTS, CLUSTERS = "months.parquet", "constants.parquet", "clusters.json"
-PICTURES = ("stability.png", "clusters.png", "distributions.png")
+MONTHS = "months.parquet"
+CONSTANTS = "constants.parquet"
+CLUSTERS = "clusters.json"
+STABILITY = "stability.png"
+LIKES = "clusters.png"
+DISTRIBUTIONS = "distributions.png"
+PICTURES = (STABILITY, LIKES, DISTRIBUTIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,16 @@ class FeatureReport:
     constants: Table
     alike: Collinearity
     learned_ms: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class PicturedReport:
+    """The report as it is kept: tables, clusters, and pictures as PNG bytes by file name."""
+
+    months: Table
+    constants: Table
+    clusters: tuple[Cluster, ...]
+    pictures: Mapping[str, bytes]
 
 
 def report(columns: Columns, table: TrainingTable, validation: ValidationSettings) -> FeatureReport:
@@ -75,26 +91,41 @@ def rows_of(frame: Table, names: Sequence[str], table: TrainingTable, bar_ms: in
     return Columns(wanted, frame[list(names)].to_numpy(np.float64)[at], tuple(names))
 
 
-def to_files(found: FeatureReport) -> dict[str, bytes]:
-    """Return months.parquet, constants.parquet, clusters.json and three pictures."""
+def pictured(found: FeatureReport) -> PicturedReport:
+    """Return the report with its three pictures; equal reports give equal bytes."""
+    return PicturedReport(
+        months=found.months,
+        constants=found.constants,
+        clusters=found.alike.clusters,
+        pictures={
+            STABILITY: stability_png(found.months),
+            LIKES: clusters_png(found.alike),
+            DISTRIBUTIONS: distributions_png(found.months),
+        },
+    )
+
+
+def to_files(kept: PicturedReport) -> dict[str, bytes]:
+    """Return months.parquet, constants.parquet, clusters.json and the pictures."""
     return {
-        MONTHS: _parquet(found.months),
-        CONSTANTS: _parquet(found.constants),
-        CLUSTERS: canonical_json([asdict(cluster) for cluster in found.alike.clusters]),
-        PICTURES[0]: stability_png(found.months),
-        PICTURES[1]: clusters_png(found.alike),
-        PICTURES[2]: distributions_png(found.months),
+        MONTHS: _parquet(kept.months),
+        CONSTANTS: _parquet(kept.constants),
+        CLUSTERS: canonical_json([asdict(cluster) for cluster in kept.clusters]),
+        **kept.pictures,
     }
 
 
-def months_of(files: Mapping[str, bytes]) -> Table:
-    """Return the table of months that `to_files` wrote; raise KeyError when it is missing."""
-    return _read(files[MONTHS])
-
-
-def constants_of(files: Mapping[str, bytes]) -> Table:
-    """Return the table of constants that `to_files` wrote; raise KeyError when it is missing."""
-    return _read(files[CONSTANTS])
+def from_files(files: Mapping[str, bytes]) -> PicturedReport:
+    """Return the report that `to_files` wrote; raise KeyError when a file is missing."""
+    return PicturedReport(
+        months=_read(files[MONTHS]),
+        constants=_read(files[CONSTANTS]),
+        clusters=tuple(
+            Cluster(names=tuple(one["names"]), centre=one["centre"], weakest=one["weakest"])
+            for one in json.loads(files[CLUSTERS])
+        ),
+        pictures={name: files[name] for name in PICTURES},
+    )
 
 
 def _parquet(table: Table) -> bytes:

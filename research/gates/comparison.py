@@ -12,6 +12,7 @@ from kernel.observation import OBSERVATION_FIELDS, Series
 from research.backtest.walk_forward import Market, WalkForward, backtest
 from research.datasets.matrix import Table, atr, feature_values
 from research.evaluation.metrics import Metrics
+from research.gates.accounts import Accounts
 from research.gates.evidence import champion_metrics
 from research.settings import Settings
 from research.training.candidate import Candidate, from_files, is_of_todays_catalogue
@@ -46,16 +47,16 @@ class Comparison:
             found |= {f"{prefix}_{name}": float(account[name]) for name in names}
         return found
 
-    def record(self, champion_digest: str) -> dict[str, Any]:
-        """Return the comparison, ready for JSON."""
-        return {
-            "folds": [fold.to_dict() for fold in self.walk.folds],
-            "whole": self.walk.whole.to_dict(),
-            "stressed": self.walk.stressed.to_dict(),
-            "champion": self.champion.to_dict() if self.champion else None,
-            "champion_digest": champion_digest,
-            "without_champion": self.without_champion,
-        }
+    def figures(self, champion_digest: str) -> Accounts:
+        """Return what the gates read of the comparison."""
+        return Accounts(
+            folds=self.walk.folds,
+            whole=self.walk.whole,
+            stressed=self.walk.stressed,
+            champion=self.champion,
+            champion_digest=champion_digest,
+            without_champion=self.without_champion,
+        )
 
 
 def champion_of(files: Mapping[str, bytes] | None) -> tuple[Candidate | None, str]:

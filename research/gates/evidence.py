@@ -1,6 +1,8 @@
 """From a candidate and its market to the evidence that the gates judge."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +11,7 @@ from research.backtest.walk_forward import Market, WalkForward, backtest_stream
 from research.datasets.table import TrainingTable
 from research.evaluation.metrics import Metrics
 from research.evaluation.reliability import Reliability, calibration_mae, disagreement, reliability
+from research.gates.accounts import Accounts
 from research.gates.gates import Evidence
 from research.graphs.export import PROBABILITIES
 from research.graphs.runtime import outputs
@@ -25,6 +28,44 @@ class Evaluation:
     disagreement: float
     rows: int
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the evaluation, ready for JSON."""
+        curves = [
+            {
+                "class": curve.name,
+                "mae": curve.mae,
+                "predicted": curve.predicted.tolist(),
+                "observed": curve.observed.tolist(),
+                "rows": curve.rows.tolist(),
+            }
+            for curve in self.curves
+        ]
+        return {
+            "calibration_mae": self.calibration_mae,
+            "disagreement": self.disagreement,
+            "rows": self.rows,
+            "curves": curves,
+        }
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> Self:
+        """Return the evaluation that `to_dict` wrote."""
+        curves = (
+            Reliability(
+                name=curve["class"],
+                predicted=np.array(curve["predicted"], np.float64),
+                observed=np.array(curve["observed"], np.float64),
+                rows=np.array(curve["rows"], np.int64),
+            )
+            for curve in raw["curves"]
+        )
+        return cls(
+            calibration_mae=raw["calibration_mae"],
+            curves=tuple(curves),
+            disagreement=raw["disagreement"],
+            rows=raw["rows"],
+        )
+
 
 def evaluate_calibration(candidate: Candidate) -> Evaluation:
     """Return how true the gate folds' probabilities were."""
@@ -40,7 +81,7 @@ def evaluate_calibration(candidate: Candidate) -> Evaluation:
 def gather(
     candidate: Candidate,
     table: TrainingTable,
-    walk: WalkForward,
+    walk: WalkForward | Accounts,
     evaluation: Evaluation,
     settings: Settings,
 ) -> Evidence:

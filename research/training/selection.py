@@ -4,9 +4,9 @@ The gate folds stay untouched: what selects features never sees a row that was n
 the first of them began. Nothing is removed here; a person reads the proposals.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,6 +103,40 @@ class Proposals:
     def to_record(self) -> dict[str, Any]:
         """Return everything as plain values, with the verdict of each group."""
         return asdict(self) | {"verdicts": {one.group: one.verdict for one in self.ablations}}
+
+    @classmethod
+    def from_record(cls, raw: Mapping[str, Any]) -> Self:
+        """Return the proposals that `to_record` wrote."""
+        together = raw["together"]
+        first_ms, until_ms = raw["window_ms"]
+        return cls(
+            base=raw["base"],
+            strengths=tuple(
+                Strength(
+                    feature=one["feature"],
+                    group=one["group"],
+                    by_fold=tuple(one["by_fold"]),
+                    mean=one["mean"],
+                )
+                for one in raw["strengths"]
+            ),
+            ablations=tuple(
+                Ablation(
+                    group=one["group"],
+                    features=tuple(one["features"]),
+                    difference=Difference(**one["difference"]),
+                    adjusted=one["adjusted"],
+                )
+                for one in raw["ablations"]
+            ),
+            removed=tuple(raw["removed"]),
+            together=None if together is None else Difference(**together),
+            log_loss=raw["log_loss"],
+            rows=raw["rows"],
+            folds=raw["folds"],
+            looks=raw["looks"],
+            window_ms=(first_ms, until_ms),
+        )
 
     def group_rows(self) -> list[dict[str, Any]]:
         """Return a record per group, and one of all proposals at once, log-loss in thousandths."""

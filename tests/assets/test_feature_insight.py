@@ -1,6 +1,7 @@
 """The report and the proposals of a week, as a person finds them on the assets."""
 
 import dataclasses
+import json
 from typing import Any
 
 import dagster as dg
@@ -8,8 +9,9 @@ import pytest
 
 from assets import datasets
 from kernel.features.registry import FEATURES
-from research.datasets import files as dataset_files
-from research.features import files as feature_files
+from research.datasets.files import TrainingSet
+from research.features.files import PicturedReport
+from research.training.selection import Proposals
 from tests.assets.red import answered
 from tests.installation import (
     EVERYTHING_PASSES,
@@ -22,6 +24,10 @@ from tests.installation import (
 
 VALIDATION = {"first_train_weeks": 2, "block_weeks": 1, "gate_folds": 1}
 BEFORE = [["features", "certificate"], ["labels", "triple_barrier"], ["datasets", "training_set"]]
+
+
+def training_set(installation: Installation) -> TrainingSet:
+    return installation.stored(TrainingSet, "datasets", "training_set")
 
 
 def run(installation: Installation, job: str, *keys: list[str]) -> dg.ExecuteInProcessResult:
@@ -74,8 +80,8 @@ def test_report_rests_on_the_training_sets_rows(
     prepared: Installation, reported: dg.ExecuteInProcessResult
 ) -> None:
     """Its months hold as many rows as the training set, once per feature."""
-    rows = len(dataset_files.from_files(prepared.stored("datasets", "training_set")).y)
-    months = feature_files.months_of(prepared.stored("features", "report"))
+    rows = len(training_set(prepared).table.y)
+    months = prepared.stored(PicturedReport, "features", "report").months
     assert metadata(reported, "report")["dagster/row_count"] == rows
     assert months.groupby("feature")["rows"].sum().to_dict() == dict.fromkeys(FEATURES, rows)
 
@@ -85,7 +91,7 @@ def test_report_is_checked_for_ranges_and_names_what_never_changes(
 ) -> None:
     """Ranges hold; a feature without any input is listed as constant, which stops nothing."""
     (ranges,) = reported.get_asset_check_evaluations()
-    still = feature_files.constants_of(prepared.stored("features", "report"))
+    still = prepared.stored(PicturedReport, "features", "report").constants
     assert reported.success
     assert ranges.passed
     assert "basis" in set(still["feature"])
@@ -95,31 +101,33 @@ def test_report_is_checked_for_ranges_and_names_what_never_changes(
 @pytest.mark.red("chosen_features_change_in_every_fold")
 def test_a_chosen_feature_that_never_changes_stops_the_training(prepared: Installation) -> None:
     """A series filled with zeros in what a fold learns from fails the check, which blocks."""
-    good = prepared.stored("datasets", "training_set")
-    table = dataset_files.from_files(good)
+    good = training_set(prepared)
+    table = good.table
     x = table.x.copy()
     x[: 4 * 672, table.feature_names.index("oi_change")] = 0.0
-    filled = dataset_files.to_files(dataclasses.replace(table, x=x), "digest")
+    filled = dataclasses.replace(good, table=dataclasses.replace(table, x=x))
     settings = prepared.resources["settings"]
     found = answered(
         "chosen_features_change_in_every_fold",
-        datasets.chosen_features_change_in_every_fold(settings=settings, files=filled),
+        datasets.chosen_features_change_in_every_fold(settings=settings, training_set=filled),
     )
     assert not found.passed
     assert str(found.description).endswith(": oi_change")
-    assert datasets.chosen_features_change_in_every_fold(settings=settings, files=good).passed
+    sound = datasets.chosen_features_change_in_every_fold(settings=settings, training_set=good)
+    assert sound.passed
 
 
 def test_proposals_are_for_a_person_and_change_nothing(
     prepared: Installation, proposed: dg.ExecuteInProcessResult
 ) -> None:
     """The record names verdicts, strengths and looks; the settings stay as they were."""
-    record = prepared.stored("features", "proposals")
-    names = dataset_files.from_files(prepared.stored("datasets", "training_set")).feature_names
+    found = prepared.stored(Proposals, "features", "proposals")
+    names = training_set(prepared).table.feature_names
     chosen = prepared.environment.config_dir / "features.yaml"
-    assert [one["feature"] for one in record["strengths"]] == list(names)
-    assert set(record["verdicts"].values()) <= {"carries", "nothing shown", "harms"}
-    assert record["looks"] == len(record["verdicts"]) + (2 if record["together"] else 1)
+    assert [one.feature for one in found.strengths] == list(names)
+    assert {one.verdict for one in found.ablations} <= {"carries", "nothing shown", "harms"}
+    assert found.looks == len(found.ablations) + (2 if found.together else 1)
+    assert Proposals.from_record(json.loads(json.dumps(found.to_record()))) == found
     assert chosen.read_bytes() == (ROOT / "configs" / "features.yaml").read_bytes()
     assert metadata(proposed, "proposals")["proposals"].startswith("![proposals](data:image/png")
 
@@ -128,6 +136,6 @@ def test_proposals_end_where_the_gate_fold_begins(
     prepared: Installation, proposed: dg.ExecuteInProcessResult
 ) -> None:
     """With one gate fold of a week, nothing of the last week was looked at."""
-    table = dataset_files.from_files(prepared.stored("datasets", "training_set"))
-    _, until_ms = prepared.stored("features", "proposals")["window_ms"]
+    table = training_set(prepared).table
+    _, until_ms = prepared.stored(Proposals, "features", "proposals").window_ms
     assert until_ms == table.cutoff_ms - 7 * 86_400_000

@@ -5,11 +5,13 @@ import math
 from pathlib import Path
 
 import dagster as dg
+import pandas as pd
 import pytest
 from mlflow.tracking import MlflowClient
 
 from kernel.bundle import verify_contents
 from orchestration.resources.tracking import model_name
+from research.gates.accounts import Accounts
 from research.gates.gates import GateReport
 from sensors.failures import failed_check_sensor
 from tests.assets.red import evaluations
@@ -68,8 +70,8 @@ def test_mlflow_holds_a_parent_run_with_a_nested_run_per_base(retrained: Install
 
 def test_gate_outcomes_are_a_row_each(retrained: Installation) -> None:
     """The table that SQL reads holds every outcome; a gate over all folds is of fold "all"."""
-    report = GateReport.from_dict(retrained.stored("gates", "report"))
-    table = retrained.stored("gates", "outcomes")
+    report = retrained.stored(GateReport, "gates", "report")
+    table = retrained.stored(pd.DataFrame, "gates", "outcomes")
     assert len(table) == len(report.outcomes)
     assert set(table["fold"]) == {"0", "1", "2", "all"}
     assert set(table["symbol"]) == {SYMBOL}
@@ -112,8 +114,8 @@ def test_a_refused_candidate_is_written_down(
 ) -> None:
     """Report, outcomes and MLflow keep a refused candidate with its reasons, as rejected."""
     installation, _, _ = refused
-    report = GateReport.from_dict(installation.stored("gates", "report"))
-    table = installation.stored("gates", "outcomes")
+    report = installation.stored(GateReport, "gates", "report")
+    table = installation.stored(pd.DataFrame, "gates", "outcomes")
     (version,) = client_of(installation).search_model_versions(f"name='{MODEL}'")
     tags = client_of(installation).get_run(version.run_id).data.tags
     assert not report.accepted
@@ -146,11 +148,12 @@ def test_a_retrain_holds_the_candidate_against_the_champion_on_the_same_bars(
     copied.job("retrain_job").execute_in_process(
         partition_key=partition(), instance=dg.DagsterInstance.ephemeral()
     )
-    walk = copied.stored("backtest", "walk_forward")
+    walk = copied.stored(Accounts, "backtest", "walk_forward")
     (again,) = copied.store.pending()
     assert again.champion_digest == request.bundle_digest
-    assert walk["champion"] == walk["whole"]
-    assert math.isfinite(walk["champion"]["score"])
+    assert walk.champion is not None
+    assert walk.champion == walk.whole
+    assert math.isfinite(walk.champion.score)
 
 
 def test_a_week_that_was_not_ingested_is_not_trained_on(copied: Installation) -> None:

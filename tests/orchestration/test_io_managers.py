@@ -1,4 +1,4 @@
-"""What assets return, stored and read back through real Dagster runs."""
+"""What assets return, stored by the codec of its type and read back through real Dagster runs."""
 
 import io
 import json
@@ -13,8 +13,14 @@ import pandas as pd
 import pytest
 
 from market_data.storage.objects import storage
+from orchestration.codecs import codec_of, codecs
+from orchestration.definitions import code_location
+from orchestration.environments import Environment
 from orchestration.io_managers import LakeIOManager
 from orchestration.partitions import symbol_by_week, week_key
+from research.bundles.seal import Sealed
+from research.features.collinearity import Cluster
+from research.features.files import PICTURES, PicturedReport
 
 WEEK = "2025-12-14"
 KEY = week_key("BTCUSDT", WEEK)
@@ -30,15 +36,15 @@ def stored(root: str, value: Any, partition_key: str | None = KEY) -> None:
     dg.materialize([thing], partition_key=partition_key, resources=resources(root))
 
 
-def loaded(root: str, partition_key: str | None = KEY) -> Any:
-    """Run an asset that depends on the stored one, and return what it was given."""
+def loaded(root: str, kind: Any, partition_key: str | None = KEY) -> Any:
+    """Run an asset that depends on the stored one as `kind`, and return what it was given."""
     seen: list[Any] = []
 
     @dg.asset(
         partitions_def=symbol_by_week if partition_key else None,
         ins={"thing": dg.AssetIn(["stage", "thing"])},
     )
-    def reader(thing: Any) -> dg.MaterializeResult:
+    def reader(thing: kind) -> dg.MaterializeResult:  # type: ignore[valid-type]
         seen.append(thing)
         return dg.MaterializeResult()
 
@@ -52,6 +58,16 @@ def loaded(root: str, partition_key: str | None = KEY) -> Any:
         resources=resources(root),
     )
     return seen[0]
+
+
+def report(picture: bytes) -> PicturedReport:
+    """Return a small value of a type that is several files, every picture of which is `picture`."""
+    return PicturedReport(
+        months=pd.DataFrame({"feature": ["rsi_14"], "rows": [3]}),
+        constants=pd.DataFrame({"feature": ["basis"]}),
+        clusters=(Cluster(names=("rsi_14", "rsi_28"), centre="rsi_14", weakest=0.93),),
+        pictures=dict.fromkeys(PICTURES, picture),
+    )
 
 
 def resources(root: str) -> dict[str, Any]:
@@ -78,7 +94,7 @@ def test_table_comes_back_as_it_was(root: str):
     )
     stored(root, frame)
     assert names(root) == [f"{WEEK}.parquet"]
-    pd.testing.assert_frame_equal(loaded(root), frame)
+    pd.testing.assert_frame_equal(loaded(root, pd.DataFrame), frame)
 
 
 def test_record_comes_back_as_it_was(root: str):
@@ -86,34 +102,37 @@ def test_record_comes_back_as_it_was(root: str):
     record = {"b": [1, 2.5, None], "a": {"é": True}}
     stored(root, record)
     assert json.loads(content(root, ".json")) == record
-    assert loaded(root) == record
+    assert loaded(root, dict) == record
 
 
 def test_folder_comes_back_as_it_was(root: str):
-    """A dict of bytes is one zip, which a person can open, with one file per name."""
-    files = {"signal.onnx": b"\x00\x01", "report.md": b"# hi"}
-    stored(root, files)
+    """A type of several files is one zip, which a person can open, with one file per name."""
+    stored(root, report(b"\x89PNG"))
     with zipfile.ZipFile(io.BytesIO(content(root, ".zip"))) as archive:
-        assert archive.read("report.md") == b"# hi"
-    assert loaded(root) == files
+        assert archive.read("stability.png") == b"\x89PNG"
+    found = loaded(root, PicturedReport)
+    assert found.pictures == report(b"\x89PNG").pictures
+    assert found.clusters == report(b"").clusters
+    pd.testing.assert_frame_equal(found.months, report(b"").months)
 
 
 @pytest.mark.parametrize(
     ("first", "second", "left"),
     [
-        ({"a": b"1", "b": b"2"}, {"b": b"3"}, [f"{WEEK}.zip"]),
-        ({"a": b"1"}, {"a": 1}, [f"{WEEK}.json"]),
+        ("picture", "another picture", [f"{WEEK}.zip"]),
+        ("picture", {"a": 1}, [f"{WEEK}.json"]),
         ({"a": 1}, pd.DataFrame({"a": [1]}), [f"{WEEK}.parquet"]),
-        (pd.DataFrame({"a": [1]}), {"a": b"1"}, [f"{WEEK}.zip"]),
+        (pd.DataFrame({"a": [1]}), "picture", [f"{WEEK}.zip"]),
     ],
 )
 def test_partition_is_replaced_whole(root: str, first: Any, second: Any, left: list[str]):
     """Materializing again leaves nothing of the earlier value, whatever its shape was."""
-    stored(root, first)
-    stored(root, second)
+    values = [report(one.encode()) if isinstance(one, str) else one for one in (first, second)]
+    for value in values:
+        stored(root, value)
     assert names(root) == left
-    again = loaded(root)
-    assert again.equals(second) if isinstance(second, pd.DataFrame) else again == second
+    codec = codec_of(type(values[1]))
+    assert codec.to_bytes(loaded(root, type(values[1]))) == codec.to_bytes(values[1])
 
 
 @pytest.mark.parametrize(
@@ -121,7 +140,7 @@ def test_partition_is_replaced_whole(root: str, first: Any, second: Any, left: l
     [
         (lambda: pd.DataFrame({"a": [1.5, 2], "b": ["x", None]}), ".parquet"),
         (lambda: {"b": 1, "a": 2}, ".json"),
-        (lambda: {"b": b"1", "a": b"2"}, ".zip"),
+        (lambda: report(b"1"), ".zip"),
     ],
 )
 def test_equal_values_give_equal_bytes(tmp_path: Path, make: Callable[[], Any], shape: str):
@@ -134,24 +153,25 @@ def test_equal_values_give_equal_bytes(tmp_path: Path, make: Callable[[], Any], 
 
 def test_reader_sees_an_old_folder_or_a_new_one_and_no_mix(root: str):
     """While a folder is replaced again and again every reader gets files of one value."""
-    manager, key = LakeIOManager(root=root), dg.AssetKey(["stage", "thing"])
+    manager = LakeIOManager(root=root)
+    key = dg.AssetKey(["stage", "thing"])
 
     def write(number: int) -> None:
-        stored(root, dict.fromkeys("abc", b"%d" % number))
+        stored(root, report(b"%d" % number))
 
     write(0)
     with ThreadPoolExecutor(1) as pool:
         writing = [pool.submit(write, number) for number in range(1, 6)]
         while not all(future.done() for future in writing):
-            assert len(set(manager.read(key, KEY).values())) == 1
-    assert manager.read(key, KEY)["a"] == b"5"
+            assert len(set(manager.read(key, KEY, PicturedReport).pictures.values())) == 1
+    assert set(manager.read(key, KEY, PicturedReport).pictures.values()) == {b"5"}
 
 
 def test_unpartitioned_asset_has_one_place(root: str):
     """An asset without partitions is stored beside, not inside, the symbols."""
     stored(root, {"a": 1}, partition_key=None)
     assert storage(root).names("stage/thing") == ["all.json"]
-    assert loaded(root, partition_key=None) == {"a": 1}
+    assert loaded(root, dict, partition_key=None) == {"a": 1}
 
 
 def test_path_is_shown_to_a_person(root: str):
@@ -169,9 +189,12 @@ def test_path_is_shown_to_a_person(root: str):
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ([1, 2], "stage/thing: found a list, expected a DataFrame"),
-        ({"a": b"1", "b": 2}, "'a' is bytes and 'b' is a int"),
-        ({"../a": b"1"}, "expected one without folders"),
+        ([1, 2], "stage/thing: found a value of type list, expected one of Accounts, DataFrame"),
+        ({"a": b"1"}, "JSON cannot hold"),
+        (
+            PicturedReport(pd.DataFrame(), pd.DataFrame(), (), {"../a": b"1"}),
+            "expected one without folders",
+        ),
         ({"a": float("nan")}, "JSON cannot hold"),
         ({"a": {1, 2}}, "JSON cannot hold"),
         (pd.DataFrame({"a": [1]}, index=["x"]), "an index is not stored"),
@@ -189,13 +212,13 @@ def test_refused_value_leaves_the_earlier_one(root: str):
     stored(root, {"a": 1})
     with pytest.raises(TypeError):
         stored(root, {"a": float("inf")})
-    assert loaded(root) == {"a": 1}
+    assert loaded(root, dict) == {"a": 1}
 
 
 def test_missing_partition_says_what_to_materialize(root: str):
     """Loading what was never made names the asset, the partition and the remedy."""
     with pytest.raises(FileNotFoundError, match="stage/thing") as error:
-        loaded(root)
+        loaded(root, dict)
     assert f"materialize stage/thing for {KEY} first" in str(error.value)
 
 
@@ -214,7 +237,7 @@ def test_several_partitions_come_as_a_dict(root: str):
         return {"key": context.partition_key}
 
     @dg.asset(ins={"thing": dg.AssetIn(["stage", "thing"])})
-    def reader(thing: Any) -> dg.MaterializeResult:
+    def reader(thing: dict[str, dict[str, str]]) -> dg.MaterializeResult:
         seen.append(thing)
         return dg.MaterializeResult()
 
@@ -225,3 +248,37 @@ def test_several_partitions_come_as_a_dict(root: str):
         [thing, reader], selection=[reader], resources=resources(root), instance=instance
     )
     assert seen == [{key: {"key": key} for key in weeks.get_partition_keys()}]
+
+
+def test_a_lake_of_an_earlier_version_is_read(root: str):
+    """Objects as they were laid down before types had codecs: same names, same bytes."""
+    record = {
+        "data_digest": "c",
+        "digest": "a",
+        "gate_report_digest": "d",
+        "symbol": "BTCUSDT",
+        "tracking_run": "e",
+    }
+    old = json.dumps(record, sort_keys=True, indent=1, ensure_ascii=False).encode() + b"\n"
+    storage(root).replace(f"stage/thing/symbol=BTCUSDT/{WEEK}.json", old)
+    found = loaded(root, Sealed)
+    assert found == Sealed(
+        digest="a", symbol="BTCUSDT", data_digest="c", gate_report_digest="d", tracking_run="e"
+    )
+    stored(root, found)
+    assert content(root, ".json") == old
+
+
+def test_every_asset_hands_on_a_type_with_a_codec():
+    """What an asset or check of the whole code location reads is annotated, never left open."""
+    location = code_location(Environment.from_environ({}))
+    nodes = [one.node_def for one in location.resolve_asset_graph().assets_defs if one.keys]
+    annotations = {
+        (node.name, name): one.dagster_type.typing_type
+        for node in nodes
+        for name, one in node.input_dict.items()
+        if not one.dagster_type.is_nothing
+    }
+    assert annotations
+    for place, found in annotations.items():
+        assert found in codecs(), place

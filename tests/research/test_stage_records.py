@@ -1,6 +1,8 @@
 """What stages hand to each other: tables, files and records that read back as they were."""
 
 import json
+import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +19,19 @@ from research.bundles import seal as sealing
 from research.bundles.revision import source_revision
 from research.datasets import files as dataset_files
 from research.datasets import matrix
+from research.datasets.files import TrainingSet
+from research.features.certificate import LeakCertificate
 from research.gates import judgement
+from research.gates.accounts import Accounts
 from research.gates.comparison import champion_of, compare, features_needed
-from research.gates.evidence import evaluate_calibration
+from research.gates.evidence import Evaluation, evaluate_calibration
 from research.gates.gates import GateReport
 from research.labels.triple_barrier import triple_barrier
 from research.pipeline import Retrained, retrain
 from research.settings import Settings
 from research.training import candidate as candidates
+from research.training import tracked
+from research.training.tracked import TrackedCandidate
 from tests.installation import CUTOFF_MS, SYMBOL, WEEK, Installation
 
 BAR_MS = 900_000
@@ -49,16 +56,16 @@ def test_the_stages_and_the_one_call_give_the_same_graphs(
     retrained: Installation, direct: Retrained
 ) -> None:
     """Through files and assets, or in one call: signal and fold graphs are equal byte for byte."""
-    files = candidates.from_files(retrained.stored("training", "candidate"))
-    assert files.signal == direct.candidate.signal
-    assert [fold.graph for fold in files.folds] == [fold.graph for fold in direct.candidate.folds]
+    stored = retrained.stored(TrackedCandidate, "training", "candidate").candidate
+    assert stored.signal == direct.candidate.signal
+    assert [fold.graph for fold in stored.folds] == [fold.graph for fold in direct.candidate.folds]
 
 
 def test_the_stages_and_the_one_call_give_the_same_verdict(
     retrained: Installation, direct: Retrained
 ) -> None:
     """The stored gate report has the digest of the one made in one call."""
-    report = GateReport.from_dict(retrained.stored("gates", "report"))
+    report = retrained.stored(GateReport, "gates", "report")
     assert report.digest == direct.report.digest
 
 
@@ -89,18 +96,21 @@ def test_labels_read_back_as_they_were(retrained: Installation, settings: Settin
     bars = retrained.lake.bars(SYMBOL, CUTOFF_MS)
     atr = matrix.atr(rows(retrained, "atr_14"))
     labels = triple_barrier(bars, atr, settings.labels, BAR_MS)
-    again = matrix.labels_of(matrix.label_frame(bars, labels))
+    labelled = matrix.LabelledBars(open_time_ms=bars.open_time_ms, labels=labels)
+    again = matrix.labels_of(matrix.label_frame(labelled))
+    assert_array_equal(again.open_time_ms, bars.open_time_ms)
     for name in ("label", "start_ms", "end_ms", "valid"):
-        assert_array_equal(getattr(again, name), getattr(labels, name))
+        assert_array_equal(getattr(again.labels, name), getattr(labels, name))
 
 
 def test_training_table_reads_back_as_it_was(direct: Retrained) -> None:
     """Every field of the table survives its files, to the byte."""
     table = direct.prepared.table
-    files = dataset_files.to_files(table, "d" * 64)
+    files = dataset_files.to_files(TrainingSet(table=table, data_digest="d" * 64))
     again = dataset_files.from_files(files)
+    assert again.data_digest == "d" * 64
     for name in table.__slots__:
-        found, expected = getattr(again, name), getattr(table, name)
+        found, expected = getattr(again.table, name), getattr(table, name)
         if isinstance(expected, np.ndarray):
             assert found.dtype == expected.dtype, name
             assert_array_equal(found, expected)
@@ -111,7 +121,7 @@ def test_training_table_reads_back_as_it_was(direct: Retrained) -> None:
 
 def test_training_table_of_another_catalogue_is_refused(direct: Retrained) -> None:
     """Columns keep the digest of their definitions and code: redefined, they are not read."""
-    files = dataset_files.to_files(direct.prepared.table, "d" * 64)
+    files = dataset_files.to_files(TrainingSet(table=direct.prepared.table, data_digest="d" * 64))
     facts = json.loads(files["table.json"])
     names = direct.prepared.table.feature_names
     assert facts["feature_hash"] == feature_hash(names)
@@ -122,16 +132,20 @@ def test_training_table_of_another_catalogue_is_refused(direct: Retrained) -> No
 
 def test_judge_on_records_is_judge_on_the_things(direct: Retrained, settings: Settings) -> None:
     """Evaluation and backtest may go through JSON: the gates say the same."""
-    evaluation = judgement.evaluation_record(evaluate_calibration(direct.candidate))
-    walk = {
-        "folds": [fold.to_dict() for fold in direct.walk.folds],
-        "whole": direct.walk.whole.to_dict(),
-        "stressed": direct.walk.stressed.to_dict(),
-        "champion": None,
-        "without_champion": "no champion to beat",
-    }
-    evaluation, walk = json.loads(json.dumps([evaluation, walk]))
-    report = judgement.judge(direct.candidate, direct.prepared.table, evaluation, walk, settings)
+    accounts = Accounts(
+        folds=direct.walk.folds,
+        whole=direct.walk.whole,
+        stressed=direct.walk.stressed,
+        champion=None,
+        champion_digest="",
+        without_champion="no champion to beat",
+    )
+    evaluation = evaluate_calibration(direct.candidate).to_dict()
+    read = Evaluation.from_dict(json.loads(json.dumps(evaluation)))
+    again = Accounts.from_dict(json.loads(json.dumps(accounts.to_dict())))
+    assert again == accounts
+    assert read.to_dict() == evaluation
+    report = judgement.judge(direct.candidate, direct.prepared.table, read, again, settings)
     assert report.digest == direct.report.digest
     table = judgement.outcome_table(report, SYMBOL, WEEK)
     assert table["passed"].tolist() == [outcome.passed for outcome in report.outcomes]
@@ -174,46 +188,52 @@ def test_a_champion_of_another_catalogue_is_not_compared(direct: Retrained) -> N
     assert champion_of(None) == (None, "no champion to beat")
 
 
-def copied_record(installation: Installation, *key: str) -> Any:
-    return json.loads(json.dumps(installation.stored(*key)))
+def certificate_of(installation: Installation) -> LeakCertificate:
+    return installation.stored(LeakCertificate, "features", "certificate")
 
 
-def sealed(installation: Installation, root: Path, report: Any, certificate: Any) -> sealing.Sealed:
-    """Seal what the stages stored, with another report or certificate."""
-    settings = installation.resources["settings"].load()
+def sealed(installation: Installation, root: Path, certificate: LeakCertificate) -> sealing.Sealed:
+    """Seal what the stages stored, with another certificate."""
     return sealing.seal(
         root,
-        SYMBOL,
-        installation.stored("training", "candidate"),
-        installation.stored("datasets", "training_set"),
-        report,
-        certificate,
-        installation.resources["feature_store"].snapshot(SYMBOL, CUTOFF_MS, BAR_MS),
-        settings,
+        symbol=SYMBOL,
+        tracked=installation.stored(TrackedCandidate, "training", "candidate"),
+        training_set=installation.stored(TrainingSet, "datasets", "training_set"),
+        report=installation.stored(GateReport, "gates", "report"),
+        certificate=certificate,
+        cutoff=installation.resources["feature_store"].snapshot(SYMBOL, CUTOFF_MS, BAR_MS),
+        settings=installation.resources["settings"].load(),
     )
 
 
-def test_sealing_refuses_a_gate_report_that_was_altered(
-    retrained: Installation, tmp_path: Path
-) -> None:
-    """A report whose outcomes no longer hash to its digest seals nothing."""
-    report = copied_record(retrained, "gates", "report")
+def test_a_gate_report_that_was_altered_is_not_read(copied: Installation) -> None:
+    """A report whose outcomes no longer hash to its digest reaches no stage after the gates."""
+    path = copied.home / "lake" / "gates" / "report" / f"symbol={SYMBOL}" / f"{WEEK}.json"
+    report = json.loads(path.read_text())
     report["outcomes"][0]["passed"] = not report["outcomes"][0]["passed"]
+    path.write_text(json.dumps(report))
     with pytest.raises(ValueError, match="digest"):
-        sealed(retrained, tmp_path, report, copied_record(retrained, "features", "certificate"))
-    assert list(tmp_path.iterdir()) == []
+        copied.stored(GateReport, "gates", "report")
+
+
+def test_a_candidate_that_was_read_gives_the_files_it_was_read_from(
+    retrained: Installation,
+) -> None:
+    """What is kept beside a bundle is to the byte what training stored."""
+    place = f"training/candidate/symbol={SYMBOL}/{WEEK}.zip"
+    with zipfile.ZipFile(retrained.home / "lake" / place) as archive:
+        stored = {name: archive.read(name) for name in archive.namelist()}
+    assert tracked.to_files(tracked.from_files(stored)) == stored
 
 
 def test_a_bundle_carries_the_certificate_of_its_features(
     retrained: Installation, tmp_path: Path
 ) -> None:
     """The stored certificate is in the folder, under a digest of the manifest."""
-    certificate = copied_record(retrained, "features", "certificate")
-    digest = sealed(
-        retrained, tmp_path, copied_record(retrained, "gates", "report"), certificate
-    ).digest
+    certificate = certificate_of(retrained)
+    digest = sealed(retrained, tmp_path, certificate).digest
     files = verify_contents(tmp_path / digest, symbol=SYMBOL, timeframe="15m").files
-    assert json.loads(files["leak_certificate.json"]) == certificate
+    assert json.loads(files["leak_certificate.json"]) == certificate.to_dict()
 
 
 @pytest.mark.parametrize(
@@ -229,12 +249,12 @@ def test_sealing_refuses_a_feature_without_its_proof(
     retrained: Installation, tmp_path: Path, change: dict[str, Any], fault: str
 ) -> None:
     """A feature that leaked, was silent, was changed since or was left out seals nothing."""
-    report = copied_record(retrained, "gates", "report")
-    certificate = copied_record(retrained, "features", "certificate")
-    row = next(one for one in certificate["features"] if one["feature"] == "rsi_14")
-    row.update(change)
+    certificate = certificate_of(retrained)
+    proofs = tuple(
+        replace(one, **change) if one.feature == "rsi_14" else one for one in certificate.features
+    )
     with pytest.raises(ValueError, match=f"rsi_14 {fault}"):
-        sealed(retrained, tmp_path, report, certificate)
+        sealed(retrained, tmp_path, replace(certificate, features=proofs))
     assert list(tmp_path.iterdir()) == []
 
 

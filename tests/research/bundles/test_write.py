@@ -6,13 +6,28 @@ import pytest
 
 from kernel.bundle import check_golden, verify_contents
 from research.bundles import write as bundling
+from research.features.certificate import LeakCertificate
 from research.gates.gates import GateReport
 from research.graphs.runtime import outputs
 from research.pipeline import Retrained
 from research.settings import Settings
 
-CERTIFICATE = {"features": [{"feature": "oi_change", "mismatches": 0}]}
-PROVENANCE = bundling.Provenance("BTCUSDT", "ab" * 32, "0123abc", "run-1", CERTIFICATE)
+CERTIFICATE = LeakCertificate(
+    symbol="BTCUSDT",
+    cutoff_ms=1_000,
+    bars=1,
+    first_open_ms=0,
+    last_open_ms=0,
+    data_digest="cd" * 32,
+    features=(),
+)
+PROVENANCE = bundling.Provenance(
+    symbol="BTCUSDT",
+    data_digest="ab" * 32,
+    code_revision="0123abc",
+    tracking_run="run-1",
+    certificate=CERTIFICATE,
+)
 
 
 def write(root: Path, trained: Retrained, small: Settings) -> str:
@@ -40,7 +55,7 @@ def test_bundle_is_one_the_kernel_verifies(tmp_path: Path, trained: Retrained, s
     assert manifest.cutoff_ms == trained.prepared.table.cutoff_ms
     assert manifest.gate_report_digest == trained.report.digest
     assert np.array_equal(found.state, trained.prepared.state)
-    assert json.loads(found.files["leak_certificate.json"]) == CERTIFICATE
+    assert json.loads(found.files["leak_certificate.json"]) == CERTIFICATE.to_dict()
     answers = outputs(found.files["signal.onnx"], ["probabilities"], found.golden["features"])[0]
     check_golden(answers, found.golden["probabilities"], tolerance=0.0)
     assert np.isnan(found.golden["features"][-1]).all()

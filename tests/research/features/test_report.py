@@ -200,12 +200,14 @@ def test_report_holds_months_after_the_first_gate_fold_against_what_it_learned(
 
 def test_report_comes_back_from_its_files(reported: feature_files.FeatureReport):
     """Tables survive the files to the last digit; every picture is the same each time."""
-    files = feature_files.to_files(reported)
-    pd.testing.assert_frame_equal(feature_files.months_of(files), reported.months)
-    assert len(feature_files.constants_of(files)) == len(reported.constants)
+    files = feature_files.to_files(feature_files.pictured(reported))
+    kept = feature_files.from_files(files)
+    pd.testing.assert_frame_equal(kept.months, reported.months)
+    assert len(kept.constants) == len(reported.constants)
+    assert kept.clusters == reported.alike.clusters
     pictures = [name for name in files if name.endswith(".png")]
     assert len(pictures) == 3
-    again = feature_files.to_files(reported)
+    again = feature_files.to_files(feature_files.pictured(reported))
     for name in pictures:
         assert files[name] == again[name]
 
