@@ -101,7 +101,8 @@ def stand(*, ports: Ports, recorded: Path | None, speed: float, console: Console
         console.print(
             f"Dagster  http://127.0.0.1:{ports.dagster}   MLflow http://127.0.0.1:{ports.mlflow}\n"
             f"runner   http://127.0.0.1:{ports.runner} (/docs)   venue  http://127.0.0.1:{ports.venue}\n"
-            "Ctrl-C stops all of it; the next start goes on from here."
+            "Ctrl-C stops all of it; the next start goes on from here. What to do first: "
+            "docs/first-hour.md"
         )
         supervisor.watch()
     except KeyboardInterrupt:
