@@ -55,7 +55,7 @@ def print_report(report: Report, console: Console, home: Path, out: Path) -> Non
             console.print(f"  {reason}", soft_wrap=True)
     refused = [symbol for symbol in report.symbols if not report.gates[symbol]["accepted"]]
     if refused:
-        console.print(WHY_REFUSED, soft_wrap=True)
+        console.print(WHY_REFUSED)
     console.print()
     console.print(_pairs("Where to look", _places(home, out)))
     console.print(_pairs("What is next", _next_steps(refused=bool(refused))))

@@ -33,7 +33,7 @@ def gate(*, accepted: bool) -> dict[str, Any]:
 
 
 def screen(one: Report) -> str:
-    console = Console(record=True, width=200, file=io.StringIO())
+    console = Console(record=True, width=300, file=io.StringIO())
     print_report(one, console, Path("home"), Path("out/demo.json"))
     return console.export_text()
 
