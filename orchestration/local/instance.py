@@ -46,6 +46,8 @@ def instance_settings(environment: Environment) -> dict[str, Any]:
         "run_retries": {"enabled": True, "max_retries": 0, "retry_on_asset_or_op_failure": False},
         "sensors": {"use_threads": True, "num_workers": 4},
         "schedules": {"use_threads": True, "num_workers": 2},
+        # Loading the definitions takes seconds of CPU, which on a busy machine are minutes.
+        "code_servers": {"local_startup_timeout": 1_800},
         "retention": {
             "sensor": {"purge_after_days": {"skipped": SKIPPED_TICKS_DAYS, "failure": 30}},
             "schedule": {"purge_after_days": 90},

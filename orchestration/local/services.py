@@ -65,6 +65,10 @@ def child_environment(environment: Environment, ports: Ports) -> dict[str, str]:
         "TIDEGATE_MLFLOW_URL": f"http://127.0.0.1:{ports.mlflow}",
         "DAGSTER_HOME": str(home / "dagster"),
         "DAGSTER_DISABLE_TELEMETRY": "1",
+        # A sensor's tick or a launch that a busy machine delays is late, not lost; Dagster's own
+        # minute would fail it. What is still being answered at the end gets that minute, as ever.
+        "DAGSTER_GRPC_TIMEOUT_SECONDS": "600",
+        "DAGSTER_GRPC_SHUTDOWN_GRACE_PERIOD": "60",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_BACKEND_STORE_URI": mlflow_store(environment),  # may hold a password: not in argv

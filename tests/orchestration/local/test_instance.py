@@ -39,6 +39,14 @@ def test_write_instance_keeps_the_password_out_of_the_file(tmp_path: Path) -> No
     assert storage == {"postgres": {"postgres_url": {"env": "TIDEGATE_DATABASE_URL"}}}
 
 
+def test_a_slow_start_is_no_failed_start(tmp_path: Path) -> None:
+    """Dagster gives runs and code locations half an hour: on a busy machine seconds are minutes."""
+    folder = write_instance(environment(tmp_path))
+    with dg.DagsterInstance.from_config(str(folder)) as instance:
+        assert instance.run_monitoring_start_timeout_seconds >= 1_800
+        assert instance.code_server_process_startup_timeout >= 1_800
+
+
 def test_killed_runs_are_resumed_and_refused_ones_are_not(tmp_path: Path) -> None:
     """Only a run whose process died is retried; a run that failed said why and stays failed."""
     retries = instance_settings(environment(tmp_path))["run_retries"]
