@@ -52,7 +52,7 @@ class Desk:
         self.metrics = Metrics()
         self.loops: dict[str, SymbolLoop] = {}
         self.killed = journal.killed()
-        self.health = Health(settings.health, lambda: self._clock.other_pace)
+        self.health = Health(settings.health, lambda: self.clock.other_pace)
         self._rng = rng
         self._listeners: set[asyncio.Queue[Decision]] = set()
         self._venue = Venue(client, REQUEST_BACKOFF, rng, self._feed_error)
@@ -69,7 +69,7 @@ class Desk:
         }
         self._lanes = {symbol: self._lane(symbol) for symbol in settings.symbols}
         self._recorder = self._recording(client) if settings.recordings else None
-        self._clock = self._recorder.clock if self._recorder else self._looking_clock(client)
+        self.clock = self._recorder.clock if self._recorder else self._looking_clock(client)
 
     async def run(self) -> None:
         """Trade until cancelled."""
@@ -87,7 +87,7 @@ class Desk:
                 )
             )
             recorder = self._recorder  # it looks at its clock itself
-            tasks.create_task(recorder.run() if recorder else self._clock.run())
+            tasks.create_task(recorder.run() if recorder else self.clock.run())
 
     def set_killed(self, killed: bool) -> None:
         """Throw the kill switch, or take it back; it survives a restart."""
