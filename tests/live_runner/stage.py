@@ -217,6 +217,34 @@ class RunnerProcess:
             seconds,
         )
 
+    def until_trading(self) -> None:
+        """Wait until every symbol has read its history."""
+
+        def all_started() -> bool:
+            told = call(f"{self.url}/health")[1]["symbols"].values()
+            return all(one["status"] != "starting" for one in told)
+
+        until(all_started, "every symbol to have read its history")
+
+    def next_bar(self, market: VenueProcess) -> None:
+        """Let market time go on by a bar, and wait until every symbol has decided it."""
+        before = {symbol: self.decided(symbol) for symbol in SYMBOLS}
+        market.clock(step_bars=1)
+        until(
+            lambda: all(self.decided(symbol) > before[symbol] for symbol in SYMBOLS),
+            "the next bar to be decided",
+        )
+
+    def bars_until(
+        self, market: VenueProcess, done: Callable[[], bool], what: str, most: int = 40
+    ) -> None:
+        """Go on bar by bar until `done()`; fail when it is not after `most` bars."""
+        for _ in range(most):
+            self.next_bar(market)
+            if done():
+                return
+        raise AssertionError(f"expected {what} within {most} bars")
+
     def _alive(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, "the runner ended at its start"

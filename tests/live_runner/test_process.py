@@ -240,5 +240,5 @@ def test_bad_settings_end_the_process_with_a_named_reason(tmp_path: Path) -> Non
         check=False,
     )
     assert done.returncode == 2
-    assert "unknown keys ['hots']" in done.stderr
+    assert "unknown key hots" in done.stderr
     assert "Traceback" not in done.stderr

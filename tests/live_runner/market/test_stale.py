@@ -28,7 +28,6 @@ from tests.live_runner.stage import (
     market_observations,
     recorded,
     runner,
-    until,
     venue,
 )
 
@@ -39,8 +38,9 @@ OPEN_INTEREST = "open_interest: GET /futures/data/openInterestHist: found 5"
 
 def test_unreadable_funding_bars_entries_until_it_can_be_read_again(tmp_path: Path) -> None:
     """The costs need funding: without it every bar is stale; trading resumes by itself."""
-    with venue(speed=12_000) as market, runner(tmp_path, market.url) as live:
-        live.until_decided(3)
+    with venue(speed=1.0) as market, runner(tmp_path, market.url) as live:
+        live.until_trading()
+        live.next_bar(market)
         market.fault(kind="http5xx", rate=1.0, match="fundingRate")
 
         def abstained(code: Abstain) -> bool:
@@ -48,14 +48,14 @@ def test_unreadable_funding_bars_entries_until_it_can_be_read_again(tmp_path: Pa
                 int(recorded(live.journal, symbol)["row"][-1, -1]) == code for symbol in SYMBOLS
             )
 
-        until(lambda: abstained(Abstain.STALE_DATA), "stale bars")
+        live.bars_until(market, lambda: abstained(Abstain.STALE_DATA), "stale bars")
         status, health = call(f"{live.url}/health")
         assert (status, health["status"]) == (503, "halted")
         for one in health["symbols"].values():
             assert one["abstain"] == "stale_data"
             assert "GET /fapi/v1/fundingRate" in one["stale"]["funding_rate"]
         call(f"{market.url}/control/faults", method="DELETE")
-        until(lambda: abstained(Abstain.NONE), "fresh bars")
+        live.bars_until(market, lambda: abstained(Abstain.NONE), "fresh bars")
         assert call(f"{live.url}/health")[0] == 200
         summaries = [live.get(f"/journal/summary?symbol={symbol}") for symbol in SYMBOLS]
         assert live.stop() == 0
@@ -68,11 +68,16 @@ def test_unreadable_funding_bars_entries_until_it_can_be_read_again(tmp_path: Pa
 
 def test_rules_go_on_without_open_interest_and_say_so(tmp_path: Path) -> None:
     """The rules do not read it: every bar is decided, and names what could not be read."""
-    with venue(speed=1_500) as market, runner(tmp_path, market.url) as live:
-        live.until_decided(3)
+    with venue(speed=1.0) as market, runner(tmp_path, market.url) as live:
+        live.until_trading()
+        live.next_bar(market)
         market.fault(kind="http5xx", rate=1.0, match="openInterestHist")
         noted = f"no bundle: rules decide; does not read the stale {OPEN_INTEREST}"
-        until(lambda: any(one.startswith(noted) for one in _reasons(live.journal)), "a noted bar")
+        live.bars_until(
+            market,
+            lambda: any(one.startswith(noted) for one in _reasons(live.journal)),
+            "a noted bar",
+        )
         page = call(f"{live.url}/")[1]
         assert live.stop() == 0
     for symbol in SYMBOLS:
