@@ -72,7 +72,7 @@ def walk_forward(
 
 @dg.asset_check(asset=[GROUP, "walk_forward"], blocking=True, partitions_def=symbol_by_week)
 def accounts_add_up(walk: Accounts, settings: ResearchSettings) -> dg.AssetCheckResult:
-    """Every gate fold was traded, stress never helps costs, and no figure is out of its range."""
+    """Every gate fold has its account, and no figure of any account is out of its range."""
     expected = settings.load().validation.gate_folds
     accounts = [*walk.folds, walk.whole, walk.stressed]
     wrong = [one for one in accounts if not 0 <= one.win_rate <= 1 or one.max_drawdown < 0]

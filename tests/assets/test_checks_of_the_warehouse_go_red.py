@@ -8,9 +8,14 @@ from typing import Any
 import duckdb
 import pytest
 
+import assets.warehouse as warehouse_assets
 from assets.warehouse import MANIFEST
+from market_data.storage.lake import FOREVER_MS, Lake
 from tests.assets import red
+from tests.assets.small_lake import candles, warehouse_on
+from tests.market_data.served_venue import BAR_MS
 
+STAGED = "staging_holds_every_candle_of_the_lake"
 CANDLE = "close = high + 1"
 AT_CLOSE = "known_at = opened_at"
 BREAKS = {  # what makes a condition untrue, by the check that holds it
@@ -56,6 +61,24 @@ def breaking(test: dict[str, Any]) -> str:
         "relationships": f"{column} = 'NOBODY'",
     }
     return f"UPDATE {table} SET {changes.get(kind) or BREAKS[test['name']]}"
+
+
+@pytest.mark.red(STAGED)
+def test_a_candle_that_staging_does_not_show_turns_the_check_red(small_lake: Path, tmp_path: Path):
+    """The lake has one candle more than SQL has read."""
+    lake = Lake(root=str(small_lake / "lake"))
+    longer = Lake(root=str(shutil.copytree(lake.root, tmp_path / "lake")))
+    later = candles("ETHUSDT").tail(1)
+    later = later.assign(event_time_ms=later["event_time_ms"] + BAR_MS)
+    later["known_at_ms"] += BAR_MS
+    longer.append("candles", "ETHUSDT", later.reset_index(drop=True), FOREVER_MS)
+    warehouse = warehouse_on(lake, small_lake)
+    sound, missing = (
+        warehouse_assets.staging_holds_every_candle_of_the_lake(warehouse=warehouse, lake=one)
+        for one in (lake, longer)
+    )
+    assert sound.passed
+    assert not red.answered(STAGED, missing).passed
 
 
 @pytest.fixture(scope="module")
