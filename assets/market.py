@@ -97,7 +97,7 @@ def checks_of(table: Table) -> list[dg.AssetChecksDefinition]:
             table,
             f"{name}_{have}_nothing_in_quarantine",
             verdicts.has_nothing_in_quarantine,
-            "No row of these months is set aside in market/quarantine.",
+            "No row of these months is set aside in market/quarantine that nobody has accepted.",
         ),
     ]
     if table.dense or table.longest_silence_ms:
@@ -106,7 +106,9 @@ def checks_of(table: Table) -> list[dg.AssetChecksDefinition]:
                 table,
                 f"{name}_{have}_no_gaps",
                 verdicts.has_no_gaps,
-                "Nothing is missing from the symbol's first row to the ingest's clock.",
+                "Nothing is missing from the symbol's first row to the ingest's clock, or to the "
+                "last candle where candles come from files; what a person accepted is no gap.",
+                after=[] if name == "candles" else ["candles"],
             )
         )
     if name in SERIES_TABLE.values():

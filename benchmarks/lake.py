@@ -1,4 +1,5 @@
-"""4.5 million minutes from the lake: read as of a moment, resampled, joined with funding.
+"""4.5 million minutes from the lake: read as of a moment, resampled, joined with funding; then the
+trades of a day into it.
 
 Each way runs in a process of its own, in turns, after its imports and one warm-up, on the same
 files. All give the same 15-minute bars, complete ones only, each with the latest funding rate known
@@ -24,6 +25,9 @@ START_MS = 1_514_764_800_000  # 2018-01-01T00:00Z
 END_MS = START_MS + MINUTES * MINUTE_MS
 ROOT = Path(__file__).resolve().parents[1]
 SYMBOL = "BTCUSDT"
+DAY_MS = 86_400_000
+PIECE = 40_000  # rows of a page of an archive
+DAYS_OF_TICKS = (400_000, 800_000, 1_600_000)
 CHILD = "from benchmarks import lake; lake.measure({way!r}, {root!r})"
 
 
@@ -206,6 +210,37 @@ def measure(way: str, root: str) -> None:
     print(json.dumps(result))
 
 
+def ticks(rows: int) -> None:
+    """Print the CPU time of appending one day of trades in pieces, as an ingest takes them."""
+    import time
+
+    import numpy as np
+    import pandas as pd
+
+    from market_data.storage.lake import Lake
+
+    times = START_MS + np.arange(rows, dtype=np.int64) * DAY_MS // rows
+    trades = pd.DataFrame(
+        {
+            "event_time_ms": times,
+            "known_at_ms": times,
+            "source": "generated",
+            "trade_id": np.arange(rows),
+            "price": 30_000.0 + np.arange(rows) % 7,
+            "quantity": 0.5,
+            "side": np.where(np.arange(rows) % 3, 1.0, -1.0),
+        }
+    )
+    with tempfile.TemporaryDirectory() as root:
+        lake = Lake(root=root)
+        lake.append("trades", "ETHUSDT", trades[:10], END_MS)  # imports are not part of it
+        began_s = time.process_time()
+        for start in range(0, rows, PIECE):
+            lake.append("trades", SYMBOL, trades[start : start + PIECE], END_MS)
+        spent_s = time.process_time() - began_s
+    print(f"   {rows:9,} trades of a day: {spent_s:5.2f} CPU s, {rows / spent_s:,.0f} rows/s")
+
+
 def _peak_mib() -> float:
     """Return the largest resident size of this process; rusage would count its parent's too."""
     status = Path("/proc/self/status").read_text()
@@ -231,6 +266,8 @@ def main() -> None:
             f"   {way:8} {seconds:6.3f} s {mib:6.0f} MiB peak   "
             f"of ours: × {slower:.2f} time, × {larger:.2f} memory"
         )
+    for rows in DAYS_OF_TICKS:
+        ticks(rows)
 
 
 def _in_a_process(way: str, root: str) -> dict[str, Any]:

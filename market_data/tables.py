@@ -45,6 +45,7 @@ class Table:
     expected and a missing one is a hole. `longest_silence_ms` between two rows
     means that the series is stale, 0 never. `identity` names, beside the event time, the columns
     that tell two rows of one moment apart. `flat_bars` bars in a row without volume are a fault.
+    `in_parts` tables are stored as files that are never rewritten, since they are many rows a day.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Table:
     longest_silence_ms: int = 0
     flat_bars: int = 0
     identity: tuple[str, ...] = field(default=())
+    in_parts: bool = False
 
     def step(self, bar_ms: int) -> int:
         """Return the grid in milliseconds, 0 for none."""
@@ -141,7 +143,7 @@ TABLES: Mapping[str, Table] = {
                 "quantity": Column("base", ABOVE_0, 1e15),
                 "side": Column("+1 taker bought, -1 sold", -1.0, 1.0),
             },
-            identity=("trade_id",),
+            identity=("trade_id",), in_parts=True,
         ),
         Table(
             "depth", "Best bid and ask, and the quantity on the first 100 levels of each side.",
@@ -155,7 +157,7 @@ TABLES: Mapping[str, Table] = {
                 "bid_quantity_100": _SIZE,
                 "ask_quantity_100": _SIZE,
             },
-            identity=("update_id",),
+            identity=("update_id",), in_parts=True,
         ),
         Table(
             "arrivals", "When the live runner received a row of another table: measured lags.",

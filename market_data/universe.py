@@ -22,7 +22,7 @@ from kernel.errors import SettingsError
 
 # Read as JSON, where a strict validator takes a list for a tuple and a mapping for a dataclass.
 STRICT = ConfigDict(strict=True, extra="forbid")
-NEEDED_TABLES = ("candles", "funding", "open_interest", "fear_greed", "onchain")
+NEEDED_TABLES = ("candles",)
 
 
 def _day(text: str) -> str:
@@ -81,13 +81,15 @@ class TableSettings:
     """Where a raw table comes from, and how long after its event a row is known.
 
     `fallback` names a further source of the same venue, asked for what `source` lacks. Months
-    before `history_start` are not read; without one it is the universe's.
+    before `history_start` are not read; without one it is the universe's. Up to `silent_bars`
+    candles in a row may be missing where the source publishes none while nothing trades.
     """
 
     source: str
     publication_lag_ms: Annotated[int, Field(ge=0)]
     fallback: str = ""
     history_start: Day | None = None
+    silent_bars: Annotated[int, Field(ge=0)] = 0
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)

@@ -15,6 +15,7 @@ import numpy as np
 
 from market_data.ingest.progress import Progress, Tell
 from market_data.ingest.reading import Place, Reading, quarantined_in, rows_in
+from market_data.quality.acceptance import accepted_spans
 from market_data.quality.lags import earliest_ms
 from market_data.sources.backoff import refused
 from market_data.sources.catalogue import Sources
@@ -93,7 +94,15 @@ def ingest(
         start_ms = max(window.start_ms, universe.table_start_ms(table))
         wanted = replace(window, start_ms=min(start_ms, window.end_ms))
         known_ms = earliest_ms(universe, table)
-        place = Place(lake, TABLES[table], wanted, universe.bar_ms, known_ms)
+        place = Place(
+            lake=lake,
+            table=TABLES[table],
+            window=wanted,
+            bar_ms=universe.bar_ms,
+            earliest_ms=known_ms,
+            accepted=tuple(accepted_spans(lake, table, window.symbol)),
+            silent_bars=settings.silent_bars,
+        )
         names = [name for name in (settings.source, settings.fallback) if name]
         reports.append(run.of(place, window, names))
     return reports
@@ -133,8 +142,7 @@ class _Run:
         spans = minus(whole, place.read_by(source))
         spans += _aside(place)
         if place.table.dense:
-            times = rows_in(place.lake, place.table.name, place.window)["event_time_ms"]
-            spans += _holes(place, times.to_numpy(np.int64), whole)
+            spans += _holes(place, place.times(), whole)
         return within(union(spans, _reach_ms(place)), *whole[0])
 
     def _lacking(
@@ -143,8 +151,7 @@ class _Run:
         """Return what the source has neither now nor before, and the fallback was not asked."""
         whole = [place.span(self.now_ms)]
         never = minus(minus(whole, place.read_by(source)), read_ms)
-        times = rows_in(place.lake, place.table.name, place.window)["event_time_ms"]
-        missing = _missing(place, np.unique(times.to_numpy(np.int64)), whole)
+        missing = _missing(place, place.times(), whole)
         spans = union([*never, *missing])
         return spans if self.reread else minus(spans, place.read_by(fallback))
 
@@ -212,7 +219,8 @@ def _aside(place: Place) -> list[Span]:
     """Return the spans of the rows in quarantine: a bar where there is a grid, else a moment."""
     aside = quarantined_in(place.lake, place.table.name, place.window)["event_time_ms"]
     step = place.step_ms if place.table.dense else 1
-    return [(at // step * step, at // step * step + step) for at in aside.tolist()]
+    spans = [(at // step * step, at // step * step + step) for at in aside.tolist()]
+    return minus(spans, place.accepted)
 
 
 def _reach_ms(place: Place) -> int:
@@ -223,20 +231,29 @@ def _holes(place: Place, times: Times, spans: Sequence[Span]) -> list[Span]:
     """Return the missing grid points of the spans between the first and the last time."""
     if not len(times):
         return []
-    between = within(spans, int(times[0]), int(times[-1]))
-    return runs(np.setdiff1d(grid(between, place.step_ms), times), place.step_ms)
+    return _lost(place, times, within(spans, int(times[0]), int(times[-1])))
 
 
 def _missing(place: Place, times: Times, spans: Sequence[Span]) -> list[Span]:
     """Return where rows are due in the spans and are not there; nothing is due of ticks."""
     table = place.table
     if table.dense:
-        return runs(np.setdiff1d(grid(spans, place.step_ms), times), place.step_ms)
+        return _lost(place, times, spans)
     if table.shape == "tick" or not spans:
         return []
     whole = (place.window.start_ms, max(end for _, end in spans))
     quiet = silences(times, whole, place.step_ms, table.longest_silence_ms)
-    return common(spans, quiet)
+    return minus(common(spans, quiet), place.accepted)
+
+
+def _lost(place: Place, times: Times, spans: Sequence[Span]) -> list[Span]:
+    """Return the spans of missing grid points that are worth a question.
+
+    A person accepted some, and where nothing traded a source may publish no bar.
+    """
+    lost = runs(np.setdiff1d(grid(spans, place.step_ms), times), place.step_ms)
+    silence_ms = place.silent_bars * place.step_ms
+    return minus([one for one in lost if one[1] - one[0] > silence_ms], place.accepted)
 
 
 def _doubtful(place: Place, times: Times, spans: list[Span], now_ms: int) -> list[Span]:

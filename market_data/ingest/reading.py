@@ -15,6 +15,7 @@ from market_data.tables import DAY_MS, HOUR_MS, MINUTE_MS, Table
 from market_data.window import Window
 
 STORE_ROWS = 20_000  # a file of a month is written anew by every store
+PART_ROWS = 250_000  # a part is not: fewer, larger ones are read faster
 STORE_EVERY_S = 5.0  # what a kill can cost
 CORRECTED_MS = 3 * DAY_MS  # a source is looked at again for this long
 LATE_TICK_MS = HOUR_MS  # a trade is never corrected, only late
@@ -27,7 +28,8 @@ _TEXTS = ("rule", "found", "expected")
 class Place:
     """One table and window of a symbol in the lake.
 
-    A row counts as known `earliest_ms` after its event, unless it says so itself.
+    A row counts as known `earliest_ms` after its event, unless it says so itself. What lies in the
+    `accepted` spans is not looked for, nor are up to `silent_bars` candles in a row.
     """
 
     lake: Lake
@@ -35,6 +37,8 @@ class Place:
     window: Window
     bar_ms: int
     earliest_ms: int
+    accepted: tuple[Span, ...] = ()
+    silent_bars: int = 0
 
     @property
     def step_ms(self) -> int:
@@ -56,6 +60,18 @@ class Place:
     def settled_ms(self, now_ms: int) -> int:
         """Return the event time up to which a source is not asked a second time."""
         return now_ms - (LATE_TICK_MS if self.table.name in PROMPT else CORRECTED_MS)
+
+    def times(self) -> Times:
+        """Return the events stored in the window, ascending; none of ticks: nothing is due."""
+        if self.table.shape == "tick":
+            return np.empty(0, np.int64)
+        span = (self.window.start_ms, self.window.end_ms)
+        return np.unique(self.lake.event_times(self.table.name, self.window.symbol, *span))
+
+    def rows_of_others(self, source: str) -> Frame:
+        """Return the rows of the window that came from other sources."""
+        rows = rows_in(self.lake, self.table.name, self.window)
+        return rows[rows["source"] != source]
 
     def read_by(self, source: str) -> list[Span]:
         """Return what a source has been read of, to the end."""
@@ -93,7 +109,8 @@ class Reading:
 
     Rows whose period is not over at `now_ms` are left out; a correction is known from the moment
     `learned_ms()` of its storing on. `yields` leaves rows of other sources as
-    they are. `times` are the events stored in the window, ascending.
+    they are. `times` are the events stored in the window, ascending; none of ticks, of which
+    nothing is due.
     """
 
     def __init__(
@@ -105,14 +122,13 @@ class Reading:
         *,
         yields: bool,
     ) -> None:
-        rows = rows_in(place.lake, place.table.name, place.window)
-        self.times: Times = np.unique(rows["event_time_ms"].to_numpy(np.int64))
+        self.times: Times = place.times()
         self.received = self.added = self.revised = 0
         self.unchanged = self.unfinished = self.quarantined = 0
         self._place, self._source, self._now_ms = place, source, now_ms
         self._learned_ms = learned_ms
         self._key = ["event_time_ms", *place.table.identity]
-        self._taken = rows.loc[rows["source"] != source, self._key] if yields else None
+        self._taken = place.rows_of_others(source)[self._key] if yields else None
         self._bad: set[int] = set()
         self._pages: list[Frame] = []
         self._newest_ms = 0
@@ -124,7 +140,8 @@ class Reading:
             return
         self._pages.append(page)
         self._newest_ms = max(self._newest_ms, int(page["event_time_ms"].max()))
-        many = sum(map(len, self._pages)) >= STORE_ROWS
+        enough = PART_ROWS if self._place.table.in_parts else STORE_ROWS
+        many = sum(map(len, self._pages)) >= enough
         if many or time.monotonic() - self._stored_s > STORE_EVERY_S:
             self.store()
 
@@ -201,6 +218,8 @@ class Reading:
         report = place.lake.append(table.name, place.window.symbol, rows, self._learned_ms())
         self.added, self.revised = self.added + report.added, self.revised + report.revised
         self.unchanged += report.offered - report.added - report.revised
+        if table.shape == "tick":
+            return
         times = np.unique(rows["event_time_ms"].to_numpy(np.int64))
         self.times = np.union1d(self.times, times)
         if table.dense:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from market_data.frames import Frame
+from market_data.quality.acceptance import accepted_spans
+from market_data.spans import Span, Times, inside, minus
 from market_data.storage.lake import FOREVER_MS, Lake
 from market_data.storage.revisions import month_start_ms
 from market_data.tables import ABOVE_0, DAY_MS, Column, Table
@@ -50,8 +52,9 @@ def validate(
 ) -> Validation:
     """Hold the latest rows of the windows against the table's suite.
 
-    `earliest_ms` after its event a row may count as known. Rows are read and validated up to
-    `MOST_ROWS` at a time; no rows meet everything.
+    `earliest_ms` after its event a row may count as known. Rows that a person accepted are left
+    out, as if they were missing. Rows are read and validated up to `MOST_ROWS` at a time; no rows
+    meet everything.
     """
     merged: ExpectationSuiteValidationResult | None = None
     rows = 0
@@ -100,18 +103,23 @@ def suite(table: Table, bar_ms: int, earliest_ms: int) -> list[Any]:
     ]
 
 
-def prepared(table: Table, symbol: str, frame: Frame, bar_ms: int) -> Frame:
-    """Return rows of one symbol with the helpers that the suite speaks of.
+def prepared(
+    table: Table, symbol: str, frame: Frame, bar_ms: int, accepted: Sequence[Span] = ()
+) -> Frame:
+    """Return rows of one symbol, without those accepted, with the helpers the suite speaks of.
 
     `known_after_ms`: from the event to when the row counts as known. `since_last_ms`: from the row
-    before, none for the first. `off_grid_ms`: to the nearest point of the grid.
-    `bars_without_volume`: how many in a row, this one included.
+    before, accepted silence left out, none for the first. `off_grid_ms`: to the nearest point of
+    the grid. `bars_without_volume`: how many in a row, this one included.
     """
+    if accepted:
+        taken = inside(frame["event_time_ms"].to_numpy(np.int64), accepted)
+        frame = frame[~taken].reset_index(drop=True)
     times = frame["event_time_ms"].to_numpy(np.int64)
     added: dict[str, Any] = {
         "symbol": symbol,
         "known_after_ms": frame["known_at_ms"].to_numpy(np.int64) - times,
-        "since_last_ms": np.diff(times, prepend=np.nan),
+        "since_last_ms": _since_last(table, times, accepted),
     }
     step = table.step(bar_ms)
     if step:
@@ -121,6 +129,18 @@ def prepared(table: Table, symbol: str, frame: Frame, bar_ms: int) -> Frame:
         row = np.arange(len(flat))
         added["bars_without_volume"] = row - np.maximum.accumulate(np.where(flat, -1, row))
     return frame.assign(**added)
+
+
+def _since_last(table: Table, times: Times, accepted: Sequence[Span]) -> Any:
+    """Return float64[n]: milliseconds since the row before; NaN for the first.
+
+    Of a silence too long counts the longest part that nobody has accepted.
+    """
+    since = np.diff(times, prepend=np.nan)
+    for row in np.flatnonzero(since > table.longest_silence_ms) if accepted else ():
+        rest = minus([(int(times[row - 1]), int(times[row]))], accepted)
+        since[row] = max([end - start for start, end in rest], default=1)
+    return since
 
 
 def _helpers(table: Table, bar_ms: int, earliest_ms: int) -> dict[str, dict[str, Any]]:
@@ -167,11 +187,12 @@ def _batches(lake: Lake, table: Table, windows: Iterable[Window], bar_ms: int) -
 
     held: list[Frame] = []
     for window in windows:
+        accepted = accepted_spans(lake, table.name, window.symbol)
         for frame in pieces(lake, table, window):
             if held and sum(map(len, held)) + len(frame) > MOST_ROWS:
                 yield pd.concat(held, ignore_index=True)
                 held = []
-            held.append(prepared(table, window.symbol, frame, bar_ms))
+            held.append(prepared(table, window.symbol, frame, bar_ms, accepted))
     if held:
         yield pd.concat(held, ignore_index=True)
 

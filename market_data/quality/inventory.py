@@ -1,10 +1,13 @@
 """What the lake holds: rows, holes, corrections and lags, per symbol and table."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from market_data.frames import Frame
+from market_data.quality.acceptance import accepted_spans
+from market_data.quality.coverage import longer
+from market_data.spans import Span, grid, inside, minus, runs
 from market_data.storage.lake import FOREVER_MS, Lake, frame_digest
 from market_data.storage.revisions import month_start_ms
 from market_data.tables import INGESTED, TABLES
@@ -19,7 +22,9 @@ class Holding:
     """One symbol's rows of one table; times are milliseconds UTC of events.
 
     `expected` counts the grid from the first row to the last, for tables in which every point of it
-    is due; `holes` are runs of missing points, `longest_hole` the points in the longest.
+    is due; `holes` are runs of missing points, `longest_hole` the points in the longest; neither
+    they nor `quarantined` rows count where one of the `accepted` spans lies over them. Without
+    rows, times are 0 and there is no source.
     """
 
     symbol: str
@@ -31,6 +36,7 @@ class Holding:
     expected: int | None
     holes: int
     longest_hole: int
+    accepted: int
     revisions: int
     quarantined: int
     digest: str
@@ -59,15 +65,17 @@ class Lag:
 
 
 def holdings(lake: Lake, universe: UniverseSettings, symbol: str) -> Iterator[Holding]:
-    """Yield a holding per table of the universe that has rows of the symbol."""
+    """Yield a holding per table of the universe, first those of which the symbol has no row."""
     aside = lake.as_of("quarantine", symbol, FOREVER_MS)
-    aside = aside[aside["rule"] != ""]["series"]
-    for name in INGESTED:
-        if name in universe.market:
-            history = lake.history(name, symbol, FOREVER_MS)
-            if len(history):
-                quarantined = int((aside == name).sum())
-                yield _holding(symbol, name, history, universe.bar_ms, quarantined)
+    aside = aside[aside["rule"] != ""]
+    held = {name: lake.months(name, symbol) for name in INGESTED if name in universe.market}
+    for name in sorted(held, key=lambda name: bool(held[name])):
+        accepted = accepted_spans(lake, name, symbol)
+        events = aside.loc[aside["series"] == name, "event_time_ms"].to_numpy()
+        quarantined = int((~inside(events, accepted)).sum())
+        history = lake.history(name, symbol, FOREVER_MS)
+        silent_bars = universe.market[name].silent_bars
+        yield _holding(symbol, name, history, universe.bar_ms, quarantined, accepted, silent_bars)
 
 
 def lags(lake: Lake, universe: UniverseSettings) -> list[Lag]:
@@ -112,17 +120,28 @@ def known(lake: Lake, universe: UniverseSettings, symbol: str, t_ms: int) -> lis
     return rows
 
 
-def _holding(symbol: str, name: str, history: Frame, bar_ms: int, quarantined: int) -> Holding:
+def _holding(
+    symbol: str,
+    name: str,
+    history: Frame,
+    bar_ms: int,
+    quarantined: int,
+    accepted: Sequence[Span],
+    silent_bars: int,
+) -> Holding:
     import numpy as np
 
-    times = np.unique(history["event_time_ms"].to_numpy())
-    table, first_ms, last_ms = TABLES[name], int(times[0]), int(times[-1])
-    expected, missing = None, np.empty(0, np.int64)
-    if table.dense:
+    table = TABLES[name]
+    times = np.unique(history["event_time_ms"].to_numpy(np.int64))
+    first_ms, last_ms = (int(times[0]), int(times[-1])) if len(times) else (0, 0)
+    expected = 0 if table.dense else None
+    holes: list[int] = []
+    if table.dense and len(times):
         step = table.step(bar_ms)
         expected = (last_ms - first_ms) // step + 1
-        missing = np.diff(times) // step - 1
-        missing = missing[missing > 0]
+        missing = runs(np.setdiff1d(grid([(first_ms, last_ms)], step), times), step)
+        spans = minus(longer(missing, silent_bars * step), accepted)
+        holes = [(end - start) // step for start, end in spans]
     return Holding(
         symbol=symbol,
         table=name,
@@ -131,8 +150,9 @@ def _holding(symbol: str, name: str, history: Frame, bar_ms: int, quarantined: i
         first_ms=first_ms,
         last_ms=last_ms,
         expected=expected,
-        holes=len(missing),
-        longest_hole=int(missing.max(initial=0)),
+        holes=len(holes),
+        longest_hole=max(holes, default=0),
+        accepted=len(accepted),
         revisions=int((history["revision"] > 0).sum()),
         quarantined=quarantined,
         digest=frame_digest(history),

@@ -77,6 +77,14 @@ class Sources:
         return settings.url or self.venue_url + getattr(adapter, "PREFIX", "")
 
 
+def files_only(universe: UniverseSettings, table: str) -> bool:
+    """Say whether a table comes from files alone, which end where they end."""
+    settings = universe.market[table]
+    roads = [name for name in (settings.source, settings.fallback) if name]
+    adapters = [_adapter(name, universe.sources[name].adapter) for name in roads]
+    return all(getattr(adapter, "asking_is_free", False) for adapter in adapters)
+
+
 def _adapter(source: str, adapter: str) -> Any:
     module, _, name = adapter.partition(":")
     if adapter in ADAPTERS:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from market_data.storage.objects import Change, StorageError
+from market_data.storage.objects import Addition, Change, StorageError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -77,6 +77,13 @@ class BucketStorage:
             f"{self.path(name)}: found it changed by others {ATTEMPTS} times in a row, expected a "
             "few writers: run fewer at once"
         )
+
+    def add(self, folder: str, make: Addition) -> int:
+        """Put each new object in one request, on the condition that its name is free."""
+        files = make(self.names(folder))
+        for name, content in files.items():
+            self._put(f"{folder}/{name}", content, {"IfNoneMatch": "*"})
+        return len(files)
 
     def delete(self, name: str) -> None:
         """Remove an object."""

@@ -12,13 +12,16 @@ from market_data.frames import Frame
 from market_data.storage.month_files import (
     Appending,
     ahead,
+    arrays,
     closed_bars,
+    in_order,
+    joined_files,
     seen_bars,
     stacked,
-    tables,
 )
 from market_data.storage.objects import Storage, storage
 from market_data.storage.parquet import parquet_bytes
+from market_data.storage.part_files import AddingParts, described_by, touched
 from market_data.storage.read_ledger import ReadSpan, spans_in, with_spans
 from market_data.storage.revisions import (
     AppendReport,
@@ -33,6 +36,7 @@ from market_data.storage.revisions import (
 from market_data.tables import DAY_MS, MINUTE_MS, TABLES, Table
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
     from numpy.typing import NDArray
 
@@ -55,7 +59,8 @@ __all__ = ["DERIVED_TABLES", "FOREVER_MS", "AppendReport", "Lake", "LakeError", 
 
 @dataclass(frozen=True)
 class Lake:
-    """Keep `market/<table>/symbol=<S>/<YYYY-MM>.parquet` under `root`, by the month of the event.
+    """Keep `market/<table>/symbol=<S>/<YYYY-MM>.parquet` under `root`, by the month of the event;
+    of ticks, parts of a day that are never rewritten.
 
     `root` is a folder or s3://bucket/prefix. An event is identified by its time and what its table
     names beside it. A value that changes becomes a new revision, known from the moment it was
@@ -72,6 +77,8 @@ class Lake:
         """
         rows = offered(_table(table), frame)
         folder = _folder(table, symbol)
+        if TABLES[table].in_parts:
+            return self._add_parts(table, symbol, rows, now_ms)
         added = revised = files = 0
         for month, part in rows.groupby(month_of(rows["event_time_ms"])):
             step = Appending(TABLES[table], part.reset_index(drop=True), now_ms)
@@ -206,7 +213,8 @@ class Lake:
     def months(self, table: str, symbol: str) -> tuple[str, ...]:
         """Return the months in which one symbol has events, as `2026-01`, in their order."""
         names = self._storage.names(_folder(table, symbol))
-        return tuple(name.removesuffix(".parquet") for name in names if name.endswith(".parquet"))
+        months = [name[: len("2026-01")] for name in names if name.endswith(".parquet")]
+        return tuple(dict.fromkeys(months))
 
     def first_event_ms(self, table: str, symbol: str) -> int | None:
         """Return the event time of the symbol's first row, None where it has none."""
@@ -214,8 +222,27 @@ class Lake:
         if not months:
             return None
         start_ms = month_start_ms(months[0])
-        rows = self.as_of(table, symbol, FOREVER_MS, start_ms, start_ms + _LONGEST_MONTH_MS)
-        return int(rows["event_time_ms"].iloc[0])
+        if TABLES[table].in_parts:
+            names = self._storage.names(_folder(table, symbol))
+            first = min(map(described_by, filter(_is_parquet, names)), key=lambda one: one.first_ms)
+            if first.first_ms > start_ms:  # said by a part; a file of a month says the month
+                return first.first_ms
+        return int(self.event_times(table, symbol, start_ms, start_ms + _LONGEST_MONTH_MS)[0])
+
+    def event_times(
+        self, table: str, symbol: str, start_ms: int = 0, end_ms: int = FOREVER_MS
+    ) -> "NDArray[np.int64]":
+        """Return the times of all events in [start, end), int64[n] ascending, one per event.
+
+        Only two columns are read: a history of years is looked through in a moment.
+        """
+        import numpy as np
+
+        names = self._files(table, symbol, FOREVER_MS, start_ms, end_ms)
+        columns = {name: _table(table).kinds[name] for name in _order(TABLES[table])}
+        rows = self._rows(table, names, columns)
+        times = rows["event_time_ms"][rows["revision"] == 0]
+        return np.sort(times[(times >= start_ms) & (times < end_ms)])
 
     def read_spans(self, table: str, symbol: str) -> list[ReadSpan]:
         """Return for which events each source has been read to the end, in order."""
@@ -244,12 +271,10 @@ class Lake:
 
     def _stored(self, table: str, symbol: str, t_ms: int, start_ms: int, end_ms: int) -> "pa.Table":
         """Return all rows, in their order, of the months that a window touches."""
-        import pyarrow as pa
-
         columns = _table(table).kinds
         names = self._files(table, symbol, t_ms, start_ms, end_ms)
-        empty = schema(columns).empty_table()
-        return pa.concat_tables([empty, *tables(self._storage.open(names), columns)])
+        rows = joined_files(self._storage.open(names), columns)
+        return in_order(TABLES[table], rows) if TABLES[table].in_parts else rows
 
     def _files(
         self, table: str, symbol: str, t_ms: int, start_ms: int = 0, end_ms: int = FOREVER_MS
@@ -259,6 +284,10 @@ class Lake:
             end_ms = min(end_ms, t_ms + 1)
         first, last = month_of([start_ms, min(end_ms, _LAST_MS)])
         folder = _folder(table, symbol)
+        if TABLES[table].in_parts:
+            names = filter(_is_parquet, self._storage.names(folder))
+            names = [name for name in names if first <= name[: len(first)] <= last]
+            return [f"{folder}/{name}" for name in touched(names, start_ms, end_ms)]
         months = self.months(table, symbol)
         return [f"{folder}/{month}.parquet" for month in months if first <= month <= last]
 
@@ -275,9 +304,10 @@ class Lake:
     ) -> "list[NDArray[Any]]":
         """Return the columns of `kind` as they were first known of events since `start_ms`."""
         kinds = TABLES[table].kinds
-        columns = {name: kinds[name] for name in (*_slots(kind), *TABLES[table].identity)}
+        order = [*_order(TABLES[table]), "known_at_ms", "source"]
+        columns = {name: kinds[name] for name in dict.fromkeys([*_slots(kind), *order])}
         names = self._files(table, symbol, t_ms, start_ms)
-        rows = stacked(self._storage.open(names), columns)
+        rows = self._rows(table, names, columns)
         ids = [rows[name] for name in TABLES[table].identity]
         chosen = first_known(rows["event_time_ms"], rows["known_at_ms"], t_ms, *ids)
         chosen &= rows["event_time_ms"] >= start_ms
@@ -301,6 +331,26 @@ class Lake:
             chosen &= first_known(event_ms, known_ms, t_ms)
         return tuple(rows[column][chosen] for column in (*_KEY, value))
 
+    def _rows(
+        self, table: str, names: Sequence[str], columns: Mapping[str, str]
+    ) -> "dict[str, NDArray[Any]]":
+        """Return columns of files as arrays, in the order of the table's events and revisions."""
+        rows = joined_files(self._storage.open(names), columns)
+        return arrays(in_order(TABLES[table], rows) if TABLES[table].in_parts else rows)
+
+    def _add_parts(self, table: str, symbol: str, rows: Frame, now_ms: int) -> AppendReport:
+        """Add a file a day that has new rows."""
+        folder = _folder(table, symbol)
+        columns = TABLES[table].kinds
+
+        def read(names: list[str]) -> "pa.Table":
+            paths = [f"{folder}/{name}" for name in names]
+            return joined_files(self._storage.open(paths), columns)
+
+        step = AddingParts(TABLES[table], rows, now_ms, read)
+        files = self._storage.add(folder, step.make) if len(rows) else 0
+        return AppendReport(len(rows), step.added, step.revised, files)
+
     def _closed(self, table: str, symbol: str, t_ms: int) -> Iterator[Bars]:
         names = self._files(_bars_table(table).name, symbol, t_ms)
         return closed_bars(self._storage.open(names), t_ms)
@@ -310,6 +360,14 @@ _KEY = {"event_time_ms": "int64", "known_at_ms": "int64"}
 _LEDGER = "read.json"
 _LONGEST_MONTH_MS = 31 * DAY_MS
 _LAST_MS = 253_402_300_799_999  # the end of the year 9999, after which months sort otherwise
+
+
+def _is_parquet(name: str) -> bool:
+    return name.endswith(".parquet")
+
+
+def _order(table: Table) -> list[str]:
+    return [*identity(table), "revision"]
 
 
 def _slots(kind: type) -> list[str]:

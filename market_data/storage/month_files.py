@@ -8,7 +8,7 @@ from kernel.bars import Bars
 from kernel.resampling import first_known, latest_known
 from market_data.frames import Frame
 from market_data.storage.parquet import parquet_bytes
-from market_data.storage.revisions import conformed, merged, schema
+from market_data.storage.revisions import additions, ascending, conformed, identity, schema
 from market_data.tables import Table
 
 if TYPE_CHECKING:
@@ -35,11 +35,38 @@ def tables(files: "Iterable[pa.NativeFile]", columns: Mapping[str, str]) -> "Ite
 
 def stacked(files: "Iterable[pa.NativeFile]", columns: Mapping[str, str]) -> dict[str, Any]:
     """Return these columns of all files as arrays, one file after the other."""
+    return arrays(joined_files(files, columns))
+
+
+def joined_files(files: "Iterable[pa.NativeFile]", columns: Mapping[str, str]) -> "pa.Table":
+    """Return these columns of all files, one file after the other."""
     import pyarrow as pa
 
-    empty = schema(columns).empty_table()
-    rows = pa.concat_tables([empty, *tables(files, columns)])
-    return {name: rows[name].to_numpy() for name in columns}  # a missing float is NaN
+    return pa.concat_tables([schema(columns).empty_table(), *tables(files, columns)])
+
+
+def arrays(rows: "pa.Table") -> dict[str, Any]:
+    """Return every column as an array; a missing float is NaN."""
+    return {name: rows[name].to_numpy() for name in rows.column_names}
+
+
+def in_order(table: Table, rows: "pa.Table") -> "pa.Table":
+    """Return the rows of several files by event and revision, each once.
+
+    Of a table in parts files may overlap, and two writers of a bucket may add a row twice.
+    """
+    import numpy as np
+
+    key = [*identity(table), "revision"]
+    if ascending([rows[name].to_numpy() for name in key]):
+        return rows
+    rest = [name for name in ("known_at_ms", "source") if name in rows.column_names]
+    rows = rows.sort_by([(name, "ascending") for name in (*key, *rest)])
+    same = np.ones(max(len(rows) - 1, 0), dtype=np.bool_)
+    for name in key:
+        column = rows[name].to_numpy()
+        same &= column[1:] == column[:-1]
+    return rows.filter(np.concatenate(([True], ~same)))
 
 
 def closed_bars(files: "Iterable[pa.NativeFile]", t_ms: int) -> Iterator[Bars]:
@@ -124,9 +151,19 @@ class Appending:
         columns = self._table.kinds
         files = [] if content is None else [pa.BufferReader(content)]
         stored = pa.concat_tables([schema(columns).empty_table(), *tables(files, columns)])
-        outcome = merged(self._table, stored.to_pandas(), self._rows, self._now_ms)
-        self.added, self.revised = outcome.added, outcome.revised
-        if not outcome.added + outcome.revised:
+        held = stored.to_pandas()
+        found = additions(self._table, held, self._rows, self._now_ms)
+        self.added = len(found.new)
+        self.revised = len(found.corrections)
+        if not self.added + self.revised:
             return None
-        rows = pa.Table.from_pandas(outcome.rows, schema=schema(columns), preserve_index=False)
-        return parquet_bytes(rows.replace_schema_metadata(None))
+        return file_of(self._table, found.rows(self._table, held))
+
+
+def file_of(table: Table, rows: Frame) -> bytes:
+    """Return rows in the order of their table as a parquet file."""
+    import pyarrow as pa
+
+    described = schema(table.kinds)
+    columns = pa.Table.from_pandas(rows, schema=described, preserve_index=False)
+    return parquet_bytes(columns.replace_schema_metadata(None))

@@ -3,7 +3,7 @@
 import fcntl
 import functools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 Change = Callable[[bytes | None], bytes | None]
 """Takes the present content, None where there is none; returns the new one, None to leave it."""
+
+
+Addition = Callable[[list[str]], Mapping[str, bytes]]
+"""Takes the names that lie in a folder; returns new ones with their contents."""
 
 
 class StorageError(TidegateError):
@@ -54,6 +58,14 @@ class Storage(Protocol):
 
         What another writer has written is never lost: `change` always sees the content that its
         result replaces, and is called again when another writer was faster.
+        """
+        ...
+
+    def add(self, folder: str, make: Addition) -> int:
+        """Put new objects into a folder and return how many; what is there is left as it is.
+
+        Each is whole or absent. In a folder one writer at a time looks and adds; in a bucket two
+        may do so at once, and what both add is there twice under two names.
         """
         ...
 
@@ -110,6 +122,15 @@ class FolderStorage:
             if content is not None:
                 replace_file(path, content)
         return content is not None
+
+    def add(self, folder: str, make: Addition) -> int:
+        """Do so under the lock of the folder."""
+        path = self._root / folder
+        with _only_writer(path):
+            files = make(self.names(folder))
+            for name, content in files.items():
+                replace_file(path / name, content)
+        return len(files)
 
     def delete(self, name: str) -> None:
         """Remove a file."""

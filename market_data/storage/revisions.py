@@ -1,6 +1,6 @@
 """What an append makes of the rows of one month: new events, corrections, and nothing else."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,6 +10,7 @@ from market_data.tables import Table
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from numpy.typing import NDArray
 
 _PANDAS_KINDS = {"double": "float64", "string": "str"}
 
@@ -18,12 +19,19 @@ class LakeError(TidegateError):
     """A table, symbol or frame that the lake does not take; names what was found and expected."""
 
 
-class Merged(NamedTuple):
-    """All rows of a month after an append, and how many were new events and corrections."""
+class Additions(NamedTuple):
+    """What an append adds: new events, and the next revisions of those that changed."""
 
-    rows: Frame
-    added: int
-    revised: int
+    new: Frame
+    corrections: Frame
+
+    def rows(self, table: Table, *others: Frame) -> Frame:
+        """Return both, and other rows, in the order of their table."""
+        import pandas as pd
+
+        parts = [part for part in (*others, *self) if len(part)]
+        order = [*identity(table), "revision"]
+        return pd.concat(parts, ignore_index=True).sort_values(order, ignore_index=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +57,10 @@ def offered(table: Table, frame: Frame) -> Frame:
         )
     kinds = {name: _PANDAS_KINDS.get(table.kinds[name], table.kinds[name]) for name in expected}
     rows = frame.reindex(columns=expected).astype(kinds)
-    rows = rows.sort_values(by=identity(table), ignore_index=True)
-    _refuse_twice(table, rows)
+    key = identity(table)
+    if not ascending([rows[name].to_numpy() for name in key]):
+        rows = rows.sort_values(by=key, ignore_index=True)
+        _refuse_twice(table, rows)
     early = rows["known_at_ms"] < rows["event_time_ms"]
     if early.any() and table.name != "quarantine":
         row = rows[early].iloc[0]
@@ -59,6 +69,19 @@ def offered(table: Table, frame: Frame) -> Frame:
             "own time or later: nothing is known before it happens"
         )
     return rows
+
+
+def ascending(columns: "Sequence[NDArray[Any]]") -> bool:
+    """Say whether rows with these key columns are in order, and none comes twice."""
+    import numpy as np
+
+    settled = np.zeros(max(len(columns[0]) - 1, 0), dtype=bool)  # an earlier column has decided
+    for column in columns:
+        before, after = column[:-1], column[1:]
+        if (~settled & (after < before)).any():
+            return False
+        settled |= after > before
+    return bool(settled.all())
 
 
 def _refuse_twice(table: Table, rows: Frame) -> None:
@@ -77,18 +100,19 @@ def identity(table: Table) -> list[str]:
     return ["event_time_ms", *table.identity]
 
 
-def merged(table: Table, stored: Frame, rows: Frame, now_ms: int) -> Merged:
-    """Add `rows`, as `offered` returns them, to the stored rows of the same month.
+def additions(table: Table, stored: Frame, rows: Frame, now_ms: int) -> Additions:
+    """Return what of `rows`, as `offered` returns them, is not among the stored rows.
 
     A row with another value than its latest revision becomes the next revision, known at `now_ms`
     or when the source says, but always later than the revision before: at any moment the
     latest revision known is also the one that became known last.
     """
     import numpy as np
-    import pandas as pd
 
     first, last = rows["event_time_ms"].iloc[0], rows["event_time_ms"].iloc[-1]
     near = stored[stored["event_time_ms"].between(first, last)]
+    if not len(near):
+        return Additions(rows.assign(revision=np.int32(0)), rows.iloc[:0].assign(revision=0))
     latest = near.drop_duplicates(identity(table), keep="last")
     at = positions(table, rows, latest)
     now = rows[at >= 0].reset_index(drop=True)
@@ -100,11 +124,7 @@ def merged(table: Table, stored: Frame, rows: Frame, now_ms: int) -> Merged:
     corrections = now.assign(known_at_ms=learned, revision=before["revision"].astype("int32") + 1)[
         changed
     ]
-    new = rows[at < 0].assign(revision=0)
-    parts = [part for part in (stored, new, corrections) if len(part)]
-    order = [*identity(table), "revision"]
-    whole = pd.concat(parts, ignore_index=True).sort_values(order, ignore_index=True)
-    return Merged(whole, len(new), len(corrections))
+    return Additions(rows[at < 0].assign(revision=np.int32(0)), corrections)
 
 
 def positions(table: Table, rows: Frame, among: Frame) -> Any:

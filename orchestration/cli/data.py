@@ -29,19 +29,89 @@ def print_holdings(symbols: tuple[str, ...], console: Console) -> None:
     table = Table(title=f"{lake.root}", title_justify="left")
     for column in ("symbol", "table", "source", "from", "to"):
         table.add_column(column, no_wrap=column == "table")
-    for column in ("rows", "coverage", "holes", "quarantine", "revised"):
+    for column in ("rows", "coverage", "holes", "quarantine", "accepted", "revised"):
         table.add_column(column, justify="right")
     table.add_column("digest", no_wrap=True)
-    found = 0
-    for symbol in track(_chosen(symbols, universe), "reading", console=console, transient=True):
-        for one in holdings(lake, universe, symbol):
-            table.add_row(*_cells(one))
-            found += 1
-    if not found:
+    chosen = track(_chosen(symbols, universe), "reading", console=console, transient=True)
+    found = [one for symbol in chosen for one in holdings(lake, universe, symbol)]
+    if not any(one.rows for one in found):
         console.print(f"{lake.root}: no rows yet; launch ingest_job in Dagster, or `tidegate demo`")
         return
+    for one in sorted(found, key=lambda one: one.rows > 0):  # what is absent comes first
+        table.add_row(*_cells(one, universe))
     console.print(table)
     print_lags(console)
+
+
+def accept_rows(
+    table: str,
+    symbol: str,
+    first: str,
+    last: str,
+    *,
+    person: str,
+    reason: str,
+    console: Console,
+) -> None:
+    """Put on record that what is wrong or missing in a span counts as missing from now on.
+
+    Without `last` the span is the bar, hour or day that holds the moment `first`.
+    """
+    from market_data.ingest.reading import quarantined_in
+    from market_data.quality.acceptance import accept, span_of
+    from market_data.window import Window
+
+    lake, universe = _opened()
+    _chosen((symbol,), universe)
+    if table not in universe.market:
+        raise SettingsError(
+            f"table: found {table!r}, expected one of {', '.join(universe.market)} as in "
+            "universe.yaml"
+        )
+    until_ms = moment_ms(last) if last else None
+    span = span_of(table, moment_ms(first), until_ms, universe.bar_ms)
+    at_ms = moment_ms("now")
+    one = accept(lake, table, symbol, span, person=person, reason=reason, at_ms=at_ms)
+    aside = len(quarantined_in(lake, table, Window(symbol, *span)))
+    stored = len(lake.event_times(table, symbol, *span))
+    console.print(
+        f"accepted as number {one.number}: {table} of {symbol} from {_time(span[0])} to "
+        f"{_time(span[1])} UTC counts as missing ({aside} rows set aside, {stored} stored ones "
+        f"no longer judged); launch ingest_job again. `tidegate data withdraw {one.number}` "
+        "takes it back",
+        soft_wrap=True,
+    )
+
+
+def withdraw_acceptance(number: int, *, person: str, reason: str, console: Console) -> None:
+    """Take back an acceptance: its span is judged again."""
+    from market_data.quality.acceptance import withdraw
+
+    lake, _ = _opened()
+    at_ms = moment_ms("now")
+    one = withdraw(lake, number, person=person, reason=reason, at_ms=at_ms)
+    console.print(
+        f"withdrawn: {one.table} of {one.symbol} from {_time(one.start_ms)} to "
+        f"{_time(one.end_ms)} UTC is judged again",
+        soft_wrap=True,
+    )
+
+
+def print_accepted(console: Console) -> None:
+    """Print what stands accepted, by whom and why."""
+    from market_data.quality.acceptance import described, standing
+
+    lake, _ = _opened()
+    found = [described(one, _time) for one in standing(lake)]
+    if not found:
+        console.print("nothing is accepted: what is missing or set aside stops what rests on it")
+        return
+    table = Table(title=f"{lake.root}: counts as missing", title_justify="left")
+    for column in found[0]:
+        table.add_column(column)
+    for one in found:
+        table.add_row(*map(str, one.values()))
+    console.print(table)
 
 
 def print_known(symbol: str, moment: str, console: Console) -> None:
@@ -168,13 +238,19 @@ def _chosen(symbols: tuple[str, ...], universe: "UniverseSettings") -> tuple[str
     return symbols or universe.symbols
 
 
-def _cells(one: "Holding") -> Iterator[str]:
-    yield from (one.symbol, one.table, ", ".join(one.sources))
-    yield from (_time(one.first_ms), _time(one.last_ms), f"{one.rows:,}")
-    yield "" if one.expected is None else f"{one.rows / one.expected:.4%}"
-    yield f"[red]{one.holes:,}[/red] (longest {one.longest_hole:,})" if one.holes else "0"
+def _cells(one: "Holding", universe: "UniverseSettings") -> Iterator[str]:
+    yield from (one.symbol, one.table)
+    if not one.rows:
+        yield f"[red]no rows[/red] of {universe.market[one.table].source}"
+        yield from ("", "", "[red]0[/red]", "[red]none[/red]", "")
+    else:
+        yield ", ".join(one.sources)
+        yield from (_time(one.first_ms), _time(one.last_ms), f"{one.rows:,}")
+        yield f"{one.rows / one.expected:.4%}" if one.expected else ""
+        holes = f"[red]{one.holes:,}[/red] (longest {one.longest_hole:,})"
+        yield holes if one.holes else "0"
     yield f"[red]{one.quarantined:,}[/red]" if one.quarantined else "0"
-    yield from (f"{one.revisions:,}", one.digest[:12])
+    yield from (f"{one.accepted:,}", f"{one.revisions:,}", one.digest[:12] if one.rows else "")
 
 
 def _whole_seconds(lag: "Lag") -> int:

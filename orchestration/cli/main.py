@@ -185,6 +185,44 @@ def data_lags(
         adopt_lags(console) if adopt else print_lags(console)
 
 
+@data.command("accept")
+def data_accept(
+    table: Annotated[str, typer.Argument(help="Raw table, e.g. open_interest.")],
+    symbol: Symbol,
+    first: Annotated[str, typer.Argument(help="A moment, UTC: its bar, hour or day; or a start.")],
+    actor: Actor,
+    reason: Annotated[str, typer.Option(help="Why; kept in the record.")],
+    last: Annotated[str, typer.Argument(help="The end, not included.")] = "",
+) -> None:
+    """Accept that a source will never have rows right: they count as missing from now on."""
+    from orchestration.cli.data import accept_rows
+
+    with _clean_exit():
+        accept_rows(table, symbol, first, last, person=actor, reason=reason, console=console)
+
+
+@data.command("withdraw")
+def data_withdraw(
+    number: Annotated[int, typer.Argument(help="As `tidegate data accepted` shows it.")],
+    actor: Actor,
+    reason: Annotated[str, typer.Option(help="Why; kept in the record.")],
+) -> None:
+    """Take back what was accepted: it is judged again."""
+    from orchestration.cli.data import withdraw_acceptance
+
+    with _clean_exit():
+        withdraw_acceptance(number, person=actor, reason=reason, console=console)
+
+
+@data.command("accepted")
+def data_accepted() -> None:
+    """Show what counts as missing because a person accepted it, by whom and why."""
+    from orchestration.cli.data import print_accepted
+
+    with _clean_exit():
+        print_accepted(console)
+
+
 class _clean_exit:  # noqa: N801 - reads as a statement
     """Print an expected failure as one message and exit 1; anything else keeps its traceback."""
 

@@ -7,6 +7,8 @@ from typing import Any
 import dagster as dg
 
 from market_data.ingest.ingestion import Ingest, quarantined_in
+from market_data.quality import acceptance
+from market_data.quality.acceptance import standing
 from market_data.quality.coverage import coverage
 from market_data.quality.glance import Glance, glance
 from market_data.quality.lags import earliest_ms
@@ -57,10 +59,16 @@ def described(
         "moved": table(_moved(lake, reports)),
         "quarantine": table(aside),
         "coverage": table(_covered(lake, universe, reports)),
+        "accepted": accepted_table(lake, name, [report.window.symbol for report in reports]),
     }
     if shown:
         metadata["plot"] = picture(history_png(shown, TABLES[name]), f"{name}: values and rows")
     return metadata
+
+
+def accepted_table(lake: Lake, name: str, symbols: Sequence[str]) -> dg.MetadataValue:
+    """Return what people have accepted as missing of a table and symbols, and not taken back."""
+    return table(acceptance.described(one, moment) for one in standing(lake, name, symbols))
 
 
 def _why_not(name: str, universe: UniverseSettings) -> str:
@@ -157,6 +165,7 @@ def _covered(
             universe.bar_ms,
             earliest_ms(universe, report.table),
             report.until_ms,
+            silent_bars=universe.market[report.table].silent_bars,
         )
         for report in reports
     ]
@@ -168,6 +177,7 @@ def _covered(
             "rows": one.rows,
             "share": f"{one.share:.2%}" if one.expected else "–",
             "missing": "; ".join(span(*hole) for hole in one.missing[:3]) or "none",
+            "accepted": "; ".join(span(*hole) for hole in one.accepted[:3]) or "none",
         }
         for one in found
     ]

@@ -2,26 +2,31 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import dagster as dg
 
 from market_data.ingest.ingestion import quarantined_in
 from market_data.quality import inventory
-from market_data.quality.agreement import MOST_APART, agreement, bars_apart
-from market_data.quality.coverage import coverage
+from market_data.quality.acceptance import accepted_spans
+from market_data.quality.agreement import MOST_APART, Agreement, agreement, bars_apart
+from market_data.quality.coverage import Coverage, coverage, whole_history
 from market_data.quality.data_docs import DataDocs
 from market_data.quality.expectations import validate
 from market_data.quality.lags import earliest_ms
+from market_data.sources.catalogue import files_only
+from market_data.spans import inside
 from market_data.storage.lake import Lake
+from market_data.storage.revisions import month_start_ms
 from market_data.tables import TABLES, Table
 from market_data.universe import UniverseSettings
 from market_data.window import Window, moment
 from orchestration.partitions import RunContext, month_windows
-from orchestration.presentation.findings import CLOCK, MOST_SHOWN, opened
+from orchestration.presentation.findings import CLOCK, MOST_SHOWN, accepted_table, opened
 from orchestration.presentation.metadata import span, table
 
-REQUIRED = frozenset({"candles"})  # of any other table a source may have nothing
+BY = "--as NAME --reason WHY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,38 @@ class Question:
     def earliest_ms(self) -> int:
         """Return how long after its event a row can be known."""
         return earliest_ms(self.universe, self.table.name)
+
+    def histories(self) -> list[Window]:
+        """Return, per symbol, all that was read of it up to the end of the run's months."""
+        begin_ms = self.universe.table_start_ms(self.table.name)
+        grouped = groupby(self.windows, key=lambda window: window.symbol)
+        return [whole_history(self.lake, self.table, list(some), begin_ms) for _, some in grouped]
+
+    def files_end_ms(self, symbol: str) -> int | None:
+        """Return the end of the symbol's last candle, where candles come from files alone and the
+        run has some of them: nothing is due after it. Else None: the ingest's clock counts.
+        """
+        if not files_only(self.universe, "candles"):
+            return None
+        months = self.lake.months("candles", symbol)
+        if not months:
+            return None
+        times = self.lake.event_times("candles", symbol, month_start_ms(months[-1]))
+        end_ms = int(times[-1]) + self.universe.bar_ms
+        asked_ms = [one.start_ms for one in self.windows if one.symbol == symbol]
+        return end_ms if end_ms > max(asked_ms) else None
+
+    def covered(self, window: Window) -> Coverage:
+        """Return what is missing in a window, up to the clock or to where files end."""
+        return coverage(
+            self.lake,
+            self.table,
+            window,
+            self.universe.bar_ms,
+            self.earliest_ms,
+            self.files_end_ms(window.symbol) or self.clock_ms,
+            silent_bars=self.universe.market[self.table.name].silent_bars,
+        )
 
 
 def asked(
@@ -74,54 +111,43 @@ def meets_expectations(question: Question) -> dg.AssetCheckResult:
 
 
 def has_no_gaps(question: Question) -> dg.AssetCheckResult:
-    """Pass when nothing is missing from the symbol's first row to the ingest's clock."""
+    """Pass when nothing is missing from the symbol's first row to the ingest's clock.
+
+    All of the history up to the run's months is looked at: a month that no run was asked for is a
+    hole in what is trained on. What a person accepted is missing and no gap.
+    """
     if not question.windows:
         return _nothing_due(question)
-    bar_ms, step = question.universe.bar_ms, question.table.step(question.universe.bar_ms)
-    found = [
-        coverage(
-            question.lake, question.table, one, bar_ms, question.earliest_ms, question.clock_ms
-        )
-        for one in question.windows
-    ]
+    step = question.table.step(question.universe.bar_ms)
+    found = [question.covered(window) for window in question.histories()]
     holes = [
         {
             "symbol": one.window.symbol,
             "missing": span(*hole),
-            "rows": (hole[1] - hole[0]) // step if question.table.dense else "–",
+            "rows": _lost(question.table, hole, step),
         }
         for one in found
         for hole in one.missing
     ]
-    if question.table.name in REQUIRED:
-        holes += [
-            {"symbol": one.window.symbol, "missing": span(*_whole(one.window)), "rows": "all"}
-            for one in found
-            if not one.rows and not one.expected and not _before_first(question, one.window)
-        ]
-    empty = [one.window.symbol for one in found if not one.rows]
-    what = f"gaps in {question.table.name}, expected none"
-    remedy = ": ingest again, or have universe.yaml begin after the hole" if holes else ""
-    none = f"; no rows of {', '.join(dict.fromkeys(empty))}" if empty and not holes else ""
+    absent = [one.window.symbol for one in found if one.absent]
     return dg.AssetCheckResult(
         passed=not holes,
-        description=f"{len(holes)} {what}{remedy}{none}",
+        description=f"{len(holes)} gaps in {question.table.name}, expected none"
+        + (_remedy(question, found, absent) or _ends(question)),
         metadata={
             "count": len(holes),
             "rows": sum(one.rows for one in found),
             "expected": sum(one.expected for one in found),
             "up_to": moment(question.clock_ms) if question.clock_ms else "the last row",
             "first": table(holes[:MOST_SHOWN]),
+            "accepted": _accepted(question),
         },
     )
 
 
 def has_nothing_in_quarantine(question: Question) -> dg.AssetCheckResult:
-    """Pass when no row of the windows is set aside."""
-    frames = [
-        (one.symbol, quarantined_in(question.lake, question.table.name, one))
-        for one in question.windows
-    ]
+    """Pass when no row of the windows is set aside that nobody has accepted as missing."""
+    frames = [(one.symbol, _unaccepted_aside(question, one)) for one in question.windows]
     rows = [
         {
             "symbol": symbol,
@@ -140,7 +166,14 @@ def has_nothing_in_quarantine(question: Question) -> dg.AssetCheckResult:
         for rule, count in frame["rule"].value_counts().items():
             rules[str(rule)] = rules.get(str(rule), 0) + int(count)
     count = sum(rules.values())
-    remedy = ": ingest again when the source has them right" if count else ""
+    remedy = ""
+    if count:
+        first = rows[0]
+        remedy = (
+            ": ingest again when the source has them right; where it never will, "
+            f"`tidegate data accept {question.table.name} {first['symbol']} "
+            f"{str(first['event']).replace(' ', 'T')} {BY}` takes a row as missing"
+        )
     return dg.AssetCheckResult(
         passed=not count,
         description=f"{count} rows of {question.table.name} in market/quarantine, "
@@ -149,6 +182,7 @@ def has_nothing_in_quarantine(question: Question) -> dg.AssetCheckResult:
             "count": count,
             "rules": table({"rule": rule, "rows": number} for rule, number in rules.items()),
             "first": table(rows[:MOST_SHOWN]),
+            "accepted": _accepted(question),
         },
     )
 
@@ -184,7 +218,7 @@ def rests_on_a_lag_that_is_kept(question: Question) -> dg.AssetCheckResult:
 def agrees_with_the_reference(question: Question) -> dg.AssetCheckResult:
     """Pass when no close is further from what the reference traded in its bar than allowed."""
     found = [agreement(question.lake, one) for one in question.windows]
-    disagreeing = sum(len(one.disagreeing) for one in found)
+    disagreeing = sum(_disagreeing(question, one) for one in found)
     compared = sum(one.compared for one in found)
     market = question.universe.market
     sources = {
@@ -205,7 +239,7 @@ def agrees_with_the_reference(question: Question) -> dg.AssetCheckResult:
                     "usual basis, bps": round(one.basis_bps, 2),
                     "99 % within, bps": round(one.p99_bps, 2),
                     f"closes over {MOST_APART:.1%} apart": len(one.apart),
-                    "disagreeing": len(one.disagreeing),
+                    "disagreeing": _disagreeing(question, one),
                 }
                 for one in found
             ),
@@ -235,14 +269,70 @@ def _nothing_due(question: Question) -> dg.AssetCheckResult:
     )
 
 
-def _before_first(question: Question, window: Window) -> bool:
-    """Say whether the window lies before the symbol's first row: it was not listed yet."""
-    months = question.lake.months(question.table.name, window.symbol)
-    return bool(months) and months[0] > moment(window.end_ms - 1)[:7]
+def _lost(described: Table, hole: tuple[int, int], step_ms: int) -> int | str:
+    return (hole[1] - hole[0]) // step_ms if described.dense else "–"
 
 
-def _whole(window: Window) -> tuple[int, int]:
-    return window.start_ms, window.end_ms
+def _remedy(question: Question, found: Sequence[Coverage], absent: Sequence[str]) -> str:
+    """Return what a person can do about the first gap: it depends on where it lies."""
+    if absent:
+        road = question.universe.market[question.table.name].source
+        return (
+            f": no row at all of {', '.join(absent)} came from {road}, which was asked for "
+            f"{question.table.name}; see what it looked for on the asset, or take the table out of "
+            "universe.yaml, or accept that there is none (`tidegate data accept`)"
+        )
+    holed = [one for one in found if one.missing]
+    if not holed:
+        return ""
+    first = holed[0]
+    start_ms, end_ms = first.missing[-1]
+    name, who = question.table.name, first.window.symbol
+    ends = " ".join(moment(one).replace(" ", "T") for one in first.missing[0])
+    accept = f"`tidegate data accept {name} {who} {ends} {BY}`"
+    if len(first.missing) == 1 and end_ms >= first.due[1]:
+        return (
+            f": the source of {who} ends at {moment(start_ms)}, and rows were due up to "
+            f"{moment(end_ms)}: bring newer rows to it and ingest again, or train up to there "
+            f"after {accept}"
+        )
+    return (
+        f": launch ingest_job over their months; where the source will never have them, {accept} "
+        f"takes them as missing, or history_start in universe.yaml begins after them"
+    )
+
+
+def _ends(question: Question) -> str:
+    """Say where the files of candles end, up to which there is something to train on."""
+    if question.table.name != "candles":
+        return ""
+    ends = {one.symbol: question.files_end_ms(one.symbol) for one in question.windows}
+    told = [f"{symbol} end at {moment(end)}" for symbol, end in ends.items() if end]
+    return f"; the files of {', of '.join(told)}: train on weeks up to there" if told else ""
+
+
+def _unaccepted_aside(question: Question, window: Window) -> Any:
+    """Return the rows of a window in quarantine that nobody has accepted."""
+    aside = quarantined_in(question.lake, question.table.name, window)
+    taken = accepted_spans(question.lake, question.table.name, window.symbol)
+    return aside[~inside(aside["event_time_ms"].to_numpy(), taken)]
+
+
+def _disagreeing(question: Question, found: Agreement) -> int:
+    """Return how many bars disagree that nobody has accepted, of either table."""
+    bars = found.disagreeing["event_time_ms"].to_numpy()
+    taken = [
+        span
+        for name in ("candles", question.table.name)
+        for span in accepted_spans(question.lake, name, found.window.symbol)
+    ]
+    return int((~inside(bars, taken)).sum())
+
+
+def _accepted(question: Question) -> dg.MetadataValue:
+    """Return what stands accepted of the table and the run's symbols."""
+    symbols = [window.symbol for window in question.windows]
+    return accepted_table(question.lake, question.table.name, symbols)
 
 
 def _met(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

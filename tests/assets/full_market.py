@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 
 from kernel.bars import Bars
+from market_data.quality.acceptance import accept
+from market_data.storage.lake import FOREVER_MS
 from market_data.tables import TABLES
 from tests.assets.market_stage import (
     BAR_MS,
@@ -24,7 +26,14 @@ from tests.market_data.served_venue import walk
 
 
 def fill(stage: Stage) -> None:
-    """Put two days of every table of BTCUSDT and candles of ETHUSDT into the market."""
+    """Put two days of every table of BTCUSDT and candles of ETHUSDT into the market.
+
+    That there is nothing else of ETHUSDT somebody has accepted.
+    """
+    who = {"person": "Ada", "reason": "bitcoin is enough", "at_ms": FIRST_MS}
+    for name, table in TABLES.items():
+        if name != "candles" and (table.dense or table.longest_silence_ms):
+            accept(stage.lake, name, "ETHUSDT", (0, FOREVER_MS), **who)
     market, bars = stage.market, walk(FIRST_MS, BARS)
     put_bars(market, "BTCUSDT", bars)
     put_bars(market, "ETHUSDT", walk(FIRST_MS, BARS, seed=2))

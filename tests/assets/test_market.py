@@ -159,4 +159,4 @@ def test_unknown_symbol_or_month_is_refused_before_work_starts(stage: Stage, key
     with pytest.raises(dg.DagsterError, match="partition"):
         stage.run("candles", key=key)
     assert stage.market.asked == []
-    assert not (stage.folder / "lake").exists()
+    assert not (stage.folder / "lake" / "market").exists()

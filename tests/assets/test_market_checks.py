@@ -7,12 +7,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from market_data.quality.acceptance import accept, standing, withdraw
 from market_data.storage.lake import FOREVER_MS
+from orchestration.partitions import month_key
 from tests.assets.full_market import corrected, put_arrivals
 from tests.assets.market_stage import (
     BAR_MS,
     BARS,
     DAY_MS,
+    DECEMBER,
+    DECEMBER_MS,
     FIRST_MS,
     HOUR_MS,
     NOW_MS,
@@ -105,14 +109,53 @@ def test_one_closed_bar_may_still_be_on_its_way(stage: Stage):
     assert failed(stage.run("candles")) == set()
 
 
-def test_candles_without_any_row_are_refused_and_other_tables_are_not(stage: Stage):
-    """A symbol without candles is a mistake; one without on-chain days is a fact, and is told."""
+def test_a_table_without_any_row_is_refused_unless_a_person_accepts_it(stage: Stage):
+    """What was asked for and is not there at all is named with its source, and never green."""
     del stage.market.rows[VENUE, "candles", "ETHUSDT"]
-    result = stage.run("candles", "onchain", "reference_candles")
+    result = stage.run("candles", "onchain")
     assert failed(result) == {"candles_have_no_gaps"}
     assert "| ETHUSDT |" in check_of(result, "candles_have_no_gaps").metadata["first"].value
-    assert "no rows of ETHUSDT" in check_of(result, "onchain_has_no_gaps").description
-    assert "ETHUSDT no rows" in metadata_of(result, "onchain")["span"]
+    (onchain,) = standing(stage.lake, "onchain")
+    withdraw(stage.lake, onchain.number, person="Ada", reason="it is listed now", at_ms=NOW_MS)
+    again = stage.run("candles", "onchain")
+    assert failed(again) == {"candles_have_no_gaps", "onchain_has_no_gaps"}
+    said = check_of(again, "onchain_has_no_gaps").description
+    assert f"no row at all of ETHUSDT came from {VENUE}" in said
+    assert "ETHUSDT no rows" in metadata_of(again, "onchain")["span"]
+
+
+def test_what_a_person_accepts_stops_nothing_and_is_listed(stage: Stage):
+    """A bad row and a hole that stay at the source cost one decision each, which can be seen."""
+    corrected(stage, "candles", "BTCUSDT", 150, high=1.0)
+    rows = stage.market.rows[VENUE, "candles", "BTCUSDT"]
+    stage.market.rows[VENUE, "candles", "BTCUSDT"] = rows.drop(index=[20, 21])
+    first = stage.run("candles")
+    assert failed(first) == {"candles_have_no_gaps", "candles_have_nothing_in_quarantine"}
+    who = {"person": "Ada", "reason": "an outage", "at_ms": NOW_MS}
+    for row in (20, 21, 150):
+        start_ms = FIRST_MS + row * BAR_MS
+        accept(stage.lake, "candles", "BTCUSDT", (start_ms, start_ms + BAR_MS), **who)
+    result = stage.run("candles")
+    assert failed(result) == set()
+    assert "downstream" in materialized(result)
+    assert "| Ada |" in metadata_of(result, "candles")["accepted"]
+    assert "an outage" in check_of(result, "candles_have_no_gaps").metadata["accepted"].value
+    assert len(stage.lake.bars("BTCUSDT", FOREVER_MS)) == BARS - 3
+
+
+def test_months_that_no_run_was_asked_for_are_a_hole(stage: Stage):
+    """A run over December sees that October and November were never ingested."""
+    stage.market.now_ms = FIRST_MS
+    early = walk(FIRST_MS - 90 * DAY_MS, 96)
+    put_bars(stage.market, "BTCUSDT", early)
+    stage.run("candles", key=month_key("BTCUSDT", "2025-09-01"))
+    put_bars(stage.market, "BTCUSDT", walk(DECEMBER_MS, 100))
+    stage.market.now_ms = NOW_MS
+    result = stage.run("candles", key=DECEMBER)
+    assert failed(result) == {"candles_have_no_gaps"}
+    gaps = check_of(result, "candles_have_no_gaps")
+    assert "… 2025-12-01 00:00" in gaps.metadata["first"].value
+    assert "launch ingest_job over their months" in gaps.description
 
 
 def test_implausible_funding_never_reaches_the_table(stage: Stage):

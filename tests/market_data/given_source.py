@@ -6,12 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
-from pydantic import PrivateAttr
 
 from market_data.sources.catalogue import Sources
 from market_data.sources.protocol import Source, Wanted
 from market_data.tables import TABLES
-from market_data.universe import TableSettings, UniverseSettings
+from market_data.universe import SourceSettings, TableSettings, UniverseSettings
 
 BAR_MS = 900_000
 Rows = Any
@@ -72,10 +71,11 @@ def _shaken(pages: list[Rows], rng: random.Random) -> list[Rows]:
     ]
 
 
+@dataclass(frozen=True)
 class GivenSources(Sources):
     """Hand out given sources by name; the first one's clock is the market's."""
 
-    _given: dict[str, GivenSource] = PrivateAttr(default_factory=dict)
+    _given: dict[str, GivenSource] = field(default_factory=dict)
 
     def source(self, name: str) -> Source:
         """Return the source of that name."""
@@ -88,19 +88,31 @@ class GivenSources(Sources):
 
 def given(*held: GivenSource) -> GivenSources:
     """Return these sources."""
-    sources = GivenSources(folder="", venue_url="")
-    sources._given = {source.name: source for source in held}
-    return sources
+    by_name = {source.name: source for source in held}
+    return GivenSources(folder="", venue_url="", _given=by_name)
 
 
 def universe(
-    table: str, source: str = "one", fallback: str = "", lag_ms: int = 0, start: str = "2025-01-01"
+    table: str,
+    source: str = "one",
+    fallback: str = "",
+    lag_ms: int = 0,
+    start: str = "2025-01-01",
+    silent_bars: int = 0,
 ) -> UniverseSettings:
     """Return a universe of bitcoin in which one table comes from these sources."""
-    settings = TableSettings(source, lag_ms, fallback)
-    candles = TableSettings("one", 0)
-    market = {"candles": candles} | {table: settings}
-    return UniverseSettings(("BTCUSDT",), "15m", start, {}, market)
+    settings = TableSettings(
+        source=source, publication_lag_ms=lag_ms, fallback=fallback, silent_bars=silent_bars
+    )
+    candles = TableSettings(source="one", publication_lag_ms=0)
+    names = {"one", source, fallback} - {""}
+    return UniverseSettings(
+        symbols=("BTCUSDT",),
+        timeframe="15m",
+        history_start=start,
+        sources={name: SourceSettings(adapter="given") for name in names},
+        market={"candles": candles} | {table: settings},
+    )
 
 
 def frame(table: str, times: Any, value: float = 1.0) -> Rows:
