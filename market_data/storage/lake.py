@@ -213,8 +213,10 @@ class Lake:
     def months(self, table: str, symbol: str) -> tuple[str, ...]:
         """Return the months in which one symbol has events, as `2026-01`, in their order."""
         names = self._storage.names(_folder(table, symbol))
-        months = [name[: len("2026-01")] for name in names if name.endswith(".parquet")]
-        return tuple(dict.fromkeys(months))
+        spoken = [name.partition(".")[0] for name in names if name.endswith(".parquet")]
+        if TABLES[table].in_parts:
+            spoken = [day_or_month[: len("2026-01")] for day_or_month in spoken]
+        return tuple(dict.fromkeys(spoken))
 
     def first_event_ms(self, table: str, symbol: str) -> int | None:
         """Return the event time of the symbol's first row, None where it has none."""
