@@ -108,7 +108,6 @@ def checks_of(table: Table) -> list[dg.AssetChecksDefinition]:
                 verdicts.has_no_gaps,
                 "Nothing is missing from the symbol's first row to the ingest's clock, or to the "
                 "last candle where candles come from files; what a person accepted is no gap.",
-                after=[] if name == "candles" else ["candles"],
             )
         )
     if name in SERIES_TABLE.values():
