@@ -126,6 +126,29 @@ def rollback(
 
 
 @app.command()
+def ingest(
+    symbol: Annotated[list[str] | None, typer.Option(help="Only this; may be repeated.")] = None,
+) -> None:
+    """Bring all months since history_start into the lake; say what is red and what to do."""
+    from orchestration.cli.runs import ingest
+
+    with _clean_exit():
+        ingest(tuple(symbol or ()), console)
+
+
+@app.command()
+def retrain(
+    symbol: Symbol,
+    week: Annotated[str, typer.Option(help="Its Sunday; empty takes the last whole one.")] = "",
+) -> None:
+    """Train a candidate on a symbol's data up to a week, and show what every gate says of it."""
+    from orchestration.cli.runs import retrain
+
+    with _clean_exit():
+        retrain(symbol, week, console)
+
+
+@app.command()
 def doctor() -> None:
     """Check this machine and state: ports, disk, keys, leftovers of a kill, audit log, journal."""
     from orchestration.cli.doctor import diagnose

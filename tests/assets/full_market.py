@@ -7,7 +7,6 @@ import numpy as np
 
 from kernel.bars import Bars
 from market_data.quality.acceptance import accept
-from market_data.storage.lake import FOREVER_MS
 from market_data.tables import TABLES
 from tests.assets.market_stage import (
     BAR_MS,
@@ -24,6 +23,8 @@ from tests.assets.market_stage import (
 )
 from tests.market_data.served_venue import walk
 
+YEAR_2100_MS = 4_102_444_800_000
+
 
 def fill(stage: Stage) -> None:
     """Put two days of every table of BTCUSDT and candles of ETHUSDT into the market.
@@ -33,7 +34,7 @@ def fill(stage: Stage) -> None:
     who = {"person": "Ada", "reason": "bitcoin is enough", "at_ms": FIRST_MS}
     for name, table in TABLES.items():
         if name != "candles" and (table.dense or table.longest_silence_ms):
-            accept(stage.lake, name, "ETHUSDT", (0, FOREVER_MS), **who)
+            accept(stage.lake, name, "ETHUSDT", (0, YEAR_2100_MS), **who)
     market, bars = stage.market, walk(FIRST_MS, BARS)
     put_bars(market, "BTCUSDT", bars)
     put_bars(market, "ETHUSDT", walk(FIRST_MS, BARS, seed=2))

@@ -64,13 +64,31 @@ def shell(filled: Path, tmp_path: Path) -> Shell:
 
 
 def test_holdings_show_rows_coverage_and_digest(shell: Shell) -> None:
-    """Every table with rows is a line; a symbol without any is none."""
-    shown = shell()
+    """Every table of the universe is a line, and first come those without a single row."""
+    lines = [line for line in shell().splitlines() if "USDT" in line]
     assert shell.exit_code == 0
-    line = next(line for line in shown.splitlines() if "candles" in line and SYMBOL in line)
+    line = next(line for line in lines if f"{SYMBOL} │ candles" in line)
     assert "100.0000%" in line
     assert f"{HISTORY_WEEKS * 7 * 96:,}" in line
-    assert "ETHUSDT" not in shown
+    absent = ["no rows" in line for line in lines]
+    assert absent == sorted(absent, reverse=True)
+    assert sum(absent) > 0
+    assert "no rows of binance" in next(line for line in lines if "ETHUSDT │ candles" in line)
+
+
+def test_a_person_accepts_a_span_and_takes_it_back(shell: Shell) -> None:
+    """Who accepted what, and why, is shown until it is withdrawn by its number."""
+    said = shell(
+        "accept", "candles", SYMBOL, "2025-12-14T00:07", "--as", "Ada", "--reason", "an outage"
+    )
+    assert "from 2025-12-14 00:00:00 to 2025-12-14 00:15:00 UTC counts as missing" in said
+    shown = shell("accepted")
+    assert "Ada" in shown
+    assert "an outage" in shown
+    assert "judged again" in shell("withdraw", "0", "--as", "Grace", "--reason", "it was filled")
+    assert "nothing is accepted" in shell("accepted")
+    assert "no acceptance 0" in shell("withdraw", "0", "--as", "Grace", "--reason", "again")
+    assert shell.exit_code == 1
 
 
 def test_a_hole_is_shown(shell: Shell) -> None:
@@ -131,6 +149,10 @@ def test_lags_are_compared_and_adopted(shell: Shell) -> None:
     [
         (("at", "DOGEUSDT", "now"), "found 'DOGEUSDT'"),
         (("at", SYMBOL, "yesterday"), "found 'yesterday'"),
+        (
+            ("accept", "candels", SYMBOL, "2025-12-14", "--as", "Ada", "--reason", "x"),
+            "found 'candels'",
+        ),
     ],
 )
 def test_wrong_words_are_named(shell: Shell, words: tuple[str, ...], said: str) -> None:

@@ -1,0 +1,178 @@
+"""`tidegate ingest` and `tidegate retrain`: Dagster's runs in this process, and what they found.
+
+The runs stand in the installation's Dagster like those of the UI, and no service has to be up.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from kernel.errors import SettingsError, TidegateError
+from market_data.universe import load_universe
+from orchestration.environments import Environment
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+WEEK_MS = 7 * 86_400_000
+FIRST_SUNDAY_MS = 3 * 86_400_000  # 1970-01-04
+
+
+class RunError(TidegateError):
+    """Say which job broke where, and what it raised."""
+
+
+def ingest(symbols: tuple[str, ...], console: Console) -> None:
+    """Ingest all months since history_start, symbol by symbol, and print the checks that are red.
+
+    Raises RunError where a symbol has no candles in the end: there is nothing to train on.
+    """
+    from market_data.storage.lake import Lake
+    from orchestration.partitions import FIRST_DAY, SYMBOLS, month_range
+
+    environment = _environment()
+    lake = Lake(root=environment.lake_root)
+    for symbol in _chosen(symbols, SYMBOLS):
+        tags = month_range([symbol], FIRST_DAY, _this_month())
+        with _instance(environment) as instance:
+            result = _run(environment, instance, "ingest_job", tags=tags)
+        red = _print_red(result, console)
+        months = lake.months("candles", symbol)
+        if not months:
+            raise RunError(
+                f"ingest of {symbol}: found no candles in {lake.root}, expected some; "
+                f"{_failures(result) or red}"
+            )
+        times = lake.event_times("candles", symbol)
+        verdict = "nothing red" if result.success else "see above what is red"
+        console.print(
+            f"{symbol}: {len(times):,} candles from {_day(int(times[0]))} to "
+            f"{_day(int(times[-1]))}; {verdict}",
+            soft_wrap=True,
+        )
+
+
+def retrain(symbol: str, week: str, console: Console) -> None:
+    """Train and judge one symbol on the week that begins on `week`, and print what every gate says.
+
+    Without `week` it is the last one that the candles fill. Raises RunError where no candidate
+    came as far as the gates.
+    """
+    from market_data.storage.lake import Lake
+    from orchestration.partitions import SYMBOLS, week_key
+
+    environment = _environment()
+    _chosen((symbol,), SYMBOLS)
+    week = week or _last_week(Lake(root=environment.lake_root), environment, symbol)
+    with _instance(environment) as instance:
+        result = _run(environment, instance, "retrain_job", partition_key=week_key(symbol, week))
+    red = _print_red(result, console)
+    path = environment.home / "lake" / "gates" / "report" / f"symbol={symbol}" / f"{week}.json"
+    if not path.exists():
+        raise RunError(
+            f"retrain of {symbol}, week {week}: found no gate report, expected one; "
+            f"{_failures(result) or red}"
+        )
+    report: dict[str, Any] = json.loads(path.read_text())
+    _print_gates(symbol, week, report, console)
+    console.print(f"{symbol}: {'accepted' if report['accepted'] else 'refused by the gate'}")
+
+
+def _environment() -> Environment:
+    """Return this installation, with MLflow's own file in place of its server."""
+    from orchestration.local.services import mlflow_store
+    from orchestration.resources.promotion_store import ensure_keys
+
+    environment = Environment.from_environ()
+    (environment.home / "mlflow").mkdir(parents=True, exist_ok=True)
+    ensure_keys(environment.home)
+    return replace(environment, mlflow_uri=mlflow_store(environment))
+
+
+@contextmanager
+def _instance(environment: Environment) -> "Iterator[dg.DagsterInstance]":
+    import dagster as dg
+
+    from orchestration.local.instance import write_instance
+
+    folder = write_instance(environment)
+    with dg.DagsterInstance.from_config(str(folder)) as instance:
+        yield instance
+
+
+def _run(
+    environment: Environment, instance: "dg.DagsterInstance", job: str, **where: Any
+) -> "dg.ExecuteInProcessResult":
+    from orchestration.definitions import code_location
+
+    return (
+        code_location(environment)
+        .resolve_job_def(job)
+        .execute_in_process(instance=instance, raise_on_error=False, **where)
+    )
+
+
+def _print_red(result: "dg.ExecuteInProcessResult", console: Console) -> list[str]:
+    """Print what did not pass, and return it."""
+    told = [
+        f"{one.asset_key.to_user_string()} {one.check_name}: {one.description}"
+        for one in result.get_asset_check_evaluations()
+        if not one.passed
+    ]
+    for sentence in told:
+        console.print(f"[red]red[/red] {sentence}", soft_wrap=True)
+    return told
+
+
+def _failures(result: "dg.ExecuteInProcessResult") -> str:
+    raised = [
+        event.step_failure_data.error
+        for event in result.all_events
+        if event.is_step_failure and event.step_failure_data.error
+    ]
+    return "; ".join((error.cause or error).message.strip() for error in raised)
+
+
+def _print_gates(symbol: str, week: str, gate: Mapping[str, Any], console: Console) -> None:
+    table = Table(title=f"Gates of {symbol}, week {week}", title_justify="left")
+    for column in ("gate", "found", "asked for", ""):
+        table.add_column(column)
+    for outcome in gate["outcomes"]:
+        verdict = "[green]passed[/green]" if outcome["passed"] else "[red]refused[/red]"
+        table.add_row(outcome["gate"], str(outcome["value"]), str(outcome["threshold"]), verdict)
+    console.print(table)
+
+
+def _last_week(lake: Any, environment: Environment, symbol: str) -> str:
+    times = lake.event_times("candles", symbol)
+    if not len(times):
+        raise SettingsError(
+            f"retrain of {symbol}: found no candles in {lake.root}, expected some: "
+            "`tidegate ingest` brings them"
+        )
+    end_ms = int(times[-1]) + load_universe(environment.config_dir).bar_ms
+    return _day((end_ms - FIRST_SUNDAY_MS) // WEEK_MS * WEEK_MS + FIRST_SUNDAY_MS - WEEK_MS)
+
+
+def _chosen(symbols: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
+    for symbol in symbols:
+        if symbol not in known:
+            raise SettingsError(f"symbol: found {symbol!r}, expected one of {', '.join(known)}")
+    return symbols or known
+
+
+def _this_month() -> str:
+    from datetime import UTC, datetime
+
+    return f"{datetime.now(UTC):%Y-%m}-01"
+
+
+def _day(moment_ms: int) -> str:
+    from market_data.window import moment
+
+    return moment(moment_ms)[: len("2026-01-31")]
