@@ -33,6 +33,15 @@ def last_closed_open_ms(now_ms: int, bar_ms: int) -> int:
     return bar_open_ms(now_ms, bar_ms) - bar_ms
 
 
+def grid_point_ms(stamp_ms: int, step_ms: int, jitter_ms: int) -> int:
+    """Return the multiple of a step that a stamp is at most `jitter_ms` away from, else the stamp.
+
+    Exchanges stamp a settlement some milliseconds after its hour: the hour says which one it is.
+    """
+    nearest_ms = (stamp_ms + step_ms // 2) // step_ms * step_ms
+    return nearest_ms if abs(stamp_ms - nearest_ms) <= jitter_ms else stamp_ms
+
+
 def expected_opens(start_ms: int, end_ms: int, bar_ms: int) -> NDArray[np.int64]:
     """Return the open times, int64, of every bar with start <= open and close <= end."""
     first = -(-start_ms // bar_ms) * bar_ms

@@ -3,7 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf, ulp
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 ABOVE_0 = ulp(0.0)
 MINUTE_MS = 60_000
@@ -19,6 +23,12 @@ KEY_COLUMNS: Mapping[str, Kind] = {
     "source": "string",
     "revision": "int32",
 }
+
+
+STAMP = "stamp_ms"
+"""A stored column of tables with a jitter: when the source said that it was."""
+IMPOSSIBLE_STAMP = "impossible_stamp"
+"""A column of a source's page, and a rule of the quarantine: what a row has in place of a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +51,11 @@ class Table:
 
     `event_time_ms` begins the span that a row describes, and nothing is known before that span is
     over: `period_ms` after it (None: one bar of the universe's timeframe). `step_ms` is the grid of
-    events, within `jitter_ms` (None: one bar; 0: no grid); where `dense`, every point of it is
-    expected and a missing one is a hole. `longest_silence_ms` between two rows
-    means that the series is stale, 0 never. `identity` names, beside the event time, the columns
+    events (None: one bar; 0: no grid). Where a source may stamp an event up to `jitter_ms` beside
+    its grid point, the point is the event's time and the stamp a value beside it, `stamp_ms`: two
+    roads to one settlement differ by milliseconds, and it is one. Where `dense`, every point of the
+    grid is expected and a missing one is a hole. `longest_silence_ms` between two rows means that
+    the series is stale, 0 never. `identity` names, beside the event time, the columns
     that tell two rows of one moment apart. `flat_bars` bars in a row without volume are a fault.
     `in_parts` tables are stored as files that are never rewritten, since they are many rows a day.
     """
@@ -69,16 +81,30 @@ class Table:
         """Return how long after its event time a row can be known at the earliest."""
         return bar_ms if self.period_ms is None else self.period_ms
 
+    def points(self, stamps_ms: "NDArray[np.int64]", bar_ms: int) -> "NDArray[np.int64]":
+        """Return the event times, int64[n]: the grid point within the jitter, else the stamp."""
+        import numpy as np
+
+        step_ms = self.step(bar_ms)
+        if not self.jitter_ms:
+            return stamps_ms
+        nearest_ms = (stamps_ms + step_ms // 2) // step_ms * step_ms
+        return np.where(np.abs(stamps_ms - nearest_ms) <= self.jitter_ms, nearest_ms, stamps_ms)
+
     @property
     def kinds(self) -> dict[str, Kind]:
         """Return every stored column, the key first, with its parquet type."""
-        return {**KEY_COLUMNS, **{name: column.kind for name, column in self.columns.items()}}
+        values: dict[str, Kind] = {name: column.kind for name, column in self.columns.items()}
+        stamp: dict[str, Kind] = {STAMP: "int64"} if self.jitter_ms else {}
+        return {**KEY_COLUMNS, **values, **stamp}
 
 
-_PRICE = Column("quote a base", ABOVE_0, 1e12)
+PRICE_UNIT = "quote a base"
+SIZE_UNIT = "base"
+_PRICE = Column(PRICE_UNIT, ABOVE_0, 1e12)
 _PRICES: Mapping[str, Column] = dict.fromkeys(("open", "high", "low", "close"), _PRICE)
-_OHLCV = {**_PRICES, "volume": Column("base", 0.0, 1e15)}
-_SIZE = Column("base", 0.0, 1e15, required=False)
+_OHLCV = {**_PRICES, "volume": Column(SIZE_UNIT, 0.0, 1e15)}
+_SIZE = Column(SIZE_UNIT, 0.0, 1e15, required=False)
 _COUNT = Column("a day", 0.0, 1e12, required=False)
 TEXT = Column("text", kind="string")
 
@@ -107,13 +133,13 @@ TABLES: Mapping[str, Table] = {
             "candle", _PRICES, step_ms=None, period_ms=None, dense=True,
         ),
         Table(
-            "funding", "Funding settlements, as the venue stamped them; longs pay when positive.",
+            "funding", "Funding settlements by their hour; longs pay when positive.",
             "point", {"funding_rate": Column("share of the position", -0.05, 0.05)},
             step_ms=HOUR_MS, jitter_ms=60_000, longest_silence_ms=int(8.05 * HOUR_MS),
         ),
         Table(
             "open_interest", "Contracts outstanding at each bar's open.",
-            "point", {"open_interest": Column("base", ABOVE_0, 1e15)},
+            "point", {"open_interest": Column(SIZE_UNIT, ABOVE_0, 1e15)},
             step_ms=None, jitter_ms=60_000, longest_silence_ms=2 * HOUR_MS,
         ),
         Table(
@@ -140,7 +166,7 @@ TABLES: Mapping[str, Table] = {
             {
                 "trade_id": Column("id", 0, kind="int64"),
                 "price": _PRICE,
-                "quantity": Column("base", ABOVE_0, 1e15),
+                "quantity": Column(SIZE_UNIT, ABOVE_0, 1e15),
                 "side": Column("+1 taker bought, -1 sold", -1.0, 1.0),
             },
             identity=("trade_id",), in_parts=True,

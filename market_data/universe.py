@@ -2,8 +2,9 @@
 
 import json
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 import yaml
 from pydantic import (
@@ -49,14 +50,17 @@ class FilesSettings:
     """Where one table lies in a folder of plain files, and what the files call its columns.
 
     `files` is a name or glob with placeholders such as {symbol}; `columns` maps our column to
-    theirs or to arithmetic on theirs; `where` keeps the rows with these texts; `time_unit` (s, ms,
-    us, ns) is that of stamps that are bare numbers.
+    theirs or to arithmetic on theirs; `where` keeps the rows with these texts. `stamp` says whether
+    a stamp is the open, the close (its last millisecond) or the end of the period of its row; empty
+    takes it for the event time of the table. `time_unit` (s, ms, us, ns) is what bare numbers are
+    said to be in: their size decides, row by row, and an impossible one is told with it.
     """
 
     files: str
     columns: dict[str, str] = Field(default_factory=dict[str, str])
     where: dict[str, str] = Field(default_factory=dict[str, str])
     time_unit: str = ""
+    stamp: Literal["", "open", "close", "end"] = ""
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
@@ -93,14 +97,71 @@ class TableSettings:
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
+class NameSettings:
+    """What a source calls a symbol, from the day `since` on (empty: from the beginning).
+
+    `multiplier` says how many coins the source counts as one under that name, where it is another
+    number than the symbol's own; its prices and quantities are brought to the symbol's.
+    """
+
+    name: Annotated[str, Field(min_length=1)]
+    since: Day | None = None
+    multiplier: Annotated[int, Field(ge=1)] | None = None
+
+    @property
+    def since_ms(self) -> int:
+        """Return the first millisecond (UTC) of the name."""
+        return _midnight_ms(self.since) if self.since else 0
+
+
+@dataclass(frozen=True, slots=True, config=STRICT)
+class InstrumentSettings:
+    """What a symbol is made of, where the exchange's market list does not say so or is wrong.
+
+    One of it is `multiplier` coins `base`, priced in `quote`. `names` says by source what it calls
+    the symbol: one name, or several of which each holds from its day on.
+    """
+
+    base: str = ""
+    quote: str = ""
+    multiplier: Annotated[int, Field(ge=1)] = 1
+    names: dict[str, str | tuple[NameSettings, ...]] = Field(
+        default_factory=dict[str, str | tuple[NameSettings, ...]]
+    )
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> Self:
+        if bool(self.base) != bool(self.quote):
+            raise ValueError(f"found base {self.base!r} and quote {self.quote!r}, expected both")
+        if self.multiplier != 1 and not self.base:
+            raise ValueError("found a multiplier alone, expected base and quote beside it")
+        for source, names in self.names.items():
+            days = [name.since_ms for name in names] if isinstance(names, tuple) else []
+            if any(later <= earlier for earlier, later in pairwise(days)):
+                raise ValueError(f"names.{source}: found names out of order, expected rising since")
+        return self
+
+    def called(self, source: str) -> tuple[NameSettings, ...]:
+        """Return the source's names in their order; () where it calls the symbol as we do."""
+        names = self.names.get(source, ())
+        return (NameSettings(names),) if isinstance(names, str) else names
+
+
+@dataclass(frozen=True, slots=True, config=STRICT)
 class UniverseSettings:
-    """What is traded, from when, and where every raw table comes from."""
+    """What is traded, from when, and where every raw table comes from.
+
+    `instruments` says of single symbols what they are and what sources call them.
+    """
 
     symbols: Annotated[tuple[Symbol, ...], Field(min_length=1)]
     timeframe: Timeframe
     history_start: Day
     sources: dict[str, SourceSettings]
     market: dict[str, TableSettings]
+    instruments: dict[Symbol, InstrumentSettings] = Field(
+        default_factory=dict[Symbol, InstrumentSettings]
+    )
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
@@ -119,6 +180,17 @@ class UniverseSettings:
                         f"market.{name}: found source {source}, expected one of "
                         f"{sorted(self.sources)}"
                     )
+        for symbol, instrument in self.instruments.items():
+            if symbol not in self.symbols:
+                raise ValueError(
+                    f"instruments: found {symbol}, expected one of {', '.join(self.symbols)}"
+                )
+            unknown = sorted(set(instrument.names) - set(self.sources))
+            if unknown:
+                raise ValueError(
+                    f"instruments.{symbol}.names: found source {unknown[0]}, expected one of "
+                    f"{sorted(self.sources)}"
+                )
         return self
 
     @property
@@ -130,6 +202,10 @@ class UniverseSettings:
     def history_start_ms(self) -> int:
         """Return the first millisecond (UTC) of history."""
         return _midnight_ms(self.history_start)
+
+    def instrument(self, symbol: str) -> InstrumentSettings:
+        """Return what is said of a symbol, which is nothing in the common case."""
+        return self.instruments.get(symbol, InstrumentSettings())
 
     def table_start_ms(self, table: str) -> int:
         """Return the first millisecond (UTC) that is read of a table."""

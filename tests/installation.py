@@ -10,7 +10,7 @@ import dagster as dg
 import pandas as pd
 import yaml
 
-from market_data.sources.onchain_metrics import in_our_columns
+from kernel.onchain_metrics import in_our_columns
 from market_data.storage.lake import Lake
 from market_data.window import Window
 from orchestration.definitions import code_location, resources

@@ -15,12 +15,17 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 import aiohttp
 import httpx
+import numpy as np
 
+from kernel.clock import grid_point_ms
 from kernel.errors import TidegateError
+from kernel.onchain_metrics import METRICS, in_our_columns
 from live_runner.candles import Candle, from_rest
 
 Read = TypeVar("Read")
 DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
+SETTLED_WITHIN_MS = 60_000
 KLINE_PAGE = 1_000
 BOOK_LEVELS = 100
 FUNDING_PAGE_MS = 100 * DAY_MS
@@ -31,13 +36,6 @@ KLINES: Mapping[Price, tuple[str, str]] = {  # where they are, and what names th
     "last": ("/fapi/v1/klines", "symbol"),
     "mark": ("/fapi/v1/markPriceKlines", "symbol"),
     "index": ("/fapi/v1/indexPriceKlines", "pair"),
-}
-ONCHAIN = {  # the lake's columns that are one of Coin Metrics' own
-    "mvrv": "CapMVRVCur",
-    "active_addresses": "AdrActCnt",
-    "transactions": "TxCnt",
-    "hash_rate": "HashRate",
-    "fees": "FeeTotNtv",
 }
 
 
@@ -123,7 +121,9 @@ class Venue:
             rows += await self._rows(
                 "/fapi/v1/fundingRate",
                 params,
-                lambda row: Row("funding_rate", int(row["fundingTime"]), float(row["fundingRate"])),
+                lambda row: Row(
+                    "funding_rate", _settled_ms(int(row["fundingTime"])), float(row["fundingRate"])
+                ),
             )
         return rows
 
@@ -160,7 +160,7 @@ class Venue:
         """
         params = {
             "assets": symbol.removesuffix("USDT").lower(),
-            "metrics": ",".join(("FlowInExUSD", "FlowOutExUSD", *ONCHAIN.values())),
+            "metrics": ",".join(METRICS),
             "frequency": "1d",
             "page_size": 10_000,
             "ignore_unsupported_errors": "true",
@@ -243,6 +243,11 @@ def _read(path: str, read: Callable[[], Read]) -> Read:
         ) from error
 
 
+def _settled_ms(stamp_ms: int) -> int:
+    """Return the hour of a settlement, as the lake has it."""
+    return grid_point_ms(stamp_ms, HOUR_MS, SETTLED_WITHIN_MS)
+
+
 def _book(body: Mapping[str, Any]) -> dict[str, Any]:
     bids, asks = ([[float(x) for x in level[:2]] for level in body[s]] for s in ("bids", "asks"))
     return {
@@ -259,16 +264,9 @@ def _book(body: Mapping[str, Any]) -> dict[str, Any]:
 
 def _onchain(row: Mapping[str, Any]) -> list[Row]:
     event_ms = int(datetime.fromisoformat(str(row["time"])[:19] + "+00:00").timestamp()) * 1_000
-    rows: list[Row] = []
-    if row.get("FlowInExUSD") is not None and row.get("FlowOutExUSD") is not None:
-        net = float(row["FlowInExUSD"]) - float(row["FlowOutExUSD"])
-        rows.append(Row("exchange_net_flow", event_ms, net))
-    rows += [
-        Row(name, event_ms, float(row[metric]))
-        for name, metric in ONCHAIN.items()
-        if row.get(metric) is not None
-    ]
-    return rows
+    given = {name: np.array([float(row[name])]) for name in METRICS if row.get(name) is not None}
+    values = {name: float(value[0]) for name, value in in_our_columns(given, rows=1).items()}
+    return [Row(name, event_ms, value) for name, value in values.items() if not math.isnan(value)]
 
 
 def _iso(at_ms: int) -> str:

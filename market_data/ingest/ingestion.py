@@ -19,8 +19,9 @@ from market_data.quality.acceptance import accepted_spans
 from market_data.quality.lags import earliest_ms
 from market_data.sources.backoff import refused
 from market_data.sources.catalogue import Sources
-from market_data.sources.extras import Bounded, Listed, Local
+from market_data.sources.extras import Bounded, Listed, Local, Searching
 from market_data.sources.protocol import Source, Wanted
+from market_data.sources.spelling import spelled
 from market_data.spans import (
     Span,
     Times,
@@ -48,8 +49,9 @@ class Ingest:
     """Say what one ingest of one window did; `until_ms` is the market's clock, milliseconds UTC.
 
     `sources` were asked, for the spans `read_ms`; `markets` are their own names of the symbol,
-    where they have one. `received` counts the window's rows as they came, doubled ones included: it
-    is the sum of those `added`, `revised` and `unchanged` in the lake, those set aside
+    where they have one. `searched` says of a source that has nothing at all of the table and symbol
+    what it looked for and where. `received` counts the window's rows as they came, doubled ones
+    included: it is the sum of those `added`, `revised` and `unchanged` in the lake, those set aside
     (`quarantined`) and those that were not over (`unfinished`).
     """
 
@@ -66,6 +68,7 @@ class Ingest:
     unfinished: int = 0
     seconds: float = 0.0
     markets: tuple[str, ...] = ()
+    searched: tuple[str, ...] = ()
 
 
 def ingest(
@@ -179,10 +182,19 @@ class _Run:
             missing += doubtful  # the two answers differ: neither is believed to be whole
         place.mark_read(name, minus(spans, missing), now_ms)
         reading.release(spans)
+        whole = Wanted(
+            table=place.table.name,
+            symbol=place.window.symbol,
+            start_ms=place.window.start_ms,
+            end_ms=place.window.end_ms,
+            bar_ms=place.bar_ms,
+        )
+        asked = spelled(whole, self.universe.instrument(whole.symbol), name)
         return replace(
             report,
             sources=(*report.sources, name),
-            markets=(*report.markets, *_listed(source, place.window.symbol)),
+            markets=(*report.markets, *_listed(source, asked)),
+            searched=(*report.searched, *([] if reading.received else _searched(source, asked))),
             read_ms=(*report.read_ms, *spans),
             **{one: getattr(report, one) + getattr(reading, one) for one in _COUNTS},
         )
@@ -202,17 +214,41 @@ class _Run:
 
     def _ask(self, source: Source, place: Place, spans: list[Span], reading: Reading) -> None:
         name, symbol = place.table.name, place.window.symbol
+        instrument = self.universe.instrument(symbol)
         progress = Progress(f"{name} of {symbol} from {source.name}", spans, self.tell)
         beyond_ms = place.step_ms if place.table.dense else 0  # the running bar closes the last one
         try:
             for start_ms, end_ms in spans:
                 span = (start_ms, end_ms + beyond_ms)
-                for page in source.pages(Wanted(name, symbol, *span, place.bar_ms)):
-                    reading.take(page)
-                    progress.saw(span, page)
+                wanted = Wanted(
+                    table=name,
+                    symbol=symbol,
+                    start_ms=_stamped_from_ms(place, span[0]),
+                    end_ms=_stamped_until_ms(place, span[1]),
+                    bar_ms=place.bar_ms,
+                )
+                for asked in spelled(wanted, instrument, source.name):
+                    for page in source.pages(asked):
+                        reading.take(page)
+                        progress.saw(span, page)
                 progress.ended(span)
         finally:
             reading.store()
+
+
+def _stamped_from_ms(place: Place, start_ms: int) -> int:
+    """Return the first stamp of the events since: one at the window's edge may lie before it.
+
+    Within a window the span before has it already.
+    """
+    early = start_ms <= place.window.start_ms
+    return start_ms - place.table.jitter_ms if early else start_ms
+
+
+def _stamped_until_ms(place: Place, end_ms: int) -> int:
+    """Return the end of the stamps of the events before."""
+    late = end_ms >= place.window.end_ms
+    return end_ms + place.table.jitter_ms if late else end_ms
 
 
 def _aside(place: Place) -> list[Span]:
@@ -280,8 +316,15 @@ def _unread(place: Place, missing: list[Span], spans: list[Span]) -> list[Span]:
     return within(missing, first_ms - near_ms, max(end for _, end in missing))
 
 
-def _listed(source: Source, symbol: str) -> tuple[str, ...]:
-    return (source.listed_as(symbol),) if isinstance(source, Listed) else ()
+def _listed(source: Source, asked: Sequence[Wanted]) -> list[str]:
+    """Return the source's own names of what was asked for, where it has any."""
+    return [source.listed_as(one.called) for one in asked] if isinstance(source, Listed) else []
+
+
+def _searched(source: Source, asked: Sequence[Wanted]) -> list[str]:
+    """Return what a source without a row had looked for, and where, if nothing was there at all."""
+    told = [source.searched(one) for one in asked] if isinstance(source, Searching) else []
+    return [text for text in told if text]
 
 
 def _summary(place: Place, report: Ingest, *, lacking: bool) -> str:
@@ -291,6 +334,8 @@ def _summary(place: Place, report: Ingest, *, lacking: bool) -> str:
     if not report.read_ms:
         until = moment(place.span(report.until_ms)[1])
         return f"{what}: nothing to read, complete until {until} UTC"
+    if report.searched:
+        return f"{what}: no rows. {'; '.join(report.searched)}"
     rate = report.received / max(report.seconds, 1e-9)
     origin = ", ".join((*report.sources, *report.markets))
     return (

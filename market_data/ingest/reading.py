@@ -11,7 +11,7 @@ from market_data.frames import Frame
 from market_data.quality.judging import copies, judge
 from market_data.spans import Span, Times, inside, runs, within
 from market_data.storage.lake import FOREVER_MS, Lake, ReadSpan
-from market_data.tables import DAY_MS, HOUR_MS, MINUTE_MS, Table
+from market_data.tables import DAY_MS, HOUR_MS, IMPOSSIBLE_STAMP, MINUTE_MS, STAMP, Table
 from market_data.window import Window
 
 STORE_ROWS = 20_000  # a file of a month is written anew by every store
@@ -175,6 +175,15 @@ class Reading:
         optional = [name for name, column in table.columns.items() if not column.required]
         for name in set(optional) - set(rows.columns):
             rows[name] = np.nan
+        if IMPOSSIBLE_STAMP in rows:  # of a page without one it is not there
+            rows[IMPOSSIBLE_STAMP] = rows[IMPOSSIBLE_STAMP].fillna("")
+        if table.jitter_ms:
+            stamps_ms = rows["event_time_ms"].to_numpy(np.int64)
+            points_ms = table.points(stamps_ms, place.bar_ms)
+            if IMPOSSIBLE_STAMP in rows:
+                timeless = (rows[IMPOSSIBLE_STAMP] != "").to_numpy()
+                points_ms = np.where(timeless, stamps_ms, points_ms)
+            rows = rows.assign(**{"event_time_ms": points_ms, STAMP: stamps_ms})
         rows = rows[rows["event_time_ms"].between(place.window.start_ms, place.window.end_ms - 1)]
         over = self._over(rows["event_time_ms"])
         self.received += len(rows)
@@ -213,7 +222,10 @@ class Reading:
         if "known_at_ms" in rows.columns:
             over_ms = rows["event_time_ms"] + place.period_ms
             known_at_ms = rows["known_at_ms"].clip(lower=over_ms)
-        rows = rows[["event_time_ms", *table.columns]]
+        stamp = [STAMP] if table.jitter_ms else []
+        if stamp:  # nothing is known before it was stamped
+            known_at_ms = known_at_ms.clip(lower=rows[STAMP])
+        rows = rows[["event_time_ms", *table.columns, *stamp]]
         rows = rows.assign(known_at_ms=known_at_ms, source=self._source)
         report = place.lake.append(table.name, place.window.symbol, rows, self._learned_ms())
         self.added, self.revised = self.added + report.added, self.revised + report.revised

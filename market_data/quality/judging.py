@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from kernel.bars import Bars
 from kernel.quality import Violation, row_violations, sequence_violations
 from market_data.frames import Frame
-from market_data.tables import Column, Table
+from market_data.sources.stamps import POSSIBLE
+from market_data.tables import IMPOSSIBLE_STAMP, Column, Table
 
 FINDING = ("row", "event_time_ms", "rule", "found", "expected")
 Flags = NDArray[np.bool_]
@@ -19,15 +20,17 @@ def judge(table: Table, frame: Frame, bar_ms: int) -> Frame:
     """Return row, event_time_ms, rule, found and expected of every rule that a row breaks, by row.
 
     `frame` holds event_time_ms and the table's columns in the order of arrival; `row` counts from
-    0 in it. Rows are first judged each by itself (missing, non_finite, not_positive, out_of_bounds,
-    ohlc_inconsistent, negative_volume, crossed_book, off_grid), then those that are sound against
-    each other: of several rows of one identity the first stands and one with other values is a
-    `duplicate`; a candle behind a later one is `out_of_order`. A copy with equal values breaks
-    nothing: whoever stores the rows drops it.
+    0 in it. Rows are first judged each by itself (impossible_stamp alone, or missing, non_finite,
+    not_positive, out_of_bounds, ohlc_inconsistent, negative_volume, crossed_book, off_grid), then
+    those that are sound against each other: of several rows of one identity the first stands and
+    one with other values is a `duplicate`; a candle behind a later one is `out_of_order`. A copy
+    with equal values breaks nothing: whoever stores the rows drops it.
     """
     import pandas as pd
 
-    found = [*_rows(table, frame, bar_ms)]
+    found = [*_impossible(frame)]
+    timeless = {one.row for one in found}  # judged by no rule of time, for it has none
+    found += [one for one in _rows(table, frame, bar_ms) if one.row not in timeless]
     sound = np.ones(len(frame), dtype=np.bool_)
     sound[[one.row for one in found]] = False
     found += _sequence(table, frame, sound)
@@ -38,8 +41,24 @@ def judge(table: Table, frame: Frame, bar_ms: int) -> Frame:
 
 
 def copies(table: Table, frame: Frame) -> Flags:
-    """Return which rows, bool[n], repeat an earlier one in event time and every column."""
-    return frame.duplicated(["event_time_ms", *table.columns]).to_numpy()
+    """Return which rows, bool[n], repeat an earlier one in event time and every column.
+
+    One without a possible time repeats none: it has its neighbour's, whatever it was.
+    """
+    again = frame.duplicated(["event_time_ms", *table.columns]).to_numpy()
+    if IMPOSSIBLE_STAMP in frame:
+        again = again & (frame[IMPOSSIBLE_STAMP] == "").to_numpy(np.bool_)
+    return again
+
+
+def _impossible(frame: Frame) -> Iterator[Violation]:
+    """Yield the rows that came without a possible time; they stand beside a neighbour's."""
+    if IMPOSSIBLE_STAMP in frame:
+        found = frame[IMPOSSIBLE_STAMP]
+        yield from _violations(
+            frame, (found != "").to_numpy(np.bool_), IMPOSSIBLE_STAMP, lambda at: found.iloc[at],
+            POSSIBLE,
+        )  # fmt: skip
 
 
 def _rows(table: Table, frame: Frame, bar_ms: int) -> Iterator[Violation]:

@@ -4,9 +4,10 @@ Source: the exchange's repository binance-public-data, whose README describes na
 Spot stamps are microseconds since 2025-01-01; USD-M futures stamps are milliseconds.
 """
 
+import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,27 +15,35 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from market_data.frames import Frame
 from market_data.sources import safe_zip
 from market_data.sources.backoff import refused
 from market_data.sources.checksums import verified
-from market_data.sources.columns import WrongColumnError, numbers, page, times_ms, whole_numbers
+from market_data.sources.columns import numbers, page, whole_numbers
+from market_data.sources.looking import DEEPEST, there
 from market_data.sources.protocol import Wanted
 from market_data.sources.spelling import interval
+from market_data.sources.stamps import Stamps, stamps
 from market_data.sources.tabular import Batch, csv_batches, reading
-from market_data.tables import TABLES
+from market_data.spans import Span
+from market_data.tables import IMPOSSIBLE_STAMP, MINUTE_MS, TABLES
 from market_data.universe import SourceSettings
 
-MARKETS = {"perpetual": "futures/um", "spot": "spot"}
-_MICROSECONDS = (
-    10**14
-)  # a stamp above it is in µs: as milliseconds it would lie after the year 5000
+PAGE_ROWS = 65_536
+METRICS_MS = 5 * MINUTE_MS
+OPEN_LABELS_FROM_MS = (
+    1_782_345_600_000  # 2026-06-25: a file that does not tell is judged by its day
+)
 _KLINE = (
     "open_time", "open", "high", "low", "close", "volume", "close_time", "quote_volume", "count",
     "taker_buy_volume", "taker_buy_quote_volume", "ignore",
 )  # fmt: skip
+_KLINES = ("klines", "markPriceKlines", "indexPriceKlines", "premiumIndexKlines")
+_UNLIKE = {  # folders of the dump that lead to another market
+    "perpetual": frozenset({"spot", "cm", "option"}),
+    "spot": frozenset({"futures", "um", "cm", "option"}),
+}
 _PRICES = {name: name for name in ("open", "high", "low", "close")}
 
 
@@ -105,6 +114,8 @@ DUMPS: Mapping[str, Dump] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class _File:
+    """A zip, and the month or day that its name says."""
+
     path: Path
     start_ms: int
     end_ms: int
@@ -112,9 +123,10 @@ class _File:
 
 @dataclass(frozen=True, slots=True)
 class BinanceArchive:
-    """Read the zips below `at`; a month's file is preferred, days fill the months without one.
+    """Read the zips anywhere below `at`: months and days side by side, the months' rows first.
 
-    Only files whose span meets the window are opened. A month or day that is not there has no rows.
+    Only files whose span meets the window are opened. A month or day that is not there has no rows,
+    and where a symbol has no file at all `searched` says so.
     """
 
     asking_is_free: ClassVar[bool] = True
@@ -134,56 +146,122 @@ class BinanceArchive:
         return time.time_ns() // 1_000_000
 
     def pages(self, wanted: Wanted) -> Iterator[Frame]:
-        """Yield the rows file by file, some 40,000 at a time, as the files have them.
+        """Yield the rows by time, some 65,000 at once, as the files have them.
 
-        Raises dagster Failure for a folder that is not there, a file whose published checksum
-        differs, and a file that is damaged, malicious or of another layout; no row of an archive is
-        yielded before the whole of it has been verified.
+        Where a month and its days are both there, the rows of a moment come in one page, the
+        month's first: whoever judges them sees at once where two files disagree. Raises
+        TidegateError for a folder that is not there, a file whose published checksum differs, and a
+        file that is damaged, malicious or of another layout; no row of an archive is yielded before
+        the whole of it has been verified.
         """
         dump = DUMPS[wanted.table]
-        for file in self._files(dump, wanted):
-            with file.path.open("rb") as handle:
-                verified(handle, file.path)
-                with safe_zip.opened(handle, file.path, f"{file.path.stem}.csv") as stream:
-                    yield from _rows(stream, file.path, dump, wanted)
+        for files in _overlapping(self._files(dump, wanted)):
+            if len(files) == 1 or TABLES[wanted.table].shape == "tick":  # ticks have numbers
+                for file in files:
+                    yield from _read(file, dump, wanted)
+            else:
+                yield from _merged(files, dump, wanted)
+
+    def searched(self, wanted: Wanted) -> str:
+        """Return which files were looked for, and what zips there are; "" if the symbol has any."""
+        dump = DUMPS[wanted.table]
+        if self._dated(dump, wanted):
+            return ""
+        kind = dump.folder if dump.folder in _KLINES else f"of {self.settings.market}"
+        looked_for = f"{_stem(dump, wanted)}-<month or day>.zip ({kind})"
+        return f"{self.name}: {there(Path(self.at), looked_for, ('.zip',), wanted.called)}"
 
     def _files(self, dump: Dump, wanted: Wanted) -> list[_File]:
-        """Return the files to open, by time."""
-        root = Path(self.at)
-        if not root.is_dir() or self.settings.market not in MARKETS:
-            found = f"no folder {self.at} of the market {self.settings.market!r}"
-            raise refused(self.name, found, f"a folder, and a market of {sorted(MARKETS)}")
-        months = self._dated(root, "monthly", dump, wanted)
-        days = self._dated(root, "daily", dump, wanted)
-        whole = {stamp for stamp in months if len(stamp) == 7}
-        held = months | {stamp: path for stamp, path in days.items() if stamp[:7] not in whole}
-        files = [_File(path, *_span(stamp)) for stamp, path in sorted(held.items())]
-        closing_ms = 1 if wanted.table == "open_interest" else 0  # a day's last row is at its end
+        """Return the files to open, by time, a month before its days."""
+        closing_ms = 1 if dump.folder == "metrics" else 0  # a day's last row is at its end
         return [
             file
-            for file in files
+            for file in self._dated(dump, wanted)
             if file.start_ms < wanted.end_ms and file.end_ms + closing_ms > wanted.start_ms
         ]
 
-    def _dated(self, root: Path, period: str, dump: Dump, wanted: Wanted) -> dict[str, Path]:
-        """Return the zips of one kind by the month or day in their name."""
-        bars = dump.fields is _KLINE
-        length = interval(TABLES[wanted.table].step(wanted.bar_ms)) if bars else dump.folder
-        name = re.compile(rf"{wanted.symbol}-{length}-(\d{{4}}-\d\d(?:-\d\d)?)\.zip")
-        below = Path(period, dump.folder, wanted.symbol, *([length] if bars else []))
-        market = MARKETS[self.settings.market]
-        folders = [root / "data" / market / below, root / market / below, root / below]
-        if dump.folder not in {"markPriceKlines", "indexPriceKlines"}:
-            folders.append(root)  # those are named as plain candles are: only a folder tells
-        found: dict[str, Path] = {}
-        for folder in folders:
-            for path in folder.iterdir() if folder.is_dir() else ():
-                if match := name.fullmatch(path.name):
-                    found.setdefault(match[1], path)
-        return found
+    def _dated(self, dump: Dump, wanted: Wanted) -> list[_File]:
+        """Return all files of a series, by time, a month before its days."""
+        root = Path(self.at)
+        market = self.settings.market
+        if not root.is_dir() or market not in _UNLIKE:
+            found = f"no folder {self.at} of the market {market!r}"
+            raise refused(self.name, found, f"a folder, and a market of {sorted(_UNLIKE)}")
+        name = re.compile(rf"{re.escape(_stem(dump, wanted))}-(\d{{4}}-\d\d(?:-\d\d)?)\.zip")
+        found = [
+            _File(path, *_span(match[1]))
+            for path in _zips(root, dump, _UNLIKE[market])
+            if (match := name.fullmatch(path.name))
+        ]
+        return sorted(found, key=lambda file: (file.start_ms, -file.end_ms, file.path))
 
 
-def _rows(stream: Any, path: Path, dump: Dump, wanted: Wanted) -> Iterator[Frame]:
+def _stem(dump: Dump, wanted: Wanted) -> str:
+    """Return how the names of a series begin: BTCUSDT-15m, BTCUSDT-fundingRate."""
+    bars = dump.fields is _KLINE
+    length = interval(TABLES[wanted.table].step(wanted.bar_ms)) if bars else dump.folder
+    return f"{wanted.called}-{length}"
+
+
+def _zips(root: Path, dump: Dump, unlike: frozenset[str]) -> Iterator[Path]:
+    """Yield the zips below a folder that no folder's name gives to another market or kind.
+
+    Only klines of several kinds are named alike; a folder of theirs, here or above, tells them
+    apart, and without one they are plain candles.
+    """
+    kinds = [part for part in root.resolve().parts if part in _KLINES]
+    kind_of = {str(root): kinds[-1] if kinds else ""}
+    for place, folders, names in os.walk(root, followlinks=True):
+        kind = kind_of[place]
+        deep = len(Path(place).relative_to(root).parts)
+        folders[:] = sorted(
+            one for one in folders if one[0] != "." and one not in unlike and deep < DEEPEST
+        )
+        for one in folders:
+            kind_of[os.path.join(place, one)] = one if one in _KLINES else kind  # noqa: PTH118  as os.walk does
+        if dump.folder not in _KLINES or (kind or "klines") == dump.folder:
+            yield from (Path(place, name) for name in names if name.endswith(".zip"))
+
+
+def _overlapping(files: Sequence[_File]) -> Iterator[list[_File]]:
+    """Yield the files in groups of which no two overlap."""
+    group: list[_File] = []
+    for file in files:
+        if group and file.start_ms >= max(one.end_ms for one in group):
+            yield group
+            group = []
+        group.append(file)
+    if group:
+        yield group
+
+
+def _merged(files: Sequence[_File], dump: Dump, wanted: Wanted) -> Iterator[Frame]:
+    """Yield the rows of several files by time, no moment of theirs in two pages."""
+    import pandas as pd
+
+    rows: Frame = pd.concat(
+        [frame for file in files for frame in _read(file, dump, wanted)], ignore_index=True
+    )
+    rows = rows.sort_values("event_time_ms", kind="stable", ignore_index=True)
+    times = rows["event_time_ms"].to_numpy()
+    start = 0
+    while start < len(rows):
+        last = times[min(start + PAGE_ROWS, len(rows)) - 1]
+        end = int(np.searchsorted(times, last, side="right"))
+        yield rows[start:end].reset_index(drop=True)
+        start = end
+
+
+def _read(file: _File, dump: Dump, wanted: Wanted) -> Iterator[Frame]:
+    path = file.path
+    with path.open("rb") as handle:
+        verified(handle, path)
+        with safe_zip.opened(handle, path, f"{path.stem}.csv") as stream, reading(path):
+            for batch in _batches(stream, dump):
+                yield _page(batch, file, dump, wanted)
+
+
+def _batches(stream: Any, dump: Dump) -> Iterator[Batch]:
     import pyarrow as pa
 
     needed = [dump.time, *dump.columns.values(), *filter(None, [dump.sided])]
@@ -191,33 +269,69 @@ def _rows(stream: Any, path: Path, dump: Dump, wanted: Wanted) -> Iterator[Frame
     types = {name: pa.int64() if name in ids else pa.float64() for name in needed}
     types[dump.time] = pa.string() if dump.folder == "metrics" else pa.int64()
     types[dump.sided] = pa.bool_()
-    with reading(path):
-        for batch in csv_batches(stream, needed, dump.fields, types):
-            yield _page(batch, needed, dump, wanted)
+    found = csv_batches(stream, needed, dump.fields, types, required=needed)
+    if dump.folder == "metrics":  # a day of 288 rows: what its stamps mean is told by all of them
+        whole = list(found)
+        yield from [pa.concat_tables(whole)] if whole else []
+    else:
+        yield from found
 
 
-def _page(batch: Batch, needed: list[str], dump: Dump, wanted: Wanted) -> Frame:
-    missing = sorted(set(needed) - set(batch.schema.names))
-    if missing:
-        raise WrongColumnError(f"found no columns {missing}, expected {needed}")
+def _page(batch: Batch, file: _File, dump: Dump, wanted: Wanted) -> Frame:
     values: dict[str, Any] = {
         ours: whole_numbers(batch[theirs]) if theirs.endswith("_id") else numbers(batch[theirs])
         for ours, theirs in dump.columns.items()
     }
     if dump.sided:
         values["side"] = 1.0 - 2.0 * numbers(batch[dump.sided])
-    times = times_ms(batch[dump.time], "" if dump.folder == "metrics" else "ms")
-    times = np.where(times >= _MICROSECONDS, times // 1_000, times)
-    frame = page(wanted.table, times, values, wanted)
-    return _on_grid(frame, wanted) if dump.folder == "metrics" else frame
+    if dump.folder != "metrics":
+        return page(wanted.table, stamps(batch[dump.time], "ms"), values, wanted)
+    labels = stamps(batch[dump.time])
+    measured = labels.moved(_until_measured_ms(labels, (file.start_ms, file.end_ms)))
+    return _on_grid(page(wanted.table, measured, values, wanted), wanted)
+
+
+def _until_measured_ms(labels: Stamps, span: Span) -> int:
+    """Return how long after their labels the values of a file of metrics were measured.
+
+    A row describes five minutes and is measured at their end. Labels were those ends up to
+    2026-06-24, and are the beginnings since. A day from 00:05 to 24:00 is labelled by ends, one
+    from 00:00 to 23:55 by beginnings; where the first and the last are not there, the day decides.
+    """
+    start_ms, end_ms = span
+    rounded = (labels.possible_ms + METRICS_MS // 2) // METRICS_MS * METRICS_MS
+    if not len(rounded):
+        return 0
+    first_ms = int(rounded.min())
+    last_ms = int(rounded.max())
+    if (first_ms == start_ms) != (last_ms == end_ms):
+        by_beginning = first_ms == start_ms
+    elif first_ms == start_ms + METRICS_MS:
+        by_beginning = False
+    else:
+        by_beginning = start_ms >= OPEN_LABELS_FROM_MS
+    return METRICS_MS if by_beginning else 0
 
 
 def _on_grid(frame: Frame, wanted: Wanted) -> Frame:
-    """Return the rows at a bar's open: the dump has one every five minutes."""
+    """Return the rows at a bar's open: the dump has one every five minutes.
+
+    Those between two bars are of moments that nobody asked for. One that is not even on the dump's
+    own grid, or has no possible time, is none of them: it stays, to be judged.
+    """
     table = TABLES[wanted.table]
-    step = table.step(wanted.bar_ms)
-    away: NDArray[np.int64] = (frame["event_time_ms"].to_numpy() + table.jitter_ms) % step
-    return frame[away <= 2 * table.jitter_ms].reset_index(drop=True)
+    times = frame["event_time_ms"].to_numpy()
+    at_bar = _away(times, table.step(wanted.bar_ms)) <= table.jitter_ms
+    astray = _away(times, METRICS_MS) > table.jitter_ms
+    if IMPOSSIBLE_STAMP in frame:
+        astray |= (frame[IMPOSSIBLE_STAMP] != "").to_numpy()
+    return frame[at_bar | astray].reset_index(drop=True)
+
+
+def _away(times: Any, step_ms: int) -> Any:
+    """Return how far, int64[n] ms, each time is from the next multiple of a step."""
+    past = times % step_ms
+    return np.minimum(past, step_ms - past)
 
 
 def _span(stamp: str) -> tuple[int, int]:

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from market_data.sources.backoff import PATIENT, Backoff, refused
+from market_data.sources.extras import Listing
+from market_data.sources.instruments import Instrument, Instruments, List
 from market_data.sources.protocol import Source
 from market_data.universe import SourceSettings, UniverseSettings, load_universe
 
@@ -38,18 +40,20 @@ class Sources:
     attempts: int = PATIENT.attempts
     first_delay_s: float = PATIENT.first_delay_s
     longest_delay_s: float = PATIENT.longest_delay_s
-    _made: dict[str, tuple[SourceSettings, Source]] = field(
-        default_factory=dict[str, tuple[SourceSettings, Source]], init=False, repr=False
+    _made: dict[str, tuple[object, Source]] = field(
+        default_factory=dict[str, tuple[object, Source]], init=False, repr=False
     )
 
     def source(self, name: str) -> Source:
         """Return the source; QuestionRefusedError for an unknown one, or an unknown adapter."""
-        known = self._universe().sources
-        if name not in known:
-            raise refused("universe.yaml: source", repr(name), f"one of {sorted(known)}")
+        universe = self._universe()
+        if name not in universe.sources:
+            known = sorted(universe.sources)
+            raise refused("universe.yaml: source", repr(name), f"one of {known}")
+        settings = (universe.sources[name], universe.instruments)
         held = self._made.get(name)
-        if held is None or held[0] != known[name]:
-            self._made[name] = (known[name], self._new(name, known[name]))
+        if held is None or held[0] != settings:
+            self._made[name] = (settings, self._new(name, universe))
         return self._made[name][1]
 
     def now_ms(self) -> int:
@@ -59,12 +63,35 @@ class Sources:
     def _universe(self) -> UniverseSettings:
         return load_universe(Path(self.folder))
 
-    def _new(self, name: str, settings: SourceSettings) -> Source:
+    def _new(self, name: str, universe: UniverseSettings) -> Source:
+        settings = universe.sources[name]
         adapter = _adapter(name, settings.adapter)
         source: Any = adapter(name, settings, self._address(adapter, settings))
-        backoff = Backoff(self.attempts, self.first_delay_s, self.longest_delay_s)
-        patient = is_dataclass(adapter) and any(one.name == "backoff" for one in fields(adapter))
-        return replace(source, backoff=backoff) if patient else source
+        own = {one.name for one in fields(adapter)} if is_dataclass(adapter) else set[str]()
+        given: dict[str, Any] = {
+            "backoff": Backoff(self.attempts, self.first_delay_s, self.longest_delay_s),
+            "instruments": self._instruments(universe),
+        }
+        return replace(source, **{key: value for key, value in given.items() if key in own})
+
+    def _instruments(self, universe: UniverseSettings) -> Instruments:
+        """Return what says what symbols are made of: universe.yaml, then the exchanges in it.
+
+        The exchange of the candles is asked, any other where they come from files, and none before
+        a symbol has to be known.
+        """
+        candles = universe.market["candles"]
+        exchanges = [name for name, one in universe.sources.items() if one.adapter == "ccxt"]
+        of_candles = [name for name in (candles.source, candles.fallback) if name in exchanges]
+        lists = tuple(self._list(name) for name in of_candles or exchanges)
+        return Instruments(universe.instruments, lists)
+
+    def _list(self, name: str) -> List:
+        def listed(symbol: str) -> Instrument | None:
+            source = self.source(name)
+            return source.instrument(symbol) if isinstance(source, Listing) else None
+
+        return listed
 
     def _address(self, adapter: Any, settings: SourceSettings) -> str:
         """Return the folder or the address at which an adapter finds its data."""

@@ -36,7 +36,7 @@ def connect(
 def ask(client: Any, question: Callable[[Any], Answer], what: str) -> Answer:
     """Return ccxt's answer; tell a source that cannot answer now from one that never will.
 
-    Raises SourceUnavailableError for the first, dagster Failure for the second.
+    Raises SourceUnavailableError for the first, QuestionRefusedError for the second.
     """
     import ccxt
     from requests import HTTPError, RequestException
@@ -70,9 +70,11 @@ def raw_rows(client: Any, key: str) -> list[Any]:
 
 
 def _strict(plain: type) -> type:
-    """Return the class of ccxt with one difference: half a JSON body is an error.
+    """Return the class of ccxt with two differences: nothing is lost on the way.
 
-    ccxt would go on with None, which becomes an empty page, or an exchange without markets.
+    Half a JSON body is an error: ccxt would go on with None, which becomes an empty page, or an
+    exchange without markets. And a row that is not of the time asked for comes back as well: ccxt
+    would leave it out, and one with an impossible stamp would never be counted.
     """
     import ccxt
 
@@ -82,7 +84,23 @@ def _strict(plain: type) -> type:
             raise ccxt.BadResponse(f"{len(body or '')} characters that are no whole JSON")
         return plain.handle_errors(self, code, *arguments)  # pyright: ignore[reportAttributeAccessIssue]
 
-    return type(plain.__name__, (plain,), {"handle_errors": handle_errors})
+    def filter_by_since_limit(self: Any, array: list[Any] | None, *_: Any, **__: Any) -> list[Any]:
+        return self.to_array(array) if array else []
+
+    def filter_by_value_since_limit(
+        self: Any, array: list[Any], field: Any, value: Any = None, *_: Any, **__: Any
+    ) -> list[Any]:
+        return plain.filter_by_value_since_limit(self, array, field, value)  # pyright: ignore[reportAttributeAccessIssue]
+
+    return type(
+        plain.__name__,
+        (plain,),
+        {
+            "handle_errors": handle_errors,
+            "filter_by_since_limit": filter_by_since_limit,
+            "filter_by_value_since_limit": filter_by_value_since_limit,
+        },
+    )
 
 
 def _reason(error: Exception) -> str:

@@ -10,11 +10,14 @@ from urllib.parse import urlsplit
 
 from kernel.bars import TIMEFRAME_MS
 from market_data.frames import Frame
-from market_data.sources.backoff import PATIENT, Backoff, refused
+from market_data.sources.backoff import PATIENT, Backoff, SourceUnavailableError, refused
 from market_data.sources.ccxt_client import ask, connect, raw_rows
-from market_data.sources.exchanges import EXCHANGES, Exchange, Road, base_and_quote
+from market_data.sources.columns import page, rows_of, scaled
+from market_data.sources.exchanges import EXCHANGES, Exchange, Road
+from market_data.sources.instruments import QUOTES, UNLISTED, Instrument, Instruments, from_market
 from market_data.sources.protocol import Wanted
-from market_data.tables import HOUR_MS, TABLES, Table
+from market_data.sources.stamps import WrongColumnError
+from market_data.tables import HOUR_MS, TABLES
 from market_data.universe import SourceSettings
 
 Answer = TypeVar("Answer")
@@ -39,6 +42,7 @@ class CcxtExchange:
     backoff: Backoff = PATIENT
     timeout_s: float = 10.0
     replayed: bool | None = None
+    instruments: Instruments = UNLISTED
     _held: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     PREFIX = ""
@@ -46,7 +50,7 @@ class CcxtExchange:
 
     @property
     def exchange(self) -> Exchange:
-        """Return the exchange's description; dagster Failure names those there are."""
+        """Return the exchange's description; refuse one of which there is none."""
         found = EXCHANGES.get(self.settings.exchange)
         if found is None:
             what = f"source {self.name} in universe.yaml: exchange"
@@ -71,28 +75,68 @@ class CcxtExchange:
         return now_ms - kept_ms if kept_ms else 0
 
     def listed_as(self, symbol: str) -> str:
-        """Return ccxt's name of the market that is read; dagster Failure where there is none."""
-        what = f"{symbol} at {self._place}"
-        markets, by_id = self._ask(
-            lambda client: (client.load_markets(), client.markets_by_id), what
-        )
+        """Return ccxt's name of the market that is read; refuse a symbol that has none."""
+        return self._market(symbol).name
+
+    def instrument(self, symbol: str) -> Instrument | None:
+        """Return what a symbol is by the exchange's list: its market's base and quote.
+
+        The market is the one of that id, else the one whose base and quote make the symbol; where
+        the exchange has one currency for all, the one whose base makes it with any currency.
+        """
+        markets, by_id = self._markets(f"{symbol} at {self._place}")
         if symbol in by_id:
-            return str(by_id[symbol][0]["symbol"])
-        base, quote = base_and_quote(symbol)
-        names = [name.format(base=base, quote=quote) for name in self.exchange.markets]
-        for name in names:
-            if name in markets:
-                return name
-        found = f"no market {' or '.join(filter(None, (symbol, *names)))} at {self._place}"
-        raise refused(f"symbol {symbol}", found, f"one of {sorted(markets)[:9]}")
+            market = by_id[symbol][0]
+            return from_market(str(market["base"]), str(market["quote"]))
+        for market in markets.values():
+            base = str(market["base"])
+            quotes = [str(market["quote"])]
+            if market["symbol"] in [name.format(base=base, quote="") for name in self._fixed]:
+                quotes += QUOTES
+            for quote in quotes:
+                if symbol == base + quote:
+                    return from_market(base, quote)
+        return None
+
+    @property
+    def _fixed(self) -> list[str]:
+        """Return the names of markets that are the same whatever the symbol is priced in."""
+        return [name for name in self.exchange.markets if "{quote}" not in name]
+
+    def _markets(self, what: str) -> tuple[dict[str, Any], dict[str, Any]]:
+        return self._ask(lambda client: (client.load_markets(), client.markets_by_id), what)
+
+    def _market(self, symbol: str) -> "_Market":
+        """Return the market of a symbol: by id, by ccxt's name, else by what the symbol is.
+
+        A market may count the coin otherwise than the symbol does, as SHIB for 1000SHIB.
+        """
+        markets, by_id = self._markets(f"{symbol} at {self._place}")
+        if symbol in by_id:
+            return _Market(str(by_id[symbol][0]["symbol"]))
+        if symbol in markets:
+            return _Market(symbol)
+        what = self.instruments.of(symbol)
+        tried = [symbol]
+        for name in self.exchange.markets:
+            for base, scale in ((what.counted, 1.0), (what.base, float(what.multiplier))):
+                tried.append(name.format(base=base, quote=what.quote))
+                if tried[-1] in markets:
+                    return _Market(tried[-1], scale)
+        known = sorted(markets)
+        near = [name for name in known if what.base in name] or known
+        found = f"no market {' or '.join(dict.fromkeys(tried))} at {self._place}"
+        raise refused(f"symbol {symbol}", found, f"one of {near[:9]}")
 
     def pages(self, wanted: Wanted) -> Iterator[Frame]:
         """Yield the rows wanted, one page per request.
 
-        Raises dagster Failure for an unknown symbol, and for an exchange that refuses or stays
-        away.
+        Raises TidegateError for an unknown symbol, and for an exchange that refuses or stays away.
         """
-        road, market = self._road(wanted.table), self.listed_as(wanted.symbol)
+        road = self._road(wanted.table)
+        found = self._market(wanted.called)
+        market = found.name
+        scale = wanted.scale * found.scale
         if road.call == "trades":
             pages = self._by_id(road, market, wanted)
         elif road.call == "depth":
@@ -101,9 +145,9 @@ class CcxtExchange:
             pages = self._by_window(road, market, wanted)
         else:
             pages = self._by_time(road, market, wanted)
-        for page in pages:
-            if len(page):
-                yield page
+        for rows in pages:
+            if len(rows):
+                yield scaled(rows, wanted.table, scale)
 
     def _by_window(self, road: Road, market: str, wanted: Wanted) -> Iterator[Frame]:
         """Ask for one span after the other, each as long as a page."""
@@ -117,28 +161,28 @@ class CcxtExchange:
         since = wanted.start_ms
         step = TABLES[wanted.table].step(wanted.bar_ms) if road.call == "candles" else 1
         while since < wanted.end_ms:
-            page = self._page(road, market, replace(wanted, start_ms=since))
-            if not len(page):
+            rows = self._page(road, market, replace(wanted, start_ms=since))
+            if not len(rows):
                 return
-            yield page
-            since = max(since, int(page["event_time_ms"].max())) + step
+            yield rows
+            since = max(since, int(rows["event_time_ms"].max())) + step
 
     def _by_id(self, road: Road, market: str, wanted: Wanted) -> Iterator[Frame]:
         """Find the first trade by time, then go on by trade number, of which none is passed over.
 
         A span of time would be cut where it holds more trades than a page.
         """
-        page = None
+        rows = None
         for start_ms in range(wanted.start_ms, wanted.end_ms, HOUR_MS - 1):
             end_ms = min(start_ms + HOUR_MS - 1, wanted.end_ms)
-            page = self._page(road, market, replace(wanted, start_ms=start_ms, end_ms=end_ms))
-            if len(page):
+            rows = self._page(road, market, replace(wanted, start_ms=start_ms, end_ms=end_ms))
+            if len(rows):
                 break
-        while page is not None and len(page):
-            yield page
-            if int(page["event_time_ms"].max()) >= wanted.end_ms:
+        while rows is not None and len(rows):
+            yield rows
+            if int(rows["event_time_ms"].max()) >= wanted.end_ms:
                 return
-            page = self._page(road, market, wanted, int(page["trade_id"].max()) + 1)
+            rows = self._page(road, market, wanted, int(rows["trade_id"].max()) + 1)
 
     def _page(self, road: Road, market: str, wanted: Wanted, from_id: int = 0) -> Frame:
         """Return the answer to one request, asked again while it is not whole."""
@@ -196,6 +240,14 @@ class CcxtExchange:
 
 
 @dataclass(frozen=True, slots=True)
+class _Market:
+    """ccxt's name of a market, and what its prices are multiplied by to be the symbol's."""
+
+    name: str
+    scale: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One request: of `market`, ccxt's name, the first page of what is wanted.
 
@@ -212,7 +264,10 @@ def _answered(request: Request, client: Any) -> Frame:
     """Ask, and return the rows as a frame; SourceUnavailableError for an answer without rows."""
     rows = _CALLS[request.road.call](client, request)
     raw_rows(client, request.road.rows)
-    return _frame(rows, TABLES[request.wanted.table])
+    try:
+        return _frame(rows, request)
+    except WrongColumnError as error:
+        raise SourceUnavailableError(f"an answer that cannot be read ({error})") from error
 
 
 def _candles(client: Any, request: Request) -> list[Row]:
@@ -274,11 +329,12 @@ _CALLS: dict[str, Callable[[Any, Request], list[Row]]] = {
     "trades": _trades,
     "depth": _depth,
 }
+_BY_NUMBER = frozenset({"trades", "depth"})
 _SIDES = {"buy": 1.0, "sell": -1.0}
 
 
 def _timeframe(client: Any, wanted: Wanted) -> str:
-    """Return the exchange's name of the table's step; dagster Failure where it has none."""
+    """Return the exchange's name of the table's step; refuse where it has none."""
     step = TABLES[wanted.table].step(wanted.bar_ms)
     name = next((name for name, length in TIMEFRAME_MS.items() if length == step), "")
     if name not in client.timeframes:
@@ -287,18 +343,23 @@ def _timeframe(client: Any, wanted: Wanted) -> str:
     return name
 
 
-def _frame(rows: list[Row], table: Table) -> Frame:
-    """Return the rows with the table's columns; what a row has beyond them is left out."""
-    import pandas as pd
+def _frame(rows: list[Row], request: Request) -> Frame:
+    """Return the rows with the table's columns; what a row has beyond them is left out.
 
-    kinds = {"event_time_ms": "int64"} | {
-        name: "int64" if column.kind == "int64" else "float64"
-        for name, column in table.columns.items()
+    An answer to a span may hold rows beside it, which are asked for in their turn; trades by number
+    are all kept, for the next number follows from them.
+    """
+    import numpy as np
+
+    wanted = request.wanted
+    columns = TABLES[wanted.table].columns
+    held = zip(*rows, strict=True) if rows else ((),) * (1 + len(columns))
+    times, *values = held
+    found = {
+        name: np.array(cells, dtype=np.int64 if column.kind == "int64" else np.float64)
+        for (name, column), cells in zip(columns.items(), values, strict=False)
     }
-    values = zip(*rows, strict=True) if rows else ((),) * len(kinds)
-    return pd.DataFrame(
-        {
-            name: pd.Series(column, dtype=kind)
-            for (name, kind), column in zip(kinds.items(), values, strict=False)
-        }
-    )
+    stamps = np.array(times, dtype=np.int64)
+    if request.road.call in _BY_NUMBER:
+        return rows_of(wanted.table, stamps, found)
+    return page(wanted.table, stamps, found, replace(wanted, scale=1.0))

@@ -12,12 +12,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from kernel.onchain_metrics import METRICS, in_our_columns
 from market_data.frames import Frame
 from market_data.sources.backoff import PATIENT, Backoff, refused
 from market_data.sources.columns import page
-from market_data.sources.onchain_metrics import METRICS, in_our_columns
+from market_data.sources.instruments import UNLISTED, Instruments
 from market_data.sources.protocol import Wanted
-from market_data.sources.spelling import parts
 from market_data.sources.web import AnswerRefusedError, get_json
 from market_data.universe import SourceSettings
 
@@ -33,6 +33,7 @@ class CoinMetrics:
     settings: SourceSettings
     at: str
     backoff: Backoff = PATIENT
+    instruments: Instruments = UNLISTED
 
     PUBLIC_URL: ClassVar[str] = "https://community-api.coinmetrics.io/v4"
     PREFIX: ClassVar[str] = "/coinmetrics/v4"
@@ -49,9 +50,9 @@ class CoinMetrics:
     def pages(self, wanted: Wanted) -> Iterator[Frame]:
         """Yield rows by the start of their day; a metric that the source lacks is NaN.
 
-        Raises dagster Failure when the source stays away, or has none of the metrics for the asset.
+        Raises TidegateError when the source stays away, or has none of the metrics for the asset.
         """
-        asset = parts(wanted.symbol)[0].lower()
+        asset = wanted.name or self.instruments.of(wanted.symbol).base.lower()
         answers = self._answers(asset, METRICS, wanted)
         try:
             first = next(answers)
@@ -78,7 +79,12 @@ class CoinMetrics:
                 if error.status not in _REFUSALS:
                     raise
         if not given:
-            raise refusal
+            raise refused(
+                f"{self.name}: on-chain data of {wanted.symbol}",
+                f"none of the asset {asset} ({refusal})",
+                "an asset that Coin Metrics has: name it under `instruments: {"
+                f"{wanted.symbol}: {{names: {{{self.name}: …}}}}}}` in universe.yaml",
+            ) from refusal
         return self._frame([days[day] for day in sorted(days)], wanted)
 
     def _answers(

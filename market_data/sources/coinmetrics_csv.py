@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from kernel.onchain_metrics import METRICS, in_our_columns
 from market_data.frames import Frame
 from market_data.sources.backoff import refused
-from market_data.sources.columns import WrongColumnError, numbers, page, times_ms
-from market_data.sources.onchain_metrics import METRICS, in_our_columns
+from market_data.sources.columns import numbers, page
+from market_data.sources.instruments import UNLISTED, Instruments
+from market_data.sources.looking import there
 from market_data.sources.protocol import Wanted
-from market_data.sources.spelling import parts
+from market_data.sources.stamps import stamps
 from market_data.sources.tabular import batches, reading
 from market_data.universe import SourceSettings
 
@@ -28,6 +30,7 @@ class CoinMetricsCsv:
     name: str
     settings: SourceSettings
     at: str
+    instruments: Instruments = UNLISTED
 
     @property
     def tables(self) -> frozenset[str]:
@@ -41,23 +44,39 @@ class CoinMetricsCsv:
     def pages(self, wanted: Wanted) -> Iterator[Frame]:
         """Yield rows by the start of their day; a metric that the file lacks is NaN.
 
-        An asset without a file has no rows. Raises dagster Failure for a folder that is not there
-        and a file that cannot be read.
+        An asset without a file has no rows, and `searched` says so. Raises TidegateError for a
+        folder that is not there, a file that cannot be read, and two files of one asset.
         """
-        folder = Path(self.at)
-        if not folder.is_dir():
-            raise refused(self.name, f"no folder {self.at}", "the folder of its CSV files")
-        asset = parts(wanted.symbol)[0].lower()
-        names = (f"{asset}.csv", f"{asset}.csv.gz")
-        candidates = [place / name for place in (folder, folder / "csv") for name in names]
-        path = next(filter(Path.is_file, candidates), None)
+        path = self._path(wanted)
         if path is None:
             return
         with reading(path):
-            for batch in batches(path, ("time", *METRICS)):
+            for batch in batches(path, ("time", *METRICS), required=("time",)):
                 found = batch.schema.names
-                if "time" not in found:
-                    raise WrongColumnError(f"found no column time among {found}, expected one")
                 metrics = {name: numbers(batch[name]) for name in METRICS if name in found}
                 values = in_our_columns(metrics, len(batch))
-                yield page("onchain", times_ms(batch["time"]), values, wanted)
+                yield page("onchain", stamps(batch["time"]), values, wanted)
+
+    def searched(self, wanted: Wanted) -> str:
+        """Return which file was looked for, and what lies there instead; "" if it is there."""
+        if self._path(wanted):
+            return ""
+        asset = self._asset(wanted)
+        looked_for = f"{asset}.csv or {asset}.csv.gz, on-chain data of {wanted.symbol},"
+        return f"{self.name}: {there(Path(self.at), looked_for, ('.csv', '.csv.gz'))}"
+
+    def _path(self, wanted: Wanted) -> Path | None:
+        folder = Path(self.at)
+        if not folder.is_dir():
+            raise refused(self.name, f"no folder {self.at}", "the folder of its CSV files")
+        asset = self._asset(wanted)
+        names = (f"{asset}.csv", f"{asset}.csv.gz")
+        paths = [place / name for place in (folder, folder / "csv") for name in names]
+        found = [path for path in paths if path.is_file()]
+        if len(found) > 1:
+            both = " and ".join(map(str, found))
+            raise refused(self.name, both, f"one file of {asset}: remove the older ones")
+        return found[0] if found else None
+
+    def _asset(self, wanted: Wanted) -> str:
+        return wanted.name or self.instruments.of(wanted.symbol).base.lower()

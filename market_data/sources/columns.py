@@ -6,53 +6,39 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kernel.errors import TidegateError
 from market_data.frames import Frame
 from market_data.sources.protocol import Wanted
-from market_data.tables import TABLES
+from market_data.sources.stamps import (
+    POSSIBLE,
+    Column,
+    Stamps,
+    WrongColumnError,
+    believed,
+    recognised,
+    simple,
+    stamps,
+)
+from market_data.tables import IMPOSSIBLE_STAMP, PRICE_UNIT, SIZE_UNIT, TABLES
 
-NS_PER = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 _WORDS = {"buy": "1", "sell": "-1", "true": "1", "false": "0"}
-
-Column = Any
-"""A pyarrow Array or ChunkedArray."""
-
-
-class WrongColumnError(TidegateError):
-    """A column that does not hold what its place in the lake asks for."""
 
 
 def times_ms(column: Column, unit: str = "") -> NDArray[np.int64]:
-    """Return event times as int64 milliseconds UTC, cut down to the whole millisecond.
+    """Return moments as int64 milliseconds UTC; raise `WrongColumnError` for a stamp that is none.
 
-    Typed timestamps and dates, and ISO 8601 text, say themselves what they are (UTC where no zone
-    is given). Bare numbers are in `unit`: s, ms, us or ns.
+    For columns other than the event time, of which `stamps` keeps the rows.
     """
-    import pyarrow as pa
-
-    column = _plain(column)
-    if column.null_count:
-        raise WrongColumnError(f"found {column.null_count} rows without a time, expected none")
-    kind = column.type
-    if pa.types.is_date(kind):
-        return column.cast(pa.timestamp("ms")).cast(pa.int64()).to_numpy()
-    if pa.types.is_timestamp(kind):
-        return _from_unit(column.cast(pa.int64()).to_numpy(), kind.unit)
-    if unit not in NS_PER and not pa.types.is_string(kind):
-        known = ", ".join(NS_PER)
-        raise WrongColumnError(f"found times of type {kind}, expected a time_unit of {known}")
-    if unit not in NS_PER:
-        return _from_text(column)
-    if pa.types.is_floating(kind):
-        return np.floor(column.to_numpy() * (NS_PER[unit] / NS_PER["ms"])).astype(np.int64)
-    return _from_unit(column.cast(pa.int64()).to_numpy(), unit)
+    found = stamps(column, unit)
+    for text in found.impossible.values():
+        raise WrongColumnError(f"found {text}, expected {POSSIBLE}")
+    return found.times_ms
 
 
 def numbers(column: Column) -> NDArray[np.float64]:
     """Return float64, NaN where the file has nothing; buy is 1, sell -1, true 1, false 0."""
     import pyarrow as pa
 
-    column = _plain(column)
+    column = simple(column)
     if pa.types.is_timestamp(column.type):
         return times_ms(column).astype(np.float64)
     if pa.types.is_string(column.type):
@@ -64,7 +50,7 @@ def whole_numbers(column: Column) -> NDArray[np.int64]:
     """Return int64; every row must have a whole number."""
     import pyarrow as pa
 
-    column = _plain(column)
+    column = simple(column)
     if column.null_count:
         raise WrongColumnError(f"found {column.null_count} rows without an id, expected none")
     if pa.types.is_timestamp(column.type):
@@ -72,38 +58,68 @@ def whole_numbers(column: Column) -> NDArray[np.int64]:
     return column.cast(pa.int64()).to_numpy()
 
 
-def page(table: str, times: NDArray[np.int64], values: Mapping[str, Any], wanted: Wanted) -> Frame:
-    """Return the rows that lie in the window, with every column of the table.
+def rows_of(table: str, times: Stamps | NDArray[np.int64], values: Mapping[str, Any]) -> Frame:
+    """Return all rows with every column of the table; times that are bare are milliseconds.
 
     A column that is not given is NaN, or refused with `WrongColumnError` where the table needs it.
+    Where a stamp is impossible, a column `IMPOSSIBLE_STAMP` says of each row what was found.
     """
     import pandas as pd
 
-    inside = (times >= wanted.start_ms) & (times < wanted.end_ms)
-    found: dict[str, Any] = {"event_time_ms": times[inside]}
+    moments = {"event_time_ms": _as_stamps(times)}
     if "known_at_ms" in values:
-        found["known_at_ms"] = values["known_at_ms"][inside]
+        moments["known_at_ms"] = _as_stamps(values["known_at_ms"])
+    found: dict[str, Any] = {name: one.times_ms for name, one in moments.items()}
+    rows = len(found["event_time_ms"])
     for name, column in TABLES[table].columns.items():
         if name in values:
-            found[name] = values[name][inside]
+            found[name] = values[name]
         elif column.required:
             raise WrongColumnError(f"found no column for {name}, expected one: table {table}")
         else:
-            found[name] = np.full(int(inside.sum()), np.nan)
+            found[name] = np.full(rows, np.nan)
+    texts = _texts(moments)
+    if texts:
+        found[IMPOSSIBLE_STAMP] = [texts.get(row, "") for row in range(rows)]
     return pd.DataFrame(found)
 
 
-def _plain(column: Column) -> Column:
-    """Return one array of a simple type: no chunks, no dictionary, no large strings."""
-    import pyarrow as pa
+def page(
+    table: str, times: Stamps | NDArray[np.int64], values: Mapping[str, Any], wanted: Wanted
+) -> Frame:
+    """Return the rows, as `rows_of` does, that lie in the span that was asked for.
 
-    if isinstance(column, pa.ChunkedArray):
-        column = column.combine_chunks()
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
-        column = column.cast(pa.string())
-    return column.cast(pa.float64()) if pa.types.is_null(column.type) else column
+    This is the only selection by time that an adapter makes: a file or an answer holds more than a
+    request asks for, and the rest is asked for in its turn. A row whose stamp is impossible lies
+    where its neighbour does, so it is in exactly one span.
+    """
+    rows = scaled(rows_of(table, times, values), table, wanted.scale)
+    inside = rows["event_time_ms"].between(wanted.start_ms, wanted.end_ms - 1)
+    return rows[inside].reset_index(drop=True)
+
+
+def scaled(rows: Frame, table: str, scale: float) -> Frame:
+    """Return the rows with prices of so many of what the source counts, and quantities of them."""
+    if scale == 1.0:
+        return rows
+    units = {name: column.unit for name, column in TABLES[table].columns.items()}
+    prices = {name: rows[name] * scale for name, unit in units.items() if unit == PRICE_UNIT}
+    sizes = {name: rows[name] / scale for name, unit in units.items() if unit == SIZE_UNIT}
+    return rows.assign(**prices, **sizes)
+
+
+def _as_stamps(times: Stamps | NDArray[np.int64]) -> Stamps:
+    return times if isinstance(times, Stamps) else believed(recognised(times, "ms"))
+
+
+def _texts(moments: Mapping[str, Stamps]) -> dict[int, str]:
+    """Return what was found in the rows of which a moment is impossible."""
+    texts: dict[int, str] = {}
+    for name, one in moments.items():
+        for row, text in one.impossible.items():
+            told = text if name == "event_time_ms" else f"{name}: {text}"
+            texts[row] = f"{texts[row]}; {told}" if row in texts else told
+    return texts
 
 
 def _without_words(column: Column) -> Column:
@@ -114,16 +130,3 @@ def _without_words(column: Column) -> Column:
         return column
     texts = [None if text is None else text.lower() for text in column.to_pylist()]
     return pa.array([_WORDS.get(text, text) if text else None for text in texts], pa.string())
-
-
-def _from_unit(stamps: NDArray[np.int64], unit: str) -> NDArray[np.int64]:
-    if unit == "s":
-        return stamps * 1_000
-    return stamps // (NS_PER["ms"] // NS_PER[unit])
-
-
-def _from_text(column: Column) -> NDArray[np.int64]:
-    import pandas as pd
-
-    moments = pd.to_datetime(column.to_pandas(), utc=True, format="ISO8601")
-    return moments.dt.as_unit("ns").astype("int64").to_numpy() // NS_PER["ms"]

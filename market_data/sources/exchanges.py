@@ -96,13 +96,3 @@ EXCHANGES: Mapping[str, Exchange] = {
     "hyperliquid": _HYPERLIQUID,
 }
 """By ccxt's id. One more is one more entry here, if its answers have the shapes of these."""
-
-QUOTES = ("USDT", "USDC", "FDUSD", "BUSD", "USD", "EUR", "BTC", "ETH")
-
-
-def base_and_quote(symbol: str) -> tuple[str, str]:
-    """Return ("BTC", "USDT") of BTCUSDT; ("", "") where the quote is not a known one."""
-    for quote in QUOTES:
-        if symbol.endswith(quote) and len(symbol) > len(quote):
-            return symbol.removesuffix(quote), quote
-    return "", ""

@@ -15,9 +15,12 @@ from typing import Any, ClassVar
 from kernel.bars import TIMEFRAME_MS
 from market_data.frames import Frame
 from market_data.sources.backoff import refused
-from market_data.sources.columns import WrongColumnError, numbers, page, times_ms, whole_numbers
+from market_data.sources.columns import numbers, page, whole_numbers
+from market_data.sources.instruments import UNLISTED, Instruments
+from market_data.sources.looking import there
 from market_data.sources.protocol import Wanted
-from market_data.sources.spelling import interval, parts
+from market_data.sources.spelling import interval
+from market_data.sources.stamps import WrongColumnError, stamps
 from market_data.sources.tabular import Batch, batches, reading
 from market_data.tables import TABLES
 from market_data.universe import SourceSettings
@@ -44,13 +47,17 @@ _SPOT = frozenset({"candles", "reference_candles", "minute_candles", "trades"})
 
 @dataclass(frozen=True, slots=True)
 class Freqtrade:
-    """Read what freqtrade downloaded into the folder `at`, of one of its markets."""
+    """Read what freqtrade downloaded into the folder `at`, of one of its markets.
+
+    All files of a series are read: of every format, and settlements of every timeframe.
+    """
 
     asking_is_free: ClassVar[bool] = True
 
     name: str
     settings: SourceSettings
     at: str
+    instruments: Instruments = UNLISTED
 
     @property
     def tables(self) -> frozenset[str]:
@@ -62,40 +69,49 @@ class Freqtrade:
         return time.time_ns() // 1_000_000
 
     def pages(self, wanted: Wanted) -> Iterator[Frame]:
-        """Yield the rows in pieces, as the file has them; no file means no rows.
+        """Yield the rows in pieces, as the files have them; no file means no rows.
 
-        Raises dagster Failure for a folder that is not there and a file that cannot be read.
+        Raises TidegateError for a folder that is not there and a file that cannot be read.
         """
-        path = self._path(wanted)
-        if path is None:
-            return
         _, columns = _KINDS[wanted.table]
-        with reading(path):
-            for batch in _batches(path, wanted.table):
-                yield _page(batch, columns, wanted)
+        for path in self._paths(wanted):
+            with reading(path):
+                for batch in _batches(path, wanted.table, columns):
+                    yield _page(batch, columns, wanted)
 
-    def _path(self, wanted: Wanted) -> Path | None:
-        """Return the file with the rows: of several formats the first of `SUFFIXES`."""
+    def searched(self, wanted: Wanted) -> str:
+        """Return which file was looked for, and what lies there instead; "" if it is there."""
+        if self._paths(wanted):
+            return ""
+        stem = self._stems(wanted)[0]
+        looked_for = f"{stem}.{{{','.join(SUFFIXES)}}}"
+        return f"{self.name}: {there(Path(self.at), looked_for, SUFFIXES, self._pair(wanted))}"
+
+    def _paths(self, wanted: Wanted) -> list[Path]:
+        """Return the files with the rows, each once."""
         folder = Path(self.at)
         if not folder.is_dir() or self.settings.market not in {"perpetual", "spot"}:
             found = f"no folder {self.at} of the market {self.settings.market!r}"
             raise refused(self.name, found, "freqtrade's of an exchange, and perpetual or spot")
-        for stem in self._stems(wanted):
-            for suffix in SUFFIXES:
-                path = folder / f"{stem}.{suffix}"
-                if path.is_file():
-                    return path
-        return None
+        names = [f"{stem}.{suffix}" for stem in self._stems(wanted) for suffix in SUFFIXES]
+        return [folder / name for name in names if (folder / name).is_file()]
+
+    def _pair(self, wanted: Wanted) -> str:
+        """Return the pair as freqtrade's files write it: BTC_USDT_USDT."""
+        if wanted.name:
+            return wanted.name.replace("/", "_").replace(":", "_")
+        what = self.instruments.of(wanted.symbol)
+        spot = f"{what.counted}_{what.quote}"
+        return spot if self.settings.market == "spot" else f"{spot}_{what.quote}"
 
     def _stems(self, wanted: Wanted) -> list[str]:
-        """Return the names without suffix that the rows may have, the best first.
+        """Return the names without suffix that files with the rows may have.
 
         Settlements are in a file of any timeframe: newer downloads say 1h, older ones 8h.
         """
         kind = _KINDS[wanted.table][0]
-        base, quote = parts(wanted.symbol)
         spot = self.settings.market == "spot"
-        pair = f"{base}_{quote}" if spot else f"{base}_{quote}_{quote}"
+        pair = self._pair(wanted)
         step = TABLES[wanted.table].step(wanted.bar_ms)
         frames = list(TIMEFRAME_MS) if kind == "funding_rate" else [interval(step or 60_000)]
         if kind == "trades":
@@ -105,10 +121,10 @@ class Freqtrade:
         return names if spot else [f"{place}{name}" for place in ("futures/", "") for name in names]
 
 
-def _batches(path: Path, table: str) -> Iterator[Batch]:
+def _batches(path: Path, table: str, columns: Mapping[str, str]) -> Iterator[Batch]:
     fields = _TRADE_FIELDS if table == "trades" else _CANDLE_FIELDS
     if path.suffix in {".feather", ".parquet"}:
-        yield from batches(path, fields)
+        yield from batches(path, fields, required=(fields[0], *columns.values()))
     else:
         yield _json(path, fields)
 
@@ -148,11 +164,8 @@ def _column(values: tuple[Any, ...]) -> Any:
 
 def _page(batch: Batch, columns: Mapping[str, str], wanted: Wanted) -> Frame:
     stamp = "timestamp" if wanted.table == "trades" else "date"
-    missing = sorted({stamp, *columns.values()} - set(batch.schema.names))
-    if missing:
-        raise WrongColumnError(f"found no columns {missing}, expected freqtrade's")
     values = {
         ours: whole_numbers(batch[theirs]) if ours == "trade_id" else numbers(batch[theirs])
         for ours, theirs in columns.items()
     }
-    return page(wanted.table, times_ms(batch[stamp], "ms"), values, wanted)
+    return page(wanted.table, stamps(batch[stamp], "ms"), values, wanted)

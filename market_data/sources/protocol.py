@@ -11,7 +11,9 @@ from market_data.frames import Frame
 class Wanted:
     """Rows of one table and symbol with `start_ms` <= event time < `end_ms`, milliseconds UTC.
 
-    `bar_ms` is the universe's bar; a table's own step follows from it.
+    `bar_ms` is the universe's bar; a table's own step follows from it. `name` is what universe.yaml
+    says that the source calls the symbol, empty where it is silent. A price of the source is to be
+    multiplied by `scale`, where it counts the coin otherwise than the symbol does.
     """
 
     table: str
@@ -19,6 +21,13 @@ class Wanted:
     start_ms: int
     end_ms: int
     bar_ms: int
+    name: str = ""
+    scale: float = 1.0
+
+    @property
+    def called(self) -> str:
+        """Return the source's name of the symbol: the symbol, where nobody says otherwise."""
+        return self.name or self.symbol
 
 
 class Source(Protocol):
@@ -30,7 +39,7 @@ class Source(Protocol):
     doubled or broken, for the ingest judges them. An unfinished bar may be among them: the ingest
     drops what is not over.
 
-    `pages` raises dagster Failure, from `backoff.unavailable` or `backoff.refused`, when the source
+    `pages` raises TidegateError, from `backoff.unavailable` or `backoff.refused`, when the source
     stays away or will never answer; what it yielded before is stored. It never returns early: an
     exhausted iterator means that the source has been read to `end_ms` and has no further rows.
     """

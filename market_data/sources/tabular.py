@@ -1,7 +1,7 @@
 """Files of columns, read a piece at a time: CSV (also gzipped), parquet, and Arrow's feather."""
 
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ Batch = Any
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn what goes wrong with one file into a dagster Failure that names it."""
+    """Turn what goes wrong with one file into an error that names it."""
     import pyarrow as pa
 
     try:
@@ -44,31 +44,35 @@ class Reach:
 
 
 def batches(
-    path: Path, columns: Sequence[str] | None = None, reach: Reach | None = None
+    path: Path,
+    columns: Sequence[str] | None = None,
+    reach: Reach | None = None,
+    required: Collection[str] = (),
 ) -> Iterator[Batch]:
     """Yield the named columns of a file (None: all) in pieces of bounded size, in the file's order.
 
     The columns of a CSV file are text; it begins with a line of names. A column that the file lacks
     is absent. Rows out of `reach` may be left out where the file says so itself. Raises
-    `WrongColumnError` for a suffix that is none of `SUFFIXES`.
+    `WrongColumnError` for a suffix that is none of `SUFFIXES`, and, with the file's own names,
+    where it lacks a `required` column.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     if path.name.endswith((".csv", ".csv.gz")):
         with _text(path) as stream:
-            yield from csv_batches(stream, columns)
+            yield from csv_batches(stream, columns, required=required)
     elif path.suffix == ".parquet":
         with pq.ParquetFile(path) as file:
-            named = _present(file.schema_arrow.names, columns)
+            named = _present(file.schema_arrow.names, columns, required)
             groups = [k for k in range(file.num_row_groups) if _in_reach(file, k, reach)]
             yield from file.iter_batches(BATCH_ROWS, groups, named, use_threads=False)
     elif path.suffix == ".feather":
         with pa.OSFile(str(path)) as opened:  # not mapped: its owner may write it anew meanwhile
             file = pa.ipc.open_file(opened)
+            named = _present(file.schema.names, columns, required)
             for number in range(file.num_record_batches):
-                batch = file.get_batch(number)
-                yield batch.select(_present(batch.schema.names, columns))
+                yield file.get_batch(number).select(named)
     else:
         raise WrongColumnError(f"found {path.name}, expected a name that ends in {SUFFIXES}")
 
@@ -78,11 +82,13 @@ def csv_batches(
     columns: Sequence[str] | None = None,
     names: Sequence[str] = (),
     types: Mapping[str, Any] | None = None,
+    required: Collection[str] = (),
 ) -> Iterator[Batch]:
     """Yield the named columns of a CSV stream in pieces of some `CHUNK_BYTES`.
 
     The first line holds the names, unless it begins with a digit: then they are `names`, as many as
     there are fields. Columns without one of `types` are text, in which an empty field is null.
+    Raises `WrongColumnError`, with the names that there are, where a `required` one is not.
     """
     import pyarrow as pa
 
@@ -94,8 +100,11 @@ def csv_batches(
     if headless:
         unnamed = (f"field_{k}" for k in range(len(names), len(fields)))
         fields = [*names, *unnamed][: len(fields)]
-    kinds = {name: (types or {}).get(name, pa.string()) for name in _present(fields, columns)}
-    if first.strip() and not headless:  # no rows may follow, and the names count all the same
+    if not first.strip():
+        return
+    present = _present(fields, columns, required)
+    kinds = {name: (types or {}).get(name, pa.string()) for name in present}
+    if not headless:  # no rows may follow, and the names count all the same
         yield pa.table({name: pa.array([], kind) for name, kind in kinds.items()})
     for lines in _whole_lines(stream, head if headless else b""):
         yield _parsed(lines, fields, delimiter, kinds)
@@ -165,5 +174,13 @@ def _text(path: Path) -> io.BufferedIOBase:
     return stream
 
 
-def _present(found: Sequence[str], wanted: Sequence[str] | None) -> list[str]:
+def _present(
+    found: Sequence[str], wanted: Sequence[str] | None, required: Collection[str]
+) -> list[str]:
+    """Return the wanted names that there are; refuse a table without a required one by its own."""
+    missing = [name for name in required if name not in found]
+    if missing:
+        raise WrongColumnError(
+            f"found the columns {', '.join(found)}, expected also {', '.join(missing)}"
+        )
     return [name for name in found if wanted is None or name in wanted]

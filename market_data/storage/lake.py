@@ -1,6 +1,8 @@
 """The raw half of the lake: append-only market tables in parquet, read only as of a moment."""
 
+import functools
 import hashlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
@@ -9,6 +11,7 @@ from kernel.bars import TIMEFRAME_MS, Bars
 from kernel.order_flow import Depth, Trades
 from kernel.resampling import ever_known, first_known, joined, resample
 from market_data.frames import Frame
+from market_data.storage.migration import migrate
 from market_data.storage.month_files import (
     Appending,
     ahead,
@@ -220,16 +223,17 @@ class Lake:
 
     def first_event_ms(self, table: str, symbol: str) -> int | None:
         """Return the event time of the symbol's first row, None where it has none."""
-        months = self.months(table, symbol)
-        if not months:
-            return None
-        start_ms = month_start_ms(months[0])
-        if TABLES[table].in_parts:
-            names = self._storage.names(_folder(table, symbol))
-            first = min(map(described_by, filter(_is_parquet, names)), key=lambda one: one.first_ms)
-            if first.first_ms > start_ms:  # said by a part; a file of a month says the month
-                return first.first_ms
-        return int(self.event_times(table, symbol, start_ms, start_ms + _LONGEST_MONTH_MS)[0])
+        for month in self.months(table, symbol):
+            start_ms = month_start_ms(month)
+            if TABLES[table].in_parts:
+                names = filter(_is_parquet, self._storage.names(_folder(table, symbol)))
+                first = min(map(described_by, names), key=lambda one: one.first_ms)
+                if first.first_ms > start_ms:  # said by a part; a file of a month says the month
+                    return first.first_ms
+            times = self.event_times(table, symbol, start_ms, start_ms + _LONGEST_MONTH_MS)
+            if len(times):  # a month's only row may have moved over its edge, to its grid point
+                return int(times[0])
+        return None
 
     def event_times(
         self, table: str, symbol: str, start_ms: int = 0, end_ms: int = FOREVER_MS
@@ -269,7 +273,7 @@ class Lake:
 
     @property
     def _storage(self) -> Storage:
-        return storage(self.root)
+        return _opened(self.root, os.getpid())
 
     def _stored(self, table: str, symbol: str, t_ms: int, start_ms: int, end_ms: int) -> "pa.Table":
         """Return all rows, in their order, of the months that a window touches."""
@@ -356,6 +360,14 @@ class Lake:
     def _closed(self, table: str, symbol: str, t_ms: int) -> Iterator[Bars]:
         names = self._files(_bars_table(table).name, symbol, t_ms)
         return closed_bars(self._storage.open(names), t_ms)
+
+
+@functools.cache
+def _opened(root: str, process: int) -> Storage:  # noqa: ARG001  connections end at a fork
+    """Return where a lake lies, once it has the form that this code writes."""
+    found = storage(root)
+    migrate(found)
+    return found
 
 
 _KEY = {"event_time_ms": "int64", "known_at_ms": "int64"}

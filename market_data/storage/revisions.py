@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kernel.errors import TidegateError
 from market_data.frames import Frame
-from market_data.tables import Table
+from market_data.tables import STAMP, Table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -47,9 +47,12 @@ class AppendReport:
 def offered(table: Table, frame: Frame) -> Frame:
     """Return the rows of an append with the types of their table, ordered by identity.
 
-    Raises LakeError for missing or unknown columns, for an identity that comes twice, and for a row
-    known before its event (a quarantined row may claim any time).
+    Of a table with a jitter a row without `stamp_ms` was stamped at its grid point. Raises
+    LakeError for missing or unknown columns, for an identity that comes twice, and for a row known
+    before its event (a quarantined row may claim any time).
     """
+    if table.jitter_ms and STAMP not in frame:
+        frame = frame.assign(**{STAMP: frame["event_time_ms"]})
     expected = [name for name in table.kinds if name != "revision"]
     if set(frame.columns) != set(expected):
         raise LakeError(

@@ -61,6 +61,9 @@ def described(
         "coverage": table(_covered(lake, universe, reports)),
         "accepted": accepted_table(lake, name, [report.window.symbol for report in reports]),
     }
+    searched = [text for report in reports for text in report.searched]
+    if searched:
+        metadata["nothing_found"] = "; ".join(dict.fromkeys(searched))
     if shown:
         metadata["plot"] = picture(history_png(shown, TABLES[name]), f"{name}: values and rows")
     return metadata

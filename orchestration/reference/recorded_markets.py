@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from kernel.bars import Bars
 from kernel.observation import Market, Series
+from kernel.onchain_metrics import METRICS, in_our_columns
 from kernel.order_flow import Depth, Trades
 from kernel.resampling import resample
 
@@ -68,20 +69,16 @@ def _three_years(folder: Path) -> Market:
     funding = _read(folder / "funding_BTCUSDT_8h_binance.parquet")
     fear = _read(folder / "fear_greed.parquet")
     chain = _read(folder / "onchain_btc_daily.parquet")
-    chain["net_flow"] = chain["FlowInExUSD"] - chain["FlowOutExUSD"]
-    columns = {
-        "exchange_net_flow": "net_flow",
-        "mvrv": "CapMVRVCur",
-        "active_addresses": "AdrActCnt",
-        "transactions": "TxCnt",
-        "hash_rate": "HashRate",
-        "fees": "FeeTotNtv",
-    }
+    theirs = {name: chain[name].to_numpy() for name in METRICS}
+    metrics = in_our_columns(theirs, rows=len(chain))
     parts = [
         _series("funding_rate", funding, "funding_rate", 60_000),
         _open_interest(folder, bars),
         _series("fear_greed", fear, "fear_greed", HOUR_MS),
-        *(_series(name, chain, column, DAY_MS + 2 * HOUR_MS) for name, column in columns.items()),
+        *(
+            _series(name, chain.assign(**{name: value}), name, DAY_MS + 2 * HOUR_MS)
+            for name, value in metrics.items()
+        ),
     ]
     return Market(bars, {one.name: one for one in parts})
 

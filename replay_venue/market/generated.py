@@ -1,13 +1,14 @@
 """The generated market as a source."""
 
 from kernel.bars import Bars
+from kernel.onchain_metrics import METRICS
 from replay_venue.market.climate import Climate
 from replay_venue.market.edges import NO_EDGES, Edges
 from replay_venue.market.generator import KEPT_BLOCKS, History
 from replay_venue.market.instruments import Instrument
 from replay_venue.market.micro import Micro
 from replay_venue.market.recent import Recent
-from replay_venue.market.series import METRICS, Book, OnChain, Points, Trades
+from replay_venue.market.series import Book, OnChain, Points, Trades
 
 
 class GeneratedSource:

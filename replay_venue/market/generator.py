@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernel.bars import TIMEFRAME_MS, Bars
+from kernel.onchain_metrics import INFLOW, OUTFLOW, SAME
 from replay_venue.market.climate import Climate
 from replay_venue.market.edges import NO_EDGES, Edges
 from replay_venue.market.instruments import Instrument, instrument
@@ -18,13 +19,9 @@ from replay_venue.market.weather import BAR_MS, BLOCK_MS, DAY_MS, GENESIS_MS, MI
 FUNDING_MS = 28_800_000
 KEPT_BLOCKS = 96  # of all symbols of one market: a megabyte each
 _ONCHAIN = {
-    "FlowInExUSD": "days.flow_in_usd",
-    "FlowOutExUSD": "days.flow_out_usd",
-    "CapMVRVCur": "days.mvrv",
-    "AdrActCnt": "days.active_addresses",
-    "TxCnt": "days.transactions",
-    "HashRate": "days.hash_rate",
-    "FeeTotNtv": "days.fees",
+    INFLOW: "days.flow_in_usd",
+    OUTFLOW: "days.flow_out_usd",
+    **{theirs: f"days.{ours}" for ours, theirs in SAME.items()},
 }
 
 

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernel.bars import TIMEFRAME_MS, Bars
+from kernel.onchain_metrics import METRICS
 from replay_venue.market import recorded_files as files
 from replay_venue.market.candles import merge, select
 from replay_venue.market.instruments import Instrument, instrument
 from replay_venue.market.recorded_files import Quotes
-from replay_venue.market.series import METRICS, Book, OnChain, Points, Trades
+from replay_venue.market.series import Book, OnChain, Points, Trades
 
 MAX_BOOK_AGE_MS = 60_000  # a quote older than this is no longer how the book stands
 

@@ -24,7 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernel.bars import TIMEFRAME_MS, Bars
-from replay_venue.market.series import METRICS, OnChain, Points, Trades
+from kernel.onchain_metrics import METRICS
+from replay_venue.market.series import OnChain, Points, Trades
 from replay_venue.market.weather import DAY_MS
 
 _CANDLES = re.compile(

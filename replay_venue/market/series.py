@@ -23,17 +23,12 @@ class Points:
 class OnChain:
     """Daily on-chain values; `time_ms` int64[m] starts the day described, which ends a day later.
 
-    `value` holds float64[m] by Coin Metrics' name of the metric, of `METRICS`; NaN where the source
-    has no value for that day.
+    `value` holds float64[m] by Coin Metrics' name of the metric, of `kernel.onchain_metrics`; NaN
+    where the source has no value for that day.
     """
 
     time_ms: NDArray[np.int64]
     value: Mapping[str, NDArray[np.float64]]
-
-
-METRICS = (
-    "FlowInExUSD", "FlowOutExUSD", "CapMVRVCur", "AdrActCnt", "TxCnt", "HashRate", "FeeTotNtv",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

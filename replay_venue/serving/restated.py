@@ -12,9 +12,10 @@ from typing import Literal, get_args
 import numpy as np
 
 from kernel.bars import TIMEFRAME_MS, Bars
+from kernel.onchain_metrics import METRICS
 from replay_venue.market.instruments import Instrument
 from replay_venue.market.intervals import DAY_MS, MINUTE_MS
-from replay_venue.market.series import METRICS, Book, MarketSource, OnChain, Points, Trades
+from replay_venue.market.series import Book, MarketSource, OnChain, Points, Trades
 from replay_venue.serving.venue import Venue
 
 CandleTable = Literal["candles", "mark_candles", "index_candles"]

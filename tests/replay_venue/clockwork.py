@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernel.bars import TIMEFRAME_MS, Bars
+from kernel.onchain_metrics import METRICS
 from replay_venue.market.instruments import Instrument, instrument
-from replay_venue.market.series import METRICS, Book, OnChain, Points, Trades
+from replay_venue.market.series import Book, OnChain, Points, Trades
 
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000

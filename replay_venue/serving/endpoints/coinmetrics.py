@@ -7,8 +7,8 @@ import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from kernel.onchain_metrics import METRICS
 from replay_venue.market.intervals import DAY_MS
-from replay_venue.market.series import METRICS
 from replay_venue.serving.parameters import RefusedError, whole
 from replay_venue.serving.venue import Venue
 from replay_venue.serving.wire import JsonObject, decimals

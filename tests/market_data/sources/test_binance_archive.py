@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from kernel.errors import TidegateError
 from market_data.sources.binance_archive import DUMPS, BinanceArchive
 from market_data.sources.columns import times_ms
+from market_data.sources.stamps import WrongColumnError
 from tests.market_data.sources.layouts import (
     AGG_HEADER,
     BAR_MS,
@@ -105,16 +106,79 @@ def test_flat_folder_gives_candles_but_never_a_mark_price(tmp_path: Path):
     assert len(read(source, wanted("mark_candles", START_MS, START_MS + DAY_MS))) == 0
 
 
-def test_month_wins_over_its_days_and_days_fill_the_rest(tmp_path: Path):
-    """A day inside a month that is there is not read; the next month comes from its days."""
-    january, other = candles(START_MS, 31 * 96), candles(START_MS, 96, seed=9)
+def test_days_fill_what_their_month_lacks(tmp_path: Path):
+    """The month's file lacks the second; the day's file beside it has it, and February has days."""
+    january = candles(START_MS, 31 * 96)
     february = candles(START_MS + MONTH_MS, 96, seed=4)
-    zipped(tmp_path / JANUARY, kline_lines(january))
+    zipped(tmp_path / JANUARY, kline_lines(january.drop(index=range(96, 192))))
     days = tmp_path / UM / "daily/klines/BTCUSDT/15m"
-    zipped(days / "BTCUSDT-15m-2024-01-01.zip", kline_lines(other))
+    zipped(days / "BTCUSDT-15m-2024-01-02.zip", kline_lines(january[96:192]))
     zipped(days / "BTCUSDT-15m-2024-02-01.zip", kline_lines(february))
     found = read(archive(tmp_path), wanted("candles", START_MS, START_MS + 2 * MONTH_MS))
     assert same(found, pd.concat([january, february], ignore_index=True))
+
+
+def test_rows_in_which_two_files_disagree_come_together(tmp_path: Path):
+    """The month's stands first, and both in one page: whoever judges them sees it."""
+    january, other = candles(START_MS, 31 * 96), candles(START_MS, 96, seed=9)
+    zipped(tmp_path / JANUARY, kline_lines(january))
+    zipped(tmp_path / "BTCUSDT-15m-2024-01-01.zip", kline_lines(other))
+    (page,) = archive(tmp_path).pages(wanted("candles", START_MS, START_MS + MONTH_MS))
+    assert page["event_time_ms"].value_counts().tolist() == [2] * 96 + [1] * 30 * 96
+    assert same(page.drop_duplicates("event_time_ms").reset_index(drop=True), january)
+
+
+TREE = ("data", "futures", "um", "monthly", "klines", "BTCUSDT", "15m")
+
+
+@pytest.mark.parametrize("below", range(len(TREE) + 1))
+@pytest.mark.parametrize("above", ["", "backup/of 2024"])
+def test_every_tail_of_the_tree_is_read(tmp_path: Path, below: int, above: str):
+    """The whole tree, any part of it, the zips alone, and a path that is folders too high."""
+    frame = candles(START_MS, 96)
+    path = Path(above, *TREE[below:], "BTCUSDT-15m-2024-01.zip")
+    zipped(tmp_path / path, kline_lines(frame))
+    asked = wanted("candles", START_MS, START_MS + MONTH_MS)
+    assert same(read(archive(tmp_path), asked), frame)
+    assert archive(tmp_path).searched(asked) == ""
+
+
+@pytest.mark.parametrize(
+    "below",
+    [
+        "data/spot/monthly/klines/BTCUSDT/15m",
+        "spot/monthly/klines/BTCUSDT/15m",
+        "data/futures/cm/monthly/klines/BTCUSDT/15m",
+        "monthly/markPriceKlines/BTCUSDT/15m",
+        "premiumIndexKlines/BTCUSDT/15m",
+    ],
+)
+def test_other_markets_and_kinds_in_the_tree_are_none_of_ours(tmp_path: Path, below: str):
+    """A zip of the same name under another market's folder is another market's."""
+    zipped(tmp_path / below / "BTCUSDT-15m-2024-01.zip", kline_lines(candles(START_MS, 9)))
+    asked = wanted("candles", START_MS, START_MS + MONTH_MS)
+    assert len(read(archive(tmp_path), asked)) == 0
+    assert "BTCUSDT-15m-2024-01.zip" in archive(tmp_path).searched(asked)
+
+
+def test_path_may_lead_into_the_folder_of_a_kind(tmp_path: Path):
+    """The folder above says what the zips are: mark candles, and no plain ones."""
+    marks = candles(START_MS, 9).drop(columns="volume")
+    root = tmp_path / "data/futures/um/daily/markPriceKlines"
+    zipped(root / "BTCUSDT/15m/BTCUSDT-15m-2024-01-01.zip", kline_lines(marks))
+    assert same(read(archive(root), wanted("mark_candles", START_MS, START_MS + DAY_MS)), marks)
+    assert len(read(archive(root), wanted("candles", START_MS, START_MS + DAY_MS))) == 0
+
+
+def test_missing_files_are_named_with_what_lies_there(tmp_path: Path):
+    """Five-minute files are no quarters, and whoever has only those is told so."""
+    bars = kline_lines(candles(START_MS, 9, 300_000))
+    zipped(tmp_path / "BTCUSDT/BTCUSDT-5m-2024-01.zip", bars)
+    asked = wanted("candles", START_MS, START_MS + MONTH_MS)
+    said = archive(tmp_path).searched(asked)
+    assert "looked for BTCUSDT-15m-<month or day>.zip (klines) below" in said
+    assert str(tmp_path) in said
+    assert "there are BTCUSDT/BTCUSDT-5m-2024-01.zip" in said
 
 
 def test_only_files_that_meet_the_window_are_opened(tmp_path: Path):
@@ -178,6 +242,70 @@ def test_open_interest_is_taken_at_the_bars_open(tmp_path: Path):
     found = read(archive(tmp_path), wanted("open_interest", second, second + DAY_MS))
     assert found["event_time_ms"].tolist() == list(range(second, second + DAY_MS, BAR_MS))
     assert found["open_interest"].tolist() == [287.5, *(k + 0.5 for k in range(2, 287, 3))]
+
+
+LABELS_MOVED = int((pd.Timestamp("2026-06-25") - pd.Timestamp(START_MS, unit="ms")).days)
+
+
+def metrics(folder: Path, number: int, first: int, last: int, late: int = 0) -> None:
+    """Write a day of metrics with the five-minute labels `first` to `last`, counted from midnight.
+
+    The value counts the five minutes since 1970 to the moment of measuring, `late` after the label.
+    """
+    start_ms = START_MS + number * DAY_MS
+    lines = []
+    for k in range(first, last + 1):
+        label = pd.Timestamp(start_ms + k * 300_000, unit="ms")
+        moment = (start_ms // 300_000 + k + late) % 1_000_000
+        lines.append(f"{label:%Y-%m-%d %H:%M:%S},BTCUSDT,{moment},1,1,1,1,1")
+    name = f"BTCUSDT-metrics-{day(number)}.zip"
+    zipped(folder / UM / "daily/metrics/BTCUSDT" / name, lines, METRICS_HEADER)
+
+
+@pytest.mark.parametrize(
+    ("number", "first", "last", "late"),
+    [
+        (0, 1, 288, 0),  # 00:05 to 24:00: ends
+        (0, 0, 287, 1),  # 00:00 to 23:55: beginnings, whatever the day
+        (LABELS_MOVED, 1, 288, 0),
+        (LABELS_MOVED, 0, 287, 1),
+        (0, 5, 280, 0),  # neither end is there: the day says
+        (LABELS_MOVED, 5, 280, 1),
+        (0, 1, 200, 0),  # cut off
+        (0, 0, 200, 1),
+        (LABELS_MOVED - 1, 0, 288, 0),  # both ends: the day says
+    ],
+)
+def test_open_interest_is_dated_when_it_was_measured(
+    tmp_path: Path, number: int, first: int, last: int, late: int
+):
+    """Whether a file labels by the beginning or the end of five minutes is told by the file."""
+    metrics(tmp_path, number, first, last, late)
+    start_ms = START_MS + number * DAY_MS
+    found = read(archive(tmp_path), wanted("open_interest", start_ms, start_ms + 2 * DAY_MS))
+    assert len(found) > 60
+    moments = found["event_time_ms"] // 300_000 % 1_000_000
+    assert found["open_interest"].tolist() == moments.tolist()
+
+
+def test_labels_that_move_from_one_day_to_the_next_leave_no_seam(tmp_path: Path):
+    """The last end of one day and the first beginning of the next have one name and two moments."""
+    metrics(tmp_path, LABELS_MOVED - 1, 1, 288)
+    metrics(tmp_path, LABELS_MOVED, 0, 287, late=1)
+    start_ms = START_MS + (LABELS_MOVED - 1) * DAY_MS
+    found = read(archive(tmp_path), wanted("open_interest", start_ms, start_ms + 2 * DAY_MS))
+    expected = range(start_ms + BAR_MS, start_ms + 2 * DAY_MS, BAR_MS)
+    assert found["event_time_ms"].tolist() == list(expected)
+    assert found["open_interest"].tolist() == [t // 300_000 % 1_000_000 for t in expected]
+
+
+def test_metrics_that_are_on_no_grid_are_handed_over(tmp_path: Path):
+    """Rows between bars were not asked for; one beside the dump's own grid is a fault to see."""
+    lines = [f"2024-01-01 00:{m}:00,BTCUSDT,5,1,1,1,1,1" for m in ("05", "10", "12", "15", "20")]
+    name = "BTCUSDT-metrics-2024-01-01.zip"
+    zipped(tmp_path / name, lines, METRICS_HEADER)
+    found = read(archive(tmp_path), wanted("open_interest", START_MS, START_MS + DAY_MS))
+    assert ((found["event_time_ms"] - START_MS) // 60_000).tolist() == [12, 15]
 
 
 @pytest.mark.parametrize(("header", "words"), [(AGG_HEADER, "true false"), ("", "True False")])
@@ -256,11 +384,11 @@ def test_no_row_of_a_damaged_archive_is_yielded(tmp_path: Path):
     ("lines", "header", "found"),
     [
         (["1704067200000,1,2,0.5,ten,1,1,1,1,1,1,0"], "", "ten"),
-        (["1704067200000,1,2,0.5"], "", "found no columns"),
-        (["1704067200000,1,2"], "time,o,h", "found no columns"),
+        (["1704067200000,1,2,0.5"], "", "expected also"),
+        (["1704067200000,1,2"], "time,o,h", "found the columns time, o, h, expected also"),
         (["1704067200000,1,2,0.5,1,1,1,1,1,1,1,0", "1704067200000,1,2"], "", "column"),
         (["x" * 6_000_000], KLINE_HEADER, "a line of"),
-        (["\x00\x01\x02"], "", "found no columns"),
+        (["\x00\x01\x02"], "", "expected also"),
     ],
 )
 def test_file_of_another_layout_is_refused(
@@ -318,7 +446,5 @@ def test_stamps_of_every_kind_are_the_same_moment():
     for text in (day, f"{day} 00:00:00", f"{day}T01:00:00+01:00", f"{day}T00:00:00.000000000Z"):
         assert times_ms(pa.array([text])).tolist() == [START_MS]
     assert times_ms(pa.array([1_704_067_200.0]), "s").tolist() == [START_MS]
-    with pytest.raises(ValueError, match="expected a time_unit of s, ms, us, ns"):
-        times_ms(pa.array([1_704_067_200_000]))
-    with pytest.raises(ValueError, match="1 rows without a time"):
-        times_ms(pa.array([None, START_MS]), "ms")
+    with pytest.raises(WrongColumnError, match="found no stamp"):
+        times_ms(pa.array([1_704_067_200_000, None]))

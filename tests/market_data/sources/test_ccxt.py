@@ -14,7 +14,7 @@ from kernel.bars import Bars
 from kernel.errors import TidegateError
 from market_data.sources.backoff import Backoff
 from market_data.sources.ccxt_exchange import CcxtExchange
-from market_data.sources.exchanges import EXCHANGES, base_and_quote
+from market_data.sources.exchanges import EXCHANGES
 from market_data.sources.extras import Bounded, Listed
 from market_data.sources.protocol import Source, Wanted
 from market_data.tables import DAY_MS, TABLES
@@ -349,11 +349,3 @@ def test_interval_that_an_exchange_lacks_is_refused_in_words():
         wanted = Wanted("candles", "BTCUSDT", START_MS, END_MS, 180_000)
         list(exchange(venue.url, "coinbase").pages(wanted))
     assert "found bars of 180000 ms, expected one of ['1m', '5m', '15m'" in str(str(failure.value))
-
-
-def test_symbols_split_into_base_and_quote():
-    """The longest known quote at the end is the quote; an unknown one is none."""
-    assert base_and_quote("BTCUSDT") == ("BTC", "USDT")
-    assert base_and_quote("1000PEPEUSDC") == ("1000PEPE", "USDC")
-    assert base_and_quote("ETHBTC") == ("ETH", "BTC")
-    assert base_and_quote("BTCXYZ") == ("", "")

@@ -233,7 +233,8 @@ def test_optional_column_may_be_missing_and_a_required_one_may_not(tmp_path: Pat
     assert found["mvrv"].tolist() == [2.0]
     assert found["fees"].isna().all()
     write(candles(START_MS, 9).drop(columns="close"), tmp_path / "BTCUSDT.csv")
-    with pytest.raises(TidegateError, match=r"found no columns \['close'\], expected them beside"):
+    own = "BTCUSDT.csv: .*the columns event_time_ms, open, high, low, volume, expected also close"
+    with pytest.raises(TidegateError, match=own):
         read(files(tmp_path, files="{symbol}.csv", time_unit="ms"), DAY)
 
 
@@ -245,8 +246,11 @@ def test_optional_column_may_be_missing_and_a_required_one_may_not(tmp_path: Pat
         ({"files": "*.csv", "columns": {"klose": "c"}}, "['klose']"),
         ({"files": "*.csv", "columns": {"close": "open()"}}, "open()"),
         ({"files": "*.csv", "columns": {"close": "2 + 2"}}, "names no column"),
-        ({"files": "*.parquet", "time_unit": ""}, "expected a time_unit of s, ms, us, ns"),
-        ({"files": "*.csv", "where": {"market": "BTC"}}, "['market']"),
+        ({"files": "*.csv", "where": {"market": "BTC"}}, "expected also market"),
+        (
+            {"files": "*.csv", "columns": {"event_time_ms": "t"}},
+            "found the columns event_time_ms, ",
+        ),
         ({"files": "*.txt"}, "a name that ends in"),
     ],
 )
@@ -266,6 +270,59 @@ def test_missing_file_has_no_rows_and_a_missing_folder_is_refused(tmp_path: Path
     assert len(read(files(tmp_path, files="{symbol}.csv"), DAY)) == 0
     with pytest.raises(TidegateError, match="mine: found no folder"):
         read(files(tmp_path / "nowhere", files="{symbol}.csv"), DAY)
+
+
+def test_missing_file_is_named_with_what_lies_there(tmp_path: Path):
+    """What was looked for, where, and what is there instead."""
+    write(candles(START_MS, 9), tmp_path / "more/ETHUSDT.csv")
+    source = files(tmp_path, files="{symbol}_{timeframe}.csv")
+    said = source.searched(DAY)
+    assert f"looked for BTCUSDT_15m.csv below {tmp_path}" in said
+    assert "there are more/ETHUSDT.csv" in said
+    write(candles(START_MS, 9), tmp_path / "BTCUSDT_15m.csv")
+    assert source.searched(DAY) == ""
+
+
+@pytest.mark.parametrize(
+    ("stamp", "after_ms"), [("open", 0), ("close", BAR_MS - 1), ("end", BAR_MS)]
+)
+def test_stamp_of_a_bar_means_what_the_setting_says(tmp_path: Path, stamp: str, after_ms: int):
+    """Open, last millisecond, or end: the event is the bar's open."""
+    frame = candles(START_MS, 96)
+    stamped = frame.assign(event_time_ms=frame["event_time_ms"] + after_ms)
+    for suffix in ("csv", "parquet"):
+        write(stamped, tmp_path / f"{suffix}.{suffix}")
+        source = files(tmp_path, files=f"*.{suffix}", time_unit="ms", stamp=stamp)
+        assert same(read(source, DAY), frame)
+
+
+@pytest.mark.parametrize(("stamp", "before_ms"), [("open", BAR_MS), ("close", 1), ("end", 0)])
+def test_stamp_of_a_measurement_means_what_the_setting_says(
+    tmp_path: Path, stamp: str, before_ms: int
+):
+    """Open interest is measured at the end of the period that its row describes."""
+    times = START_MS + BAR_MS * np.arange(1, 9)
+    write(pd.DataFrame({"t": times - before_ms, "oi": 5.0}), tmp_path / "oi.csv")
+    columns = {"event_time_ms": "t", "open_interest": "oi"}
+    source = files(tmp_path, "open_interest", files="*.csv", stamp=stamp, columns=columns)
+    found = read(source, wanted("open_interest", START_MS, START_MS + DAY_MS))
+    assert found["event_time_ms"].tolist() == times.tolist()
+
+
+def test_stamp_of_a_settlement_has_no_meaning_but_its_own(tmp_path: Path):
+    """An interval that may change has no length by which a stamp could be moved."""
+    write(pd.DataFrame({"event_time_ms": [START_MS], "funding_rate": [1e-4]}), tmp_path / "f.csv")
+    source = files(tmp_path, "funding", files="*.csv", stamp="open")
+    with pytest.raises(TidegateError, match="found stamp: open for funding, expected none"):
+        read(source, wanted("funding", START_MS, START_MS + DAY_MS))
+
+
+def test_closes_are_not_taken_for_opens(tmp_path: Path):
+    """Stamps a millisecond before a bar's end are refused, with the setting that they need."""
+    frame = candles(START_MS, 9)
+    write(frame.assign(event_time_ms=frame["event_time_ms"] + BAR_MS - 1), tmp_path / "a.csv")
+    with pytest.raises(TidegateError, match="say `stamp: close` beside `files`"):
+        read(files(tmp_path, files="a.csv"), DAY)
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "feather", "csv.gz", "csv"])

@@ -87,6 +87,30 @@ def test_funding_rate_stands_in_the_open(tmp_path: Path, timeframe: str):
     assert found["funding_rate"].tolist() == [0.0001, -0.0002, 0.0003]
 
 
+def test_all_files_of_a_series_are_read(tmp_path: Path):
+    """A newer download beside an older one, of another format or timeframe: none is passed over."""
+    frame = candles(START_MS, 96)
+    write(frame[:40], tmp_path / "futures/BTC_USDT_USDT-15m-futures", "feather")
+    write(frame[40:], tmp_path / "futures/BTC_USDT_USDT-15m-futures", "json")
+    assert same(read(freqtrade(tmp_path), DAY), frame)
+    stamps = START_MS + 28_800_000 * np.arange(3, dtype=np.int64)
+    rates = candles(START_MS, 3).assign(event_time_ms=stamps, open=[0.0001, -0.0002, 0.0003])
+    write(rates[:1], tmp_path / "futures/BTC_USDT_USDT-8h-funding_rate", "feather")
+    write(rates[1:], tmp_path / "futures/BTC_USDT_USDT-1h-funding_rate", "feather")
+    found = read(freqtrade(tmp_path), wanted("funding", START_MS, START_MS + DAY_MS))
+    assert sorted(found["event_time_ms"]) == stamps.tolist()
+
+
+def test_missing_file_is_named_with_what_lies_there(tmp_path: Path):
+    """A path one level too high, or bars of another length: what was looked for is said."""
+    write(candles(START_MS, 9), tmp_path / "binance/futures/BTC_USDT_USDT-5m-futures", "feather")
+    said = freqtrade(tmp_path).searched(DAY)
+    assert "looked for futures/BTC_USDT_USDT-15m-futures.{feather,parquet,json,json.gz}" in said
+    assert "there are binance/futures/BTC_USDT_USDT-5m-futures.feather" in said
+    write(candles(START_MS, 9), tmp_path / "futures/BTC_USDT_USDT-15m-futures", "feather")
+    assert freqtrade(tmp_path).searched(DAY) == ""
+
+
 @pytest.mark.parametrize("suffix", ["feather", "json.gz"])
 def test_trades_have_their_side_and_id(tmp_path: Path, suffix: str):
     """Ids are text and sides are words in freqtrade's trades."""

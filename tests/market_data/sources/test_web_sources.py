@@ -8,12 +8,11 @@ import pandas as pd
 import pytest
 
 from kernel.errors import TidegateError
+from kernel.onchain_metrics import METRICS
 from market_data.sources.backoff import Backoff
 from market_data.sources.coinmetrics import PAGE_ROWS, CoinMetrics
 from market_data.sources.coinmetrics_csv import CoinMetricsCsv
 from market_data.sources.fear_greed import FearGreed
-from market_data.sources.onchain_metrics import METRICS
-from replay_venue.market.series import METRICS as SERVED
 from replay_venue.market.series import OnChain
 from replay_venue.serving.faults.faults import Fault, Kind
 from tests.market_data.served_venue import SmallMarket, points, served, walk
@@ -64,11 +63,6 @@ def as_expected(found: pd.DataFrame, expected: OnChain) -> bool:
             found[ours].tolist() == expected.value[name].tolist() for ours, name in OURS.items()
         )
     )
-
-
-def test_metrics_are_those_that_the_venue_serves():
-    """Both sides speak of the same metrics."""
-    assert set(METRICS) == set(SERVED)
 
 
 def test_onchain_pages_past_the_limit_bit_by_bit():

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from kernel.bars import TIMEFRAME_MS, Bars
+from kernel.onchain_metrics import METRICS
 from replay_venue.market.climate import Climate
 from replay_venue.market.generated import GeneratedSource
 from replay_venue.market.generator import History, Market, generate
 from replay_venue.market.instruments import instrument
 from replay_venue.market.recent import Recent
-from replay_venue.market.series import METRICS
 from replay_venue.market.shocks import LEAD
 from replay_venue.market.weather import BLOCK_MS, GENESIS_MS
 from tests.replay_venue.served import BAR_MS, at

@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from kernel.bars import Bars
+from kernel.onchain_metrics import METRICS
 from replay_venue.market.climate import Climate
 from replay_venue.market.generator import History, Market, generate
 from replay_venue.market.micro import Micro
 from replay_venue.market.recorded import RecordedSource
-from replay_venue.market.series import METRICS
 from tests.replay_venue.served import BAR_MS, RECORDED, at, binance_usdm, serving
 
 START = at("2025-01-01")

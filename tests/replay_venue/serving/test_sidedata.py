@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from replay_venue.market.series import METRICS as NAMES
+from kernel.onchain_metrics import METRICS as NAMES
 from tests.replay_venue.clockwork import DAY_MS
 from tests.replay_venue.served import Served, at, clockwork
 
