@@ -225,5 +225,5 @@ def test_csv_may_lack_metrics_values_and_assets(tmp_path: Path):
     with pytest.raises(TidegateError, match="cm: found no folder"):
         read(csv(tmp_path / "nowhere"), onchain(9))
     (tmp_path / "btc.csv").write_text("date,TxCnt\n2025-12-01,5\n")
-    with pytest.raises(TidegateError, match="found no column time"):
+    with pytest.raises(TidegateError, match="the columns date, TxCnt, expected also time"):
         read(csv(tmp_path), onchain(9))
