@@ -70,7 +70,16 @@ def test_materialization_shows_what_a_person_looks_at(stage: Stage):
     assert Path(shown["data_docs"]).exists()
 
 
-@pytest.mark.parametrize("name", ["onchain", "trades", "depth", "arrivals", "mark_candles"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "depth",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)  # what is drawn, its own tests read
+            for name in ("onchain", "trades", "arrivals", "mark_candles")
+        ),
+    ],
+)
 def test_every_kind_of_table_has_a_picture(stage: Stage, name: str):
     """Ticks, books and metrics are drawn like candles, in a size that a page can hold."""
     shown = metadata_of(stage.run(name), name)

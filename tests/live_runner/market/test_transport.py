@@ -26,7 +26,7 @@ async def _asked(answer: Answer, requests: int = 1) -> list[int]:
 
 async def _times(port: int, requests: int = 1) -> list[int]:
     async with httpx.AsyncClient(
-        transport=AiohttpTransport(), base_url=f"http://127.0.0.1:{port}", timeout=0.5
+        transport=AiohttpTransport(), base_url=f"http://127.0.0.1:{port}", timeout=5.0
     ) as client:
         backoff = Backoff(base_s=0.0, cap_s=0.0, attempts=1)
         venue = Venue(client, backoff, random.Random(0), lambda _: None)

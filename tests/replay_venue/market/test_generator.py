@@ -20,6 +20,7 @@ from replay_venue.market.recent import Recent
 from replay_venue.market.shocks import LEAD
 from replay_venue.market.weather import BLOCK_MS, GENESIS_MS
 from tests.replay_venue.served import BAR_MS, at
+from tests.yardstick import yardstick_s
 
 START = GENESIS_MS
 DAY_MS = 86_400_000
@@ -243,8 +244,8 @@ def test_fifty_symbols_start_at_once_and_each_on_its_first_use() -> None:
     spent = time.process_time() - began
     assert len(names) == 50
     assert not np.array_equal(first.close, second.close)
-    assert started < 0.1, f"found {started:.2f} s to start, expected under 0.1 s"
-    assert spent < 1.5, f"found {spent:.2f} s for three years of a symbol, expected under 1.5 s"
+    assert started < 2 * yardstick_s(), f"found {started:.2f} s to start"
+    assert spent < 60 * yardstick_s(), f"found {spent:.2f} s for three years of a symbol"
 
 
 def test_generate_before_genesis_is_empty() -> None:
@@ -263,10 +264,11 @@ def test_generate_refuses_what_it_does_not_know(seed: int, symbol: str, timefram
         generate(seed, symbol, 0.1, START, START + BAR_MS, timeframe)
 
 
-def test_generate_three_years_within_a_second() -> None:
-    """Three years of 15m candles, and the minutes under them, take under a second of one core."""
+def test_generate_three_years_at_once() -> None:
+    """Three years of 15m candles, and the minutes under them, take a second of one core or two."""
     began = time.process_time()
     market = generate(7, "BTCUSDT", 0.12, START, at("2026-01-01"), "15m")
     spent = time.process_time() - began
     assert len(market.bars) == 105_216
-    assert spent < 1.0, f"found {spent:.2f} s of processor time, expected under 1 s"
+    allowed = 40 * yardstick_s()  # which are two seconds here, where it takes one
+    assert spent < allowed, f"found {spent:.2f} s of processor time, expected under {allowed:.2f}"
