@@ -77,7 +77,7 @@ class Demo:
             self._require_success(self.dagster.wait(built, self._tell))
             stage.rows = _rows(run, "market/candles")
             stage.result = (
-                f"{len(self.market.symbols)} symbols, {self.months[0]} to {self.months[1]}; "
+                f"{', '.join(self.market.symbols)}, {self.months[0]} to {self.months[1]}; "
                 f"{_rows(run, 'features/matrix'):,} rows of features"
             )
 

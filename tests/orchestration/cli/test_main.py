@@ -32,6 +32,7 @@ def test_help_says_what_each_command_does(invoke) -> None:
         (("decline", "none", "--as", "Ada", "--note", "no"), "found 'none'"),
         (("rollback", "BTCUSDT", "--as", "Ada", "--reason", "drill"), "expected at least two"),
         (("demo", "--recorded", "nowhere"), "found no folder nowhere"),
+        (("demo", "--recorded", "docs"), "found candles of BTCUSDT until None"),
     ],
 )
 def test_wrong_input_gets_a_sentence_and_exit_1(invoke, words: tuple[str, ...], said: str) -> None:
