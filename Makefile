@@ -66,7 +66,7 @@ deep: $(PLATFORM) .venv/.has-deep  ## add torch, pytorch-forecasting, shap and O
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if v == (3, 11) else f"Python: found {v[0]}.{v[1]}, expected 3.11; run make PYTHON=/path/to/python3.11")'
 	@free=$$(df -Pm . | awk 'NR == 2 { print $$4 }'); test $$free -ge $(LEAST_FREE_MB) || \
 		{ echo "disk: found $$free MB free in $(CURDIR), expected $(LEAST_FREE_MB) for the packages and a demo; free some, or clone elsewhere"; exit 1; }
-	@echo "First time here: packages go into .venv (four groups, 1.4 GB) and nowhere else"
+	@echo "First time here: packages go into .venv, in groups (for a demo four: 0.4 GB to download, 1.4 GB on disk, two minutes of one core)"
 	$(PYTHON) -m venv .venv
 
 # pip's own lines shrink to one per group that shows which package it is at; its errors come as they are. Bytecode is
