@@ -4,7 +4,8 @@ import datetime as dt
 import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,6 +68,7 @@ def play(
         supervisor.start(services(environment, ports, market), tell)
         months = (f"{market.history_start[:7]}-01", f"{DEMO_START[:7]}-01")
         with (
+            explained(supervisor),
             _client(ports.runner) as runner,
             _client(ports.venue) as venue,
         ):
@@ -109,6 +111,16 @@ def stand(*, ports: Ports, recorded: Path | None, speed: float, console: Console
         console.print("stopping")
     finally:
         supervisor.stop()
+
+
+@contextmanager
+def explained(supervisor: Supervisor) -> Iterator[None]:
+    """Turn a lost connection into a ServiceError that names the service which ended."""
+    try:
+        yield
+    except httpx.TransportError:
+        supervisor.require_alive()
+        raise
 
 
 def _prepare(environment: Environment, ports: Ports, market: Market, tell: Teller) -> None:
