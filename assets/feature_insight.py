@@ -78,7 +78,7 @@ def proposals(
     settings: ResearchSettings, training_set: TrainingSet
 ) -> dg.MaterializeResult[Proposals]:
     """Hold what earlier folds made of the features, for a person to read: nothing is removed."""
-    from research.models import base as models
+    from research.models.lightgbm_base import LightGBM
     from research.training import selection as feature_selection
     from research.training import selection_pictures
 
@@ -86,7 +86,7 @@ def proposals(
     inside = feature_selection.inner(training_set.table, chosen.validation)
     found = feature_selection.propose(
         inside,
-        models.LightGBM(chosen.models.lightgbm),
+        LightGBM(chosen.models.lightgbm),
         seed=chosen.models.stack.seed,
         n_jobs=chosen.models.stack.n_jobs,
         memory_rows=feature_selection.memory_rows(chosen),

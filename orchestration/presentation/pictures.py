@@ -1,6 +1,5 @@
 """Small plots of what a partition holds, as PNG bytes."""
 
-import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +7,7 @@ import numpy as np
 
 from market_data.quality.glance import Glance
 from market_data.tables import DAY_MS, Table
+from research.canvas import off_screen, png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,12 +24,10 @@ def history_figure(glances: Sequence[Glance], table: Table) -> "Figure":
 
     Of many windows the first few are drawn.
     """
-    from matplotlib.figure import Figure
-
     drawn = glances[:MOST_WINDOWS]
     panels = [_panels(one, table) for one in drawn]
     heights = [height for columns in panels for height in (*(3,) * len(columns), 1)]
-    figure = Figure(figsize=(6, 0.4 + 0.48 * sum(heights)), dpi=80, layout="constrained")
+    figure = off_screen(6, 0.4 + 0.48 * sum(heights))
     axes = iter(figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0])
     for one, columns in zip(drawn, panels, strict=True):
         for names in columns:
@@ -40,9 +38,7 @@ def history_figure(glances: Sequence[Glance], table: Table) -> "Figure":
 
 def history_png(glances: Sequence[Glance], table: Table) -> bytes:
     """Return the picture of `history_figure`."""
-    buffer = io.BytesIO()
-    history_figure(glances, table).savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+    return png(history_figure(glances, table))
 
 
 def _panels(found: Glance, table: Table) -> list[tuple[str, ...]]:

@@ -1,12 +1,12 @@
 """Pictures a person looks at, as PNG bytes that are equal for equal data."""
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from research.canvas import off_screen, png
 from research.evaluation.reliability import Reliability
 
 SHOWN_FEATURES = 15
@@ -14,7 +14,7 @@ SHOWN_FEATURES = 15
 
 def reliability_figure(curves: Sequence[Reliability]) -> Any:
     """Return predicted against observed shares, a line per class."""
-    figure, axes = _canvas()
+    figure, axes = _panel()
     axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
     for curve in curves:
         label = f"{curve.name} ({curve.mae:.3f})"
@@ -26,12 +26,12 @@ def reliability_figure(curves: Sequence[Reliability]) -> Any:
 
 def reliability_png(curves: Sequence[Reliability]) -> bytes:
     """Return the picture of `reliability_figure`."""
-    return _png(reliability_figure(curves))
+    return png(reliability_figure(curves))
 
 
 def equity_figure(open_time_ms: NDArray[Any], equity: NDArray[np.float64]) -> Any:
     """Return the account's equity at each close."""
-    figure, axes = _canvas()
+    figure, axes = _panel()
     axes.plot(open_time_ms.astype(np.int64).astype("datetime64[ms]"), equity, linewidth=1)
     axes.set(ylabel="equity", title="Equity over the gate folds")
     axes.tick_params(axis="x", rotation=30)
@@ -40,14 +40,14 @@ def equity_figure(open_time_ms: NDArray[Any], equity: NDArray[np.float64]) -> An
 
 def equity_png(open_time_ms: NDArray[Any], equity: NDArray[np.float64]) -> bytes:
     """Return the picture of `equity_figure`."""
-    return _png(equity_figure(open_time_ms, equity))
+    return png(equity_figure(open_time_ms, equity))
 
 
 def features_figure(title: str, values: Mapping[str, Mapping[str, float]]) -> Any:
     """Return the strongest features as bars, the bases side by side; `values` is base → feature →
     strength.
     """
-    figure, axes = _canvas()
+    figure, axes = _panel()
     total = {
         name: sum(shares.get(name, 0.0) for shares in values.values())
         for shares_of in values.values()
@@ -66,20 +66,9 @@ def features_figure(title: str, values: Mapping[str, Mapping[str, float]]) -> An
 
 def features_png(title: str, values: Mapping[str, Mapping[str, float]]) -> bytes:
     """Return the picture of `features_figure`."""
-    return _png(features_figure(title, values))
+    return png(features_figure(title, values))
 
 
-def _canvas() -> tuple[Any, Any]:
-    """Return a figure off any screen, and its axes."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    FigureCanvasAgg(figure)
+def _panel() -> tuple[Any, Any]:
+    figure = off_screen(7, 4.5)
     return figure, figure.subplots()
-
-
-def _png(figure: Any) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
-    return buffer.getvalue()

@@ -5,6 +5,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,9 +73,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
     Holm, A Simple Sequentially Rejective Multiple Test Procedure (1979).
     """
-    p = np.asarray(p_values, np.float64)
-    order = np.argsort(p, kind="stable")
-    scaled = p[order] * (len(p) - np.arange(len(p)))
-    adjusted = np.empty(len(p))
-    adjusted[order] = np.minimum(np.maximum.accumulate(scaled), 1.0)
-    return [float(one) for one in adjusted]
+    from statsmodels.stats.multitest import multipletests
+
+    if not p_values:
+        return []
+    found: Any = multipletests(p_values, method="holm")
+    return [float(one) for one in found[1]]

@@ -2,13 +2,13 @@
 # pandas and matplotlib leave their cells unknown; what leaves this file is bytes.
 """The feature report at a glance, as PNG bytes that are equal for equal data."""
 
-import io
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from research.canvas import off_screen, png
 from research.features.collinearity import SAME, Collinearity
 from research.features.report import DRIFTED_PSI, STABLE_PSI, Table, drifted, out_of_range
 
@@ -242,25 +242,3 @@ def _row_of(figure: Any, count: int) -> NDArray[Any]:
 def title(figure: Any, text: str) -> None:
     """Write what the picture shows above it."""
     figure.suptitle(text, x=0.01, ha="left", fontsize=11, color=INK, weight="bold", wrap=True)
-
-
-def off_screen(width: float, height: float, layout: Any = "constrained") -> Any:
-    """Return a figure off any screen, in inches."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout=layout)
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def png(figure: Any) -> bytes:
-    """Return the picture in 128 colours: a third of the bytes, and no difference to the eye."""
-    from PIL import Image
-
-    figure.canvas.draw()
-    drawn = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")
-    few = drawn.quantize(128, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    buffer = io.BytesIO()
-    few.save(buffer, format="PNG", optimize=True)
-    return buffer.getvalue()

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from research.canvas import off_screen, png
 from research.evaluation.paired import Difference
 from research.features.pictures import (
     EXTREME,
@@ -16,8 +17,6 @@ from research.features.pictures import (
     PLAIN,
     SMALL,
     in_columns,
-    off_screen,
-    png,
     title,
 )
 from research.training.selection import NEGLIGIBLE_SHAP, Proposals, Strength, Verdict

@@ -1,7 +1,11 @@
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+# The model libraries ship no types; what leaves this file is typed.
 """One walk-forward pass: every row is predicted by models that knew no label ending after its
 block began.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +17,8 @@ from research.datasets.table import TrainingTable, blocks
 from research.graphs import fusion
 from research.graphs.export import PROBABILITIES
 from research.graphs.runtime import outputs, row_cost
-from research.models.base import FittedBase, TrainingRows, bases, with_every_class
+from research.models.base import FittedBase, TrainingRows, with_every_class
+from research.models.bases import bases
 from research.models.calibration import fit_meta
 from research.settings import WEEK_MS, ModelSettings, Settings
 from research.training import parity
@@ -23,7 +28,6 @@ from research.validation.folds import Fold, resolved_before, split_in_time
 PARITY_ROWS = 20_000
 COST_ROWS = 400
 SHAP_ROWS = 500
-BASE_NAMES = ("random_forest", "xgboost", "lightgbm")
 Float32 = NDArray[np.float32]
 
 
@@ -167,7 +171,7 @@ def _candidate(
         oof=oof,
         feature_names=table.feature_names,
         medians=final.medians,
-        scores=tuple(_scores(oof)),
+        scores=tuple(_scores(oof, [base.name for base in final.bases])),
         parity=parity.check(
             signal,
             parity.Parts(final.medians, final.bases, meta),
@@ -191,10 +195,10 @@ def _named(table: TrainingTable, values: NDArray[Any]) -> dict[str, float]:
     return {name: float(v) for name, v in zip(table.feature_names, values, strict=True)}
 
 
-def _scores(oof: OutOfFold) -> list[BaseScore]:
+def _scores(oof: OutOfFold, names: Sequence[str]) -> list[BaseScore]:
     return [
         _score(name, j, oof.votes[at][:, 3 * k : 3 * k + 3], oof.y[at])
-        for k, name in enumerate(BASE_NAMES)
+        for k, name in enumerate(names)
         for j in np.unique(oof.block).tolist()
         for at in [np.flatnonzero((oof.block == j) & (oof.y >= 0))]
         if len(at)
@@ -202,7 +206,12 @@ def _scores(oof: OutOfFold) -> list[BaseScore]:
 
 
 def _score(name: str, block: int, p: Float32, y: NDArray[np.int8]) -> BaseScore:
-    likelihood = np.clip(p[np.arange(len(y)), y].astype(np.float64), 1e-9, 1.0)
-    hits = p.argmax(axis=1) == y
-    assert p.shape[1] == len(CLASSES)
-    return BaseScore(name, block, float(-np.log(likelihood).mean()), float(hits.mean()), len(y))
+    from sklearn.metrics import accuracy_score, log_loss
+
+    return BaseScore(
+        base=name,
+        block=block,
+        log_loss=float(log_loss(y, p, labels=range(len(CLASSES)))),
+        accuracy=float(accuracy_score(y, p.argmax(axis=1))),
+        rows=len(y),
+    )

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from research.graphs.export import PROBABILITIES
 from research.graphs.fusion import VOTES, Isotonic, Logistic, Meta, fuse, impute, votes_graph
 from research.graphs.runtime import outputs
-from research.models.base import FittedBase, TrainingRows, bases
+from research.models.base import FittedBase, TrainingRows
+from research.models.bases import bases
 from tests.research.worlds import light_settings
 
 WIDTH = 5

@@ -3,7 +3,8 @@ import numpy as np
 from research.gates.gates import at_most
 from research.graphs.fusion import Isotonic, Logistic, Meta, fuse
 from research.graphs.runtime import row_cost
-from research.models.base import TrainingRows, bases
+from research.models.base import TrainingRows
+from research.models.bases import bases
 from tests.research.worlds import light_settings, settings
 from tests.spinning import spinning
 

@@ -1,12 +1,16 @@
+import dataclasses
+
 import numpy as np
 import onnx
 import pytest
 
 from research.graphs.runtime import outputs
-from research.models.base import Base, TrainingRows, bases, with_every_class
+from research.models.base import Base, TrainingRows, with_every_class
+from research.models.bases import bases
+from research.settings import ModelSettings
 from tests.research.worlds import light_settings
 
-NAMES = ["random_forest", "xgboost", "lightgbm"]
+NAMES = [each.name for each in bases(light_settings().models)]
 
 
 def rows(classes: tuple[int, ...], n: int = 4_000) -> TrainingRows:
@@ -79,3 +83,9 @@ def test_with_every_class_changes_nothing_when_all_are_there():
     """Rows with all classes come back as they were."""
     training = rows((0, 1, 2), 100)
     assert with_every_class(training) is training
+
+
+def test_every_base_has_a_file_of_settings_and_no_file_is_without_a_base():
+    """The one list of bases and the settings of models name the same things."""
+    names = {field.name for field in dataclasses.fields(ModelSettings)}
+    assert names - {"meta", "stack"} == set(NAMES)

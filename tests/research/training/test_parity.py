@@ -4,7 +4,8 @@ from collections.abc import Callable
 import numpy as np
 
 from research.graphs.fusion import Isotonic, Logistic, Meta, fuse
-from research.models.base import FittedBase, TrainingRows, bases
+from research.models.base import FittedBase, TrainingRows
+from research.models.bases import bases
 from research.settings import Settings
 from research.training.parity import Parts, check, decisions, with_edge_rows
 from tests.research.worlds import settings

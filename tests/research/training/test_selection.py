@@ -7,7 +7,8 @@ import pytest
 
 from research.datasets.table import TrainingTable
 from research.evaluation.paired import Difference
-from research.models.base import LightGBM, RandomForest
+from research.models.lightgbm_base import LightGBM
+from research.models.random_forest import RandomForest
 from research.settings import WEEK_MS, ValidationSettings
 from research.training import selection
 from research.training.selection_pictures import SHOWN_SHAP, proposals_figure, proposals_png

@@ -5,6 +5,7 @@ import pytest
 
 from research.datasets.table import TrainingTable, blocks
 from research.graphs.runtime import outputs
+from research.models.bases import bases
 from research.pipeline import Retrained
 from research.settings import Settings
 from research.training import stack
@@ -68,7 +69,7 @@ def test_stack_scores_each_base_in_each_block(trained: Retrained, small: Setting
     """Every base has a log-loss in every block, better than not knowing, on average."""
     scores = trained.candidate.scores
     assert len(scores) == 3 * (1 + max(trained.candidate.oof.block))
-    for name in stack.BASE_NAMES:
+    for name in (one.name for one in bases(small.models)):
         assert np.mean([one.log_loss for one in scores if one.base == name]) < np.log(3)
     assert set(trained.candidate.contributions) == {"xgboost", "lightgbm"}
     strongest = max(trained.candidate.contributions["lightgbm"].items(), key=lambda item: item[1])

@@ -1,0 +1,42 @@
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+# The model libraries ship no types; what leaves this file is typed.
+"""The random forest of the stack."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from research.graphs import export
+from research.models.base import FittedBase, TrainingRows, shares
+from research.settings import RandomForestSettings
+
+
+@dataclass(frozen=True, slots=True)
+class RandomForest:
+    """Bagged trees on a share of the rows each."""
+
+    settings: RandomForestSettings
+    name: str = "random_forest"
+
+    def fit(self, rows: TrainingRows, seed: int, n_jobs: int) -> FittedBase:
+        """Fit the forest; the graph averages the leaves as scikit-learn does."""
+        from sklearn.ensemble import RandomForestClassifier
+
+        forest: Any = RandomForestClassifier
+        model = forest(
+            n_estimators=self.settings.trees,
+            max_depth=self.settings.max_depth,
+            min_samples_leaf=self.settings.min_samples_leaf,
+            max_samples=self.settings.max_samples,
+            max_features=self.settings.max_features,
+            random_state=seed,
+            n_jobs=n_jobs,
+        )
+        model.fit(rows.x, rows.y, sample_weight=rows.weight)
+        return FittedBase(
+            name=self.name,
+            graph=export.random_forest(model, rows.x.shape[1]),
+            native=model.predict_proba,
+            importance=shares(model.feature_importances_),
+            contributions=None,
+        )

@@ -1,0 +1,61 @@
+# pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
+# The model libraries ship no types; what leaves this file is typed.
+"""XGBoost as a base of the stack."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from research.graphs import export
+from research.models.base import (
+    FittedBase,
+    Float32,
+    Float64,
+    TrainingRows,
+    mean_contribution,
+    shares,
+)
+from research.settings import XGBoostSettings
+
+
+@dataclass(frozen=True, slots=True)
+class XGBoost:
+    """Level-wise histogram boosting."""
+
+    settings: XGBoostSettings
+    name: str = "xgboost"
+
+    def fit(self, rows: TrainingRows, seed: int, n_jobs: int) -> FittedBase:
+        """Fit the booster from a fixed base score: the converter knows no per-class intercept."""
+        from xgboost import XGBClassifier
+
+        model: Any = XGBClassifier(
+            n_estimators=self.settings.rounds,
+            max_depth=self.settings.max_depth,
+            learning_rate=self.settings.learning_rate,
+            min_child_weight=self.settings.min_child_weight,
+            subsample=self.settings.subsample,
+            colsample_bytree=self.settings.colsample,
+            reg_lambda=self.settings.reg_lambda,
+            max_bin=self.settings.max_bin,
+            tree_method="hist",
+            base_score=0.5,
+            random_state=seed,
+            n_jobs=n_jobs,
+        )
+        model.fit(rows.x, rows.y, sample_weight=rows.weight)
+        return FittedBase(
+            name=self.name,
+            graph=export.xgboost(model, rows.x.shape[1]),
+            native=lambda x: np.asarray(model.predict_proba(x), np.float64),
+            importance=shares(model.feature_importances_),
+            contributions=lambda x: mean_contribution(_contributions(model, x), x.shape[1]),
+        )
+
+
+def _contributions(model: Any, x: Float32) -> Float64:
+    from xgboost import DMatrix
+
+    return np.asarray(model.get_booster().predict(DMatrix(x), pred_contribs=True), np.float64)
