@@ -154,8 +154,10 @@ def observations_hold_only_what_was_known(
     from kernel.observation import Market, observe
     from research.features.leaks import known_too_early, ticked_too_early, used_too_early
 
-    universe, until_ms = settings.universe(), cutoff_ms(context)
-    name, bar_ms = symbol(context), universe.bar_ms
+    universe = settings.universe()
+    until_ms = cutoff_ms(context)
+    name = symbol(context)
+    bar_ms = universe.bar_ms
     drawn = {"samples": SAMPLED_BARS, "seed": until_ms}
     market = Market(lake.bars(name, until_ms), lake.series(name, until_ms))
     early = known_too_early(market.series, earliest_by_series(universe))

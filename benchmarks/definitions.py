@@ -22,7 +22,8 @@ print(seconds, assets, mib, ",".join(heavy) or "none")
 
 def main() -> None:
     """Print the median of three fresh interpreters."""
-    seconds, last = [], ""
+    seconds = []
+    last = ""
     for _ in range(RUNS):
         command = [sys.executable, "-W", "ignore", "-c", PROGRAM]
         run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)

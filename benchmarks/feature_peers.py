@@ -73,9 +73,13 @@ def in_pandas(frame: pd.DataFrame) -> pd.DataFrame:
 
 def trend_in_pandas(frame: pd.DataFrame) -> dict[str, pd.Series]:
     close = frame.close
-    fast, middle, slow = ema(close, 20), ema(close, 50), ema(close, 200)
-    rising, falling = (fast > middle) & (middle > slow), (fast < middle) & (middle < slow)
-    up, down = frame.high.diff(), -frame.low.diff()
+    fast = ema(close, 20)
+    middle = ema(close, 50)
+    slow = ema(close, 200)
+    rising = (fast > middle) & (middle > slow)
+    falling = (fast < middle) & (middle < slow)
+    up = frame.high.diff()
+    down = -frame.low.diff()
     span = wilder(true_range(frame))
     plus = wilder(up.where((up > down) & (up > 0.0), 0.0))
     minus = wilder(down.where((down > up) & (down > 0.0), 0.0))
@@ -107,7 +111,8 @@ def momentum_in_pandas(frame: pd.DataFrame) -> dict[str, pd.Series]:
     strength = rsi(close, 14)
     macd = ema(close, 12) - ema(close, 26)
     signal = ema(macd, 9)
-    bottom, top = frame.low.rolling(14).min(), frame.high.rolling(14).max()
+    bottom = frame.low.rolling(14).min()
+    top = frame.high.rolling(14).max()
     slow_k = (100.0 * (close - bottom) / (top - bottom)).rolling(3).mean()
     typical = (frame.high + frame.low + close) / 3.0
     mean = typical.rolling(20).mean()
@@ -134,9 +139,12 @@ def momentum_in_pandas(frame: pd.DataFrame) -> dict[str, pd.Series]:
 
 
 def volatility_in_pandas(frame: pd.DataFrame) -> dict[str, pd.Series]:
-    close, spans = frame.close, true_range(frame)
-    atr, keltner = wilder(spans), wilder(spans, 20)
-    middle, deviation = close.rolling(20).mean(), close.rolling(20).std(ddof=0)
+    close = frame.close
+    spans = true_range(frame)
+    atr = wilder(spans)
+    keltner = wilder(spans, 20)
+    middle = close.rolling(20).mean()
+    deviation = close.rolling(20).std(ddof=0)
     inside = (middle + 2.0 * deviation < ema(close, 20) + 1.5 * keltner) & (
         middle - 2.0 * deviation > ema(close, 20) - 1.5 * keltner
     )
@@ -156,10 +164,12 @@ def volatility_in_pandas(frame: pd.DataFrame) -> dict[str, pd.Series]:
 
 
 def volume_in_pandas(frame: pd.DataFrame) -> dict[str, pd.Series]:
-    traded, span = frame.volume, frame.high - frame.low
+    traded = frame.volume
+    span = frame.high - frame.low
     lean = (2.0 * frame.close - frame.high - frame.low) / span
     typical = (frame.high + frame.low + frame.close) / 3.0
-    flow, rose = typical * traded, typical.diff()
+    flow = typical * traded
+    rose = typical.diff()
     gained = flow.where(rose > 0.0, 0.0).rolling(14).sum()
     lost = flow.where(rose < 0.0, 0.0).rolling(14).sum()
     balance = (np.sign(frame.close.diff()) * traded).fillna(0.0).cumsum()
@@ -201,7 +211,8 @@ def main() -> None:
     frame = candles(BARS)
     times = 1_672_531_200_000.0 + 900_000.0 * np.arange(BARS)
     rows = np.column_stack([times, frame.to_numpy()])
-    features, theirs = ours(rows), in_pandas(frame)[NAMES].to_numpy()
+    features = ours(rows)
+    theirs = in_pandas(frame)[NAMES].to_numpy()
     gap = np.nanmax(np.abs(features - theirs)[SETTLED:] / (1.0 + np.abs(theirs[SETTLED:])), axis=0)
     worst = int(gap.argmax())
     print(
@@ -217,7 +228,8 @@ def main() -> None:
     rounds = np.array([[seconds(work) for work in works] for _ in range(ROUNDS)]) * 1e3
     own, in_pandas_ms, in_talib_ms, rest_ms = rounds.T
     indicators = len(in_talib(frame))
-    each, peer = own / len(NAMES), in_talib_ms / indicators
+    each = own / len(NAMES)
+    peer = in_talib_ms / indicators
     print(
         f"   ms a feature, median of {ROUNDS} paired rounds: ours {np.median(each):.2f}; pandas "
         f"{np.median(in_pandas_ms) / len(NAMES):.2f}, {np.median(in_pandas_ms / own):.1f} x ours; "

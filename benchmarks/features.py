@@ -26,7 +26,8 @@ BARS = 300_000
 COST_BARS = 20_000
 SIZES = (10_000, 100_000, 1_000_000)
 LIVE_BARS = 5_000
-CERTIFIED_BARS, CUTS = 3_000, 200
+CERTIFIED_BARS = 3_000
+CUTS = 200
 COLD = """
 import time
 import numpy as np
@@ -109,14 +110,17 @@ def costs(obs: Values) -> None:
 
 def cost(group: Group, obs: Values) -> dict[str, float]:
     """Return µs a bar, all inputs present: the best of five folds, the median live bar."""
-    fold, width = compiled(fold_of(group.step)), len(group.features)
-    fit, out = np.ones(len(obs), dtype=np.bool_), np.empty((len(obs), width))
+    fold = compiled(fold_of(group.step))
+    width = len(group.features)
+    fit = np.ones(len(obs), dtype=np.bool_)
+    out = np.empty((len(obs), width))
     start = np.zeros(group.state_size)
     if group.name == "volatility_models":
         start[GARCH_SLOTS : GARCH_SLOTS + 3] = (2e-7, 0.08, 0.9)
     history_s = min(seconds(lambda: fold(start.copy(), obs, fit, out, 0, width)) for _ in range(5))
     fold(start, obs, fit, out, 0, width)
-    state, cells = start.tolist(), [0.0] * width
+    state = start.tolist()
+    cells = [0.0] * width
     lapses = [seconds(lambda row=row: group.step(state, row, cells)) for row in obs[:999].tolist()]
     return {
         "compiled_us": round(history_s / len(obs) * 1e6, 3),

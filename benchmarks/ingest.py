@@ -32,7 +32,9 @@ from market_data.window import Window
 Result = TypeVar("Result")
 COINS = ("BTC", "ETH", "BNB", "SOL", "XRP", "ADA", "DOGE", "AVAX", "LINK", "LTC")
 SYMBOLS = tuple(f"{coin}USDT" for coin in COINS)
-FIRST, LAST, NOW = "2024-01-01", "2026-01-01", "2026-01-08"
+FIRST = "2024-01-01"
+LAST = "2026-01-01"
+NOW = "2026-01-08"
 BAR_MS = 900_000
 BINANCE_ROWS_PER_S = 4_990  # 499 rows cost 2 units of weight, which ccxt spaces by 50 ms
 MAX_SHARE_AT_BINANCE = 0.5
@@ -48,7 +50,8 @@ class Spent:
     venue: float
 
     def __str__(self) -> str:
-        ours, venue = self.ours / self.seconds, self.venue / self.seconds
+        ours = self.ours / self.seconds
+        venue = self.venue / self.seconds
         return f"{self.seconds:6.1f} s   us {ours:4.0%}   venue {venue:4.0%}"
 
 
@@ -87,11 +90,14 @@ def through_ccxt_alone(url: str) -> int:
     """Return the rows of one symbol, paged as the adapter pages and thrown away."""
     source = CcxtExchange("binance", SourceSettings("ccxt", exchange="binanceusdm"), url)
     client = source.connected()
-    market, since, rows = source.listed_as(SYMBOLS[0]), ms(FIRST), 0
+    market = source.listed_as(SYMBOLS[0])
+    since = ms(FIRST)
+    rows = 0
     limit = source.exchange.roads["candles"].page
     while since < ms(LAST):
         page = client.fetch_ohlcv(market, "15m", since, limit, {"until": ms(LAST) - 1})
-        since, rows = page[-1][0] + BAR_MS, rows + len(page)
+        since = page[-1][0] + BAR_MS
+        rows = rows + len(page)
     return rows
 
 
@@ -114,9 +120,12 @@ def warm_up(sources: Sources) -> None:
 
 def measured(process: psutil.Process, work: Callable[[], Result]) -> tuple[Result, Spent]:
     """Return what the work returns, and what it cost."""
-    before, ours, began = process.cpu_times(), time.process_time(), time.perf_counter()
+    before = process.cpu_times()
+    ours = time.process_time()
+    began = time.perf_counter()
     result = work()
-    seconds, mine = time.perf_counter() - began, time.process_time() - ours
+    seconds = time.perf_counter() - began
+    mine = time.process_time() - ours
     after = process.cpu_times()
     theirs = after.user + after.system - before.user - before.system
     return result, Spent(seconds, mine, theirs)

@@ -9,7 +9,9 @@ from kernel.bars import Bars
 from research.labels.triple_barrier import triple_barrier
 from research.settings import LabelSettings
 
-BARS, BAR_MS, ROUNDS = 300_000, 900_000, 5
+BARS = 300_000
+BAR_MS = 900_000
+ROUNDS = 5
 RULE = LabelSettings(take_profit_atr=3.0, stop_loss_atr=3.0, horizon_bars=48)
 
 
@@ -26,13 +28,15 @@ def with_numpy(bars: Bars, atr: NDArray[np.float64]) -> NDArray[np.int8]:
     """Return the labels by 48 passes over whole columns; right only for equal barriers."""
     rows = BARS - RULE.horizon_bars - 1
     entry = bars.open[1 : rows + 1]
-    above, below = entry + 3.0 * atr[:rows], entry - 3.0 * atr[:rows]
+    above = entry + 3.0 * atr[:rows]
+    below = entry - 3.0 * atr[:rows]
     label = np.full(rows, 1, np.int8)
     waiting = np.ones(rows, bool)
     for k in range(1, RULE.horizon_bars + 1):
         up = waiting & (bars.high[k : rows + k] >= above)
         down = waiting & (bars.low[k : rows + k] <= below)
-        label[up & ~down], label[down & ~up] = 2, 0
+        label[up & ~down] = 2
+        label[down & ~up] = 0
         waiting &= ~(up | down)
     return label
 

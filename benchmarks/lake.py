@@ -158,7 +158,8 @@ def fill(root: str) -> None:
     times = START_MS + MINUTE_MS * np.arange(MINUTES, dtype=np.int64)
     close = np.round(30_000.0 * np.exp(np.cumsum(rng.normal(0.0, 0.0007, MINUTES))), 1)
     opened = np.concatenate(([30_000.0], close[:-1]))
-    high, low = np.maximum(opened, close), np.minimum(opened, close)
+    high = np.maximum(opened, close)
+    low = np.minimum(opened, close)
     minutes = pd.DataFrame(
         {
             "event_time_ms": times,

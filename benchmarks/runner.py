@@ -53,7 +53,8 @@ def main() -> int:
 
 def _measure(name: str, live: RunnerProcess, digest: str) -> None:
     """Print pace, latency, CPU and memory over a stretch of the running feed."""
-    before, cpu = sum(map(live.decided, SYMBOLS)), _cpu_seconds(live)
+    before = sum(map(live.decided, SYMBOLS))
+    cpu = _cpu_seconds(live)
     time.sleep(SECONDS)
     bars = sum(map(live.decided, SYMBOLS)) - before
     share = (_cpu_seconds(live) - cpu) / SECONDS

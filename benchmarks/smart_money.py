@@ -59,7 +59,8 @@ def paired(obs: Values) -> None:
             f"{medians[bars]:.2f} s, ratio {ratios[times // 2]:.0f} "
             f"(of {times}: {ratios[0]:.0f} to {ratios[-1]:.0f})"
         )
-    small, large = min(medians), max(medians)
+    small = min(medians)
+    large = max(medians)
     power = log(medians[large] / medians[small]) / log(large / small)
     print(f"   smartmoneyconcepts grows as bars^{power:.2f}")
 
@@ -72,7 +73,8 @@ def linear(obs: Values) -> None:
 
 def live(obs: Values) -> None:
     rows = obs[:LIVE_BARS].tolist()
-    state, out = [0.0] * GROUP.state_size, [0.0] * len(GROUP.features)
+    state = [0.0] * GROUP.state_size
+    out = [0.0] * len(GROUP.features)
     lapses: list[float] = []
     for row in rows:
         start = time.perf_counter()

@@ -23,12 +23,14 @@ PAGE = ROOT / "docs" / "markets.md"
 FIGURE = ROOT / "docs" / "images" / "stylised_facts.png"
 START_MS = 1_672_531_200_000  # 2023-01-01
 END_MS = 1_767_225_600_000  # 2026-01-01
-SEED, EDGE = 7, 0.12
+SEED = 7
+EDGE = 0.12
 WITH_EDGE = f"BTC, edge {EDGE}"
 LAGS = 100
 TAIL = 0.01  # share of the bars that are the tail
 _DAY_BARS = 96
-_BEGIN, _END = "<!-- measured: begin -->", "<!-- measured: end -->"
+_BEGIN = "<!-- measured: begin -->"
+_END = "<!-- measured: end -->"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,8 @@ def measure(bars: Bars) -> Facts:
     close = np.log(bars.close)
     joined = np.diff(bars.open_time_ms) == 900_000
     returns = np.diff(close)[joined]
-    size, volume = np.abs(returns), bars.volume[1:][joined]
+    size = np.abs(returns)
+    volume = bars.volume[1:][joined]
     hour = bars.open_time_ms[1:][joined] // 3_600_000 % 24
     by_hour = np.array([size[hour == one].mean() for one in range(24)])
     traded = volume > 0

@@ -83,7 +83,8 @@ def backfill(served: Served) -> str:
     """Return the rate at which ccxt pages through two years."""
     client = binance_usdm(served.url)
     client.load_markets()
-    since, rows = at("2023-12-01"), 0
+    since = at("2023-12-01")
+    rows = 0
     began = time.perf_counter()
     while page := client.fetch_ohlcv("BTC/USDT:USDT", "15m", since=since, limit=1_500):
         rows += len(page)
@@ -96,7 +97,8 @@ async def streamed(served: Served, names: str, bars: int, wanted: Callable[[Any]
     """Return the rate at which what is `wanted` arrives when the clock jumps `bars` ahead."""
     async with connect(f"{served.ws}/stream?streams={names}", max_queue=None) as socket:
         await _answered(socket, 1)
-        began, events = time.perf_counter(), 0
+        began = time.perf_counter()
+        events = 0
         await asyncio.to_thread(served.control, "clock", step_bars=bars)
         target = served.venue.clock.now_ms() // BAR_MS * BAR_MS
         while True:
@@ -114,12 +116,14 @@ async def updated(served: Served) -> str:
     async with connect(f"{served.ws}/stream?streams={names}", max_queue=None) as socket:
         await _answered(socket, 2)
         await asyncio.to_thread(served.control, "clock", pause=False)
-        cpu, began = time.process_time(), time.perf_counter()
+        cpu = time.process_time()
+        began = time.perf_counter()
         events = 0
         while time.perf_counter() - began < 3.0:
             await socket.recv()
             events += 1
-        took, busy = time.perf_counter() - began, time.process_time() - cpu
+        took = time.perf_counter() - began
+        busy = time.process_time() - cpu
         await asyncio.to_thread(served.control, "clock", pause=True)
     share = f"{100 * busy / took:.0f} % of a core"
     return f"WS depth@100ms of ten symbols: {events / took:,.0f} updates/s on {share}"

@@ -10,7 +10,9 @@ Span = tuple[int, int]
 Times = NDArray[np.int64]
 AROUND = 10  # distances before and after one, to which it is compared
 DUE_BETWEEN = 1.5
-DUE_BEFORE, DUE_AFTER = 0.99, 1.01  # stamps are some milliseconds off
+# stamps are some milliseconds off
+DUE_BEFORE = 0.99
+DUE_AFTER = 1.01
 
 
 def union(spans: Iterable[Span], reach_ms: int = 0) -> list[Span]:

@@ -27,7 +27,8 @@ def failed_run_sensor(context: dg.RunFailureSensorContext, notifier: Notifier) -
 def failed_check_sensor(context: dg.SensorEvaluationContext, notifier: Notifier) -> dg.SensorResult:
     """Notify of every failed asset check of a finished run, with its description."""
     seen: dict[str, Any] = json.loads(context.cursor or "{}")
-    since, told = float(seen.get("since", 0.0)), set(seen.get("told", ()))
+    since = float(seen.get("since", 0.0))
+    told = set(seen.get("told", ()))
     records = context.instance.get_run_records(
         dg.RunsFilter(statuses=FINISHED, updated_after=datetime.fromtimestamp(since, UTC)),
         limit=RUNS_PER_TICK,

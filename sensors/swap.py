@@ -27,7 +27,8 @@ def swap_sensor(
     told: dict[str, Any] = json.loads(context.cursor or "{}")
     lines: list[str] = []
     for symbol, head in promotion_store.heads().items():
-        last, at_ms = told.get(symbol, {}), now_ms()
+        last = told.get(symbol, {})
+        at_ms = now_ms()
         if _rests(last, head, at_ms):
             lines.append(f"{symbol}: refused, next attempt in a minute")
             continue

@@ -20,7 +20,9 @@ class Progress:
         tell: Tell | None,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._what, self._tell, self._clock_s = what, tell, clock_s
+        self._what = what
+        self._tell = tell
+        self._clock_s = clock_s
         self._whole_ms = sum(end - start for start, end in spans)
         self._done_ms = self._rows = 0
         self._began_s = self._told_s = clock_s()

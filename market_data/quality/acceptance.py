@@ -79,7 +79,8 @@ def standing(lake: Lake, table: str = "", symbols: Sequence[str] = ()) -> list[A
         else:
             spoken = {name: body[name] for name in ("table", "symbol", "start_ms", "end_ms")}
             who = {name: body[name] for name in ("person", "reason")}
-            number, at_ms = entry["seq"], entry["at_ms"]
+            number = entry["seq"]
+            at_ms = entry["at_ms"]
             held[number] = Acceptance(number=number, at_ms=at_ms, **spoken, **who)
     return [
         one

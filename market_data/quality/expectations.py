@@ -252,7 +252,8 @@ def _joined(
 
 def _record(result: Any) -> dict[str, Any]:
     """Return what a person looks at in the result of one expectation."""
-    asked, found = result.expectation_config.kwargs, result.result
+    asked = result.expectation_config.kwargs
+    found = result.result
     columns = [asked[name] for name in ("column", "column_A", "column_B") if name in asked]
     limits = {name: asked.get(name) for name in _LIMITS}
     examples = found.get("partial_unexpected_index_list") or []

@@ -39,7 +39,8 @@ def glance(lake: Lake, table: Table, window: Window) -> Glance:
     share = MOST_POINTS if table.shape != "tick" else MOST_POINTS // 31
     for frame in pieces(lake, table, window):
         times = frame["event_time_ms"].to_numpy()
-        first_ms, last_ms = first_ms if rows else int(times[0]), int(times[-1])
+        first_ms = first_ms if rows else int(times[0])
+        last_ms = int(times[-1])
         rows += len(frame)
         digest.update(frame_digest(frame).encode())
         days, counts = np.unique(times // DAY_MS, return_counts=True)

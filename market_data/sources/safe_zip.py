@@ -81,7 +81,8 @@ def _check_kind(entry: zipfile.ZipInfo, path: Path) -> None:
 
 
 def _check_sizes(entry: zipfile.ZipInfo, path: Path) -> None:
-    size, packed = entry.file_size, entry.compress_size
+    size = entry.file_size
+    packed = entry.compress_size
     _require(
         size <= MAX_MEMBER_BYTES, path, f"{size} bytes unpacked", f"at most {MAX_MEMBER_BYTES}"
     )

@@ -75,7 +75,8 @@ def _ask(client: Any, url: str, params: Mapping[str, str], limits: Limits) -> An
 
 def _same_host(asked: Any, led_to: Any) -> Any:
     """Return the request that a redirect asks for; only the same host's, or its https, is made."""
-    old, new = asked.url, led_to.url
+    old = asked.url
+    new = led_to.url
     same = (new.scheme, new.port) == (old.scheme, old.port)
     secured = (old.scheme, new.scheme, new.port) == ("http", "https", None)
     if new.host != old.host or not (same or secured):

@@ -87,7 +87,8 @@ def closed_bars(files: "Iterable[pa.NativeFile]", t_ms: int) -> Iterator[Bars]:
         columns = _read(stored, names)
         rows = {name: columns[name].to_numpy() for name in names}  # a missing float is NaN
         if not simple:
-            times, known_at_ms = rows["event_time_ms"], rows.pop("known_at_ms")
+            times = rows["event_time_ms"]
+            known_at_ms = rows.pop("known_at_ms")
             chosen = latest_known(times, known_at_ms, t_ms)
             rows = {name: values[chosen] for name, values in rows.items()}
         volume = rows.setdefault("volume", np.zeros(len(rows["event_time_ms"])))
@@ -105,7 +106,8 @@ def seen_bars(
     """
     for part in tables(files, _SEEN):
         rows = {name: part[name].to_numpy() for name in _SEEN}
-        times, known_ms = rows["event_time_ms"], rows.pop("known_at_ms")
+        times = rows["event_time_ms"]
+        known_ms = rows.pop("known_at_ms")
         chosen = first_known(times, known_ms, t_ms) & (times >= start_ms)
         if within_ms is not None:
             chosen &= known_ms <= (times // within_ms + 1) * within_ms
@@ -141,7 +143,9 @@ class Appending:
     """The change that an append makes to one month; the counts are those of its last call."""
 
     def __init__(self, table: Table, rows: Frame, now_ms: int) -> None:
-        self._table, self._rows, self._now_ms = table, rows, now_ms
+        self._table = table
+        self._rows = rows
+        self._now_ms = now_ms
         self.added = self.revised = 0
 
     def change(self, content: bytes | None) -> bytes | None:

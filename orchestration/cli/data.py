@@ -137,7 +137,8 @@ def print_diff(symbol: str, before: str, after: str, console: Console) -> None:
 
     lake, universe = _opened()
     _chosen((symbol,), universe)
-    from_ms, until_ms = moment_ms(before), moment_ms(after)
+    from_ms = moment_ms(before)
+    until_ms = moment_ms(after)
     table = Table(
         title=f"{symbol}: what moved between {_time(from_ms)} and {_time(until_ms)} UTC",
         title_justify="left",

@@ -53,7 +53,8 @@ def _panels(found: Glance, table: Table) -> list[tuple[str, ...]]:
 def _values(axis: "Axes", found: Glance, names: Sequence[str], table: Table) -> None:
     times = _dates(found.sample["event_time_ms"].to_numpy())
     if table.shape == "candle":
-        low, high = found.sample["low"].to_numpy(), found.sample["high"].to_numpy()
+        low = found.sample["low"].to_numpy()
+        high = found.sample["high"].to_numpy()
         axis.fill_between(times, low, high, alpha=0.3, lw=0)
     line = "." if table.name == "arrivals" else "-"
     for name in names:

@@ -93,7 +93,9 @@ def meets_expectations(question: Question) -> dg.AssetCheckResult:
     """Pass when the stored rows meet every expectation of the suite; write their page."""
     if not question.windows:
         return _nothing_due(question)
-    lake, described, bar_ms = question.lake, question.table, question.universe.bar_ms
+    lake = question.lake
+    described = question.table
+    bar_ms = question.universe.bar_ms
     found = validate(lake, described, question.windows, bar_ms, question.earliest_ms)
     page = question.docs.write(described.name, question.windows, found)
     first = "".join(f": {one['expectation']} ({one['column']})" for one in found.broken[:1])
@@ -287,7 +289,8 @@ def _remedy(question: Question, found: Sequence[Coverage], absent: Sequence[str]
         return ""
     first = holed[0]
     start_ms, end_ms = first.missing[-1]
-    name, who = question.table.name, first.window.symbol
+    name = question.table.name
+    who = first.window.symbol
     ends = " ".join(moment(one).replace(" ", "T") for one in first.missing[0])
     accept = f"`tidegate data accept {name} {who} {ends} {BY}`"
     if len(first.missing) == 1 and end_ms >= first.due[1]:

@@ -3,11 +3,16 @@
 import numpy as np
 from numpy.typing import NDArray
 
-WIDTH, HEIGHT = 260, 44
-COLUMNS, COLUMN_WIDTH = 88, 2
-BINS, BIN_WIDTH = 24, 3
+WIDTH = 260
+HEIGHT = 44
+COLUMNS = 88
+COLUMN_WIDTH = 2
+BINS = 24
+BIN_WIDTH = 3
 RIGHT = WIDTH - BINS * BIN_WIDTH
-COURSE, SPREAD, EMPTY = "#2a78b5", "#c76b29", "#8a8a8a"
+COURSE = "#2a78b5"
+SPREAD = "#c76b29"
+EMPTY = "#8a8a8a"
 
 
 def sparkline(values: NDArray[np.float64], course_bars: int) -> str:

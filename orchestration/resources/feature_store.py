@@ -115,7 +115,8 @@ class FeatureStore(dg.ConfigurableResource):
 
         parts = [np.empty((0, len(OBSERVATION_FIELDS)))]
         for month in self.lake.months("candles", symbol):
-            begin_ms, stop_ms = max(start_ms, month_start_ms(month)), min(end_ms, _end_ms(month))
+            begin_ms = max(start_ms, month_start_ms(month))
+            stop_ms = min(end_ms, _end_ms(month))
             if begin_ms < stop_ms:
                 market = self.lake.market(symbol, stop_ms + _LATE_MS, begin_ms)
                 part = observe(market, bar_ms)
@@ -185,7 +186,8 @@ class FeatureStore(dg.ConfigurableResource):
         import numpy as np
 
         rows = _rows_name(symbol, month.name)
-        content, state = parquet_bytes(_table(month)), month.snapshot.to_bytes()
+        content = parquet_bytes(_table(month))
+        state = month.snapshot.to_bytes()
         changed = self._storage.read(rows) != content
         if month.snapshot.fitted:
             changed |= self._storage.read(_state_name(symbol, month.name)) != state

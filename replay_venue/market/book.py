@@ -58,7 +58,8 @@ def order_book(seed: int, what: Instrument, moment: Moment, levels: int) -> Book
     if moment.side < 0:
         best = (moment.ticks, moment.ticks + spread)
     lean = _TILT * _imbalance(moment, step, salt)
-    tick, lot = 10.0**what.tick_decimals, 10.0**what.lot_decimals
+    tick = 10.0**what.tick_decimals
+    lot = 10.0**what.lot_decimals
     sides: list[NDArray[np.float64]] = []
     for down, first in zip((True, False), best, strict=True):
         ticks = _prices(what, first, levels, down)

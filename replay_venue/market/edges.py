@@ -154,8 +154,12 @@ def fold_drift(
     sigma = bars.sigma.tolist()
     sentiment = np.sign(bars.fear_greed - 50.0).tolist()
     returns: deque[float] = deque(memory.returns, maxlen=MOMENTUM_BARS)
-    side, flows, mood, day = memory.funding_side, memory.flow_sides, memory.sentiment_side, 0.0
-    known_flow, settled = flows[0], side
+    side = memory.funding_side
+    flows = memory.flow_sides
+    mood = memory.sentiment_side
+    day = 0.0
+    known_flow = flows[0]
+    settled = side
     path = np.empty(BLOCK_BARS)
     given = start
     for bar in range(BLOCK_BARS):
@@ -165,7 +169,8 @@ def fold_drift(
             settled = _funding_side(premium, bars.funding_noise[bar // FUNDING_BARS])
         if of_day == 0 and bar:
             leaning = tilt(bars.flow_noise[bar // DAY_BARS - 1 : bar // DAY_BARS], np.array([day]))
-            flows, day = (flows[1], float(np.sign(leaning[0]))), 0.0
+            flows = (flows[1], float(np.sign(leaning[0])))
+            day = 0.0
         if of_day == _ONCHAIN_LATE_BARS:
             known_flow = flows[1]
         if of_day == _SENTIMENT_LATE_BARS:

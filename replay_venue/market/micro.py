@@ -33,7 +33,8 @@ class Micro:
     def trades(self, start_ms: int, end_ms: int) -> Trades:
         """Return the trades of [start_ms, end_ms); ids count from genesis without a gap."""
         start_ms = max(start_ms, GENESIS_MS)
-        first, stop = start_ms // MINUTE_MS, -(-max(end_ms, start_ms) // MINUTE_MS)
+        first = start_ms // MINUTE_MS
+        stop = -(-max(end_ms, start_ms) // MINUTE_MS)
         parts = [self._minute(number * MINUTE_MS) for number in range(first, stop)]
         if not parts:
             return _trades(np.empty((5, 0), np.int64), 1.0, 1.0)

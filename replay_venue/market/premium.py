@@ -50,7 +50,8 @@ def _candles(
     """Return candles `above` below the traded ones, where float64[m + 1] is at their bounds."""
     factor = np.exp(-above)
     middle = np.exp(-0.5 * (above[1:] + above[:-1]))
-    open_, close = minutes[:, 0] * factor[:-1], minutes[:, 3] * factor[1:]
+    open_ = minutes[:, 0] * factor[:-1]
+    close = minutes[:, 3] * factor[1:]
     high = np.maximum(minutes[:, 1] * middle, np.maximum(open_, close))
     low = np.minimum(minutes[:, 2] * middle, np.minimum(open_, close))
     scale = 10.0**decimals

@@ -142,7 +142,8 @@ def _serve_restatements(routes: APIRouter, venue: Venue) -> None:
 def arm(venue: Venue, order: FaultOrder) -> None:
     """Arm a fault or set the clock wrong; ValueError changes nothing."""
     fields = order.model_dump()
-    skew_ms, drift = fields.pop("skew_ms"), fields.pop("drift")
+    skew_ms = fields.pop("skew_ms")
+    drift = fields.pop("drift")
     if order.kind != "skew":
         if skew_ms or drift:
             raise ValueError(f"fault {order.kind}: found skew_ms or drift, expected them for skew")

@@ -86,10 +86,12 @@ def candle_snapshot(venue: Venue, asked: Asked) -> list[JsonObject]:
     wanted = asked.get("req")
     if not isinstance(wanted, dict):
         raise _unreadable()
-    what, timeframe = _instrument(venue, wanted), wanted.get("interval")
+    what = _instrument(venue, wanted)
+    timeframe = wanted.get("interval")
     if timeframe not in TIMEFRAME_MS:
         raise _unreadable()
-    step, now_ms = TIMEFRAME_MS[timeframe], venue.clock.now_ms()
+    step = TIMEFRAME_MS[timeframe]
+    now_ms = venue.clock.now_ms()
     start_ms = _whole(wanted, "startTime", None)
     end_ms = min(_whole(wanted, "endTime", now_ms), now_ms)
     start_ms = max(start_ms, end_ms // step * step - (MAX_CANDLES - 1) * step)
@@ -122,7 +124,8 @@ def _contexts(venue: Venue) -> list[JsonObject]:
 
 
 def _context(venue: Venue, what: Instrument) -> JsonObject:
-    now_ms, price = venue.clock.now_ms(), _price(venue, what)
+    now_ms = venue.clock.now_ms()
+    price = _price(venue, what)
     settled = venue.funding(what.symbol, now_ms - DAY_MS, now_ms).value
     held = venue.open_interest(what.symbol, now_ms - DAY_MS, now_ms).value
     day = venue.klines(what.symbol, "15m", None, None, 96)

@@ -41,7 +41,8 @@ def limit(query: Mapping[str, str], *, default: int, largest: int) -> int:
 
 def window(query: Mapping[str, str]) -> tuple[int | None, int | None]:
     """Return startTime and endTime, both inclusive; -1023 if they are the wrong way round."""
-    start, end = whole(query, "startTime"), whole(query, "endTime")
+    start = whole(query, "startTime")
+    end = whole(query, "endTime")
     if start is not None and end is not None and start > end:
         raise RefusedError(-1023, "Start time is greater than end time.")
     return start, end

@@ -39,7 +39,8 @@ def reliability(
         raise ValueError(
             f"reliability: found {int(known.sum())} labelled rows, expected at least {bins}"
         )
-    p, truth = probabilities[known].astype(np.float64), y[known]
+    p = probabilities[known].astype(np.float64)
+    truth = y[known]
     return tuple(_reliability(name, p[:, k], truth == k, bins) for k, name in enumerate(CLASSES))
 
 

@@ -76,7 +76,9 @@ def spearman(values: Float64) -> Float64:
     present = np.isfinite(values)
     ranks = np.where(present, rankdata(values, axis=0, nan_policy="omit"), 0.0) / len(values)
     held = present.astype(np.float64)
-    count, sums, squares = held.T @ held, ranks.T @ held, (ranks * ranks).T @ held
+    count = held.T @ held
+    sums = ranks.T @ held
+    squares = (ranks * ranks).T @ held
     rows = np.maximum(count, 1.0)
     covariance = ranks.T @ ranks / rows - sums * sums.T / rows**2
     variance = squares / rows - (sums / rows) ** 2

@@ -17,8 +17,14 @@ PANELS_PER_ROW = 8
 CLUSTERS_NAMED = 24
 ALIKE = 0.7  # |ρ| to another feature from which one is drawn among those that are alike
 MUCH_PSI = 1.0
-CALM, SOME, LARGE, EXTREME = "#e6efe9", "#f6c667", "#e2703a", "#8c1c13"
-INK, FAINT, NOTHING, PLAIN = "#22313f", "#8a97a3", "#c9ced3", "#2f6f8f"
+CALM = "#e6efe9"
+SOME = "#f6c667"
+LARGE = "#e2703a"
+EXTREME = "#8c1c13"
+INK = "#22313f"
+FAINT = "#8a97a3"
+NOTHING = "#c9ced3"
+PLAIN = "#2f6f8f"
 SMALL = 7
 _DRAWN = ("q05", "q25", "q50", "q75", "q95")
 T = TypeVar("T")
@@ -184,11 +190,14 @@ def distributions_png(table: Table) -> bytes:
 def _distribution(axes: Any, corner: tuple[int, int], part: Table, colour: str) -> None:
     """Draw one feature into the unit square below and right of `corner`, its range beside it."""
     left, top = corner
-    low, high = float(part["q05"].min()), float(part["q95"].max())
+    low = float(part["q05"].min())
+    high = float(part["q95"].max())
     if low == high:  # a line in the middle
-        low, high = low - 0.5, high + 0.5
+        low = low - 0.5
+        high = high + 0.5
     x = left + 0.8 * (np.arange(len(part)) + 0.5) / len(part)
-    bottom, height = top + 0.9, 0.66
+    bottom = top + 0.9
+    height = 0.66
     scale = height / (high - low) if high > low else 0.0
     y = {name: bottom - (part[name].to_numpy() - low) * scale for name in _DRAWN}
     gone = bottom - height * part["missing"].to_numpy()

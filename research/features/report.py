@@ -13,7 +13,9 @@ from kernel.features.registry import feature, flags_a_missing_input
 from research.validation.folds import Fold
 
 BINS = 10
-STABLE_PSI, DRIFTED_PSI = 0.1, 0.25  # Siddiqi, Credit Risk Scorecards (2006): no, some, large shift
+# Siddiqi, Credit Risk Scorecards (2006): no, some, large shift
+STABLE_PSI = 0.1
+DRIFTED_PSI = 0.25
 LEAST_SHARE = 1e-4  # what an empty bin counts as, so that its logarithm exists
 LEAST_ROWS = 672  # a week of 15-minute bars: a shorter month has no PSI
 CONSTANT_SHARE = 0.999

@@ -9,7 +9,8 @@ import numpy as np
 
 OPSET = 15
 ML_OPSET = 3
-INPUT, PROBABILITIES = "input", "probabilities"
+INPUT = "input"
+PROBABILITIES = "probabilities"
 
 
 def random_forest(model: Any, features: int) -> bytes:
@@ -82,7 +83,8 @@ def _canonical(converted: Any, features: int) -> bytes:
 
     graph = converted.graph
     source = _probability_output(graph)
-    kept, needed = [], {source}
+    kept = []
+    needed = {source}
     for node in reversed(graph.node):
         if needed & set(node.output):
             kept.append(node)

@@ -109,7 +109,8 @@ def _parse(line: bytes, seq: int, prev: str) -> Entry | Break:
         fields: dict[str, Any] = dict(json.loads(line, parse_constant=_refuse_constant))
         claimed = fields.pop("hash")
         entry = Entry(**fields)
-        expected, canonical = entry.hash, entry.line()
+        expected = entry.hash
+        canonical = entry.line()
     except (ValueError, TypeError, KeyError):
         return Break(seq, repr(line[:80]), "one entry as canonical JSON on one line")
     if entry.seq != seq:

@@ -232,7 +232,8 @@ def propose(data: Inner, base: Base, *, seed: int, n_jobs: int, memory_rows: int
         raise ValueError(f"groups: found {sorted(groups)}, expected at least two to compare")
     trials = _Trials(data, base, seed, n_jobs)
     fits = trials.fits(data.names)
-    whole, strengths = _mean_losses(fits), _strengths(data, fits)
+    whole = _mean_losses(fits)
+    strengths = _strengths(data, fits)
     without = [trials.losses_without(names) for names in groups.values()]
     found = [compare(one - whole, memory_rows) for one in without]
     ablations = tuple(
@@ -281,7 +282,10 @@ class _Trials:
     """Fits of one base in the same folds on changing columns, counted."""
 
     def __init__(self, data: Inner, base: Base, seed: int, n_jobs: int) -> None:
-        self._data, self._base, self._seed, self._n_jobs = data, base, seed, n_jobs
+        self._data = data
+        self._base = base
+        self._seed = seed
+        self._n_jobs = n_jobs
         self._seen: set[tuple[str, ...]] = set()
 
     @property
@@ -301,7 +305,8 @@ class _Trials:
         return _mean_losses(self.fits([name for name in self._data.names if name not in left_out]))
 
     def _fit(self, fold: Fold, columns: NDArray[np.intp], seed: int) -> _Fit:
-        x, y = self._data.x[np.ix_(fold.train, columns)], self._data.y[fold.train]
+        x = self._data.x[np.ix_(fold.train, columns)]
+        y = self._data.y[fold.train]
         medians = column_medians(x)
         weights = with_even_sides(self._data.weights[fold.train], y)
         rows = TrainingRows(fusion.impute(x, medians), y, weights / weights.mean())

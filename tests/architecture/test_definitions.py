@@ -82,7 +82,8 @@ def test_every_asset_key_can_be_materialized(location: dg.Definitions) -> None:
 def test_every_stage_has_assets_and_a_blocking_check(location: dg.Definitions) -> None:
     """Twelve stages, each with something to hold and something that stops what is not fit."""
     graph = location.resolve_asset_graph()
-    assets, blocking = defaultdict(list), defaultdict(list)
+    assets = defaultdict(list)
+    blocking = defaultdict(list)
     for key in keys_of(location):
         assets[key.path[0]].append(key)
     for check in graph.asset_check_keys:

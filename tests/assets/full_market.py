@@ -35,7 +35,8 @@ def fill(stage: Stage) -> None:
     for name, table in TABLES.items():
         if name != "candles" and (table.dense or table.longest_silence_ms):
             accept(stage.lake, name, "ETHUSDT", (0, YEAR_2100_MS), **who)
-    market, bars = stage.market, walk(FIRST_MS, BARS)
+    market = stage.market
+    bars = walk(FIRST_MS, BARS)
     put_bars(market, "BTCUSDT", bars)
     put_bars(market, "ETHUSDT", walk(FIRST_MS, BARS, seed=2))
     put_bars(market, "BTCUSDT", shifted(bars, 1.0005), "reference_candles", REFERENCE)

@@ -30,8 +30,10 @@ DECEMBER_MS = 1_764_547_200_000
 BARS = 200
 FIRST_MS = DECEMBER_MS - 100 * BAR_MS  # half of the bars before the month's turn
 NOW_MS = FIRST_MS + BARS * BAR_MS
-NOVEMBER, DECEMBER = month_key("BTCUSDT", "2025-11-01"), month_key("BTCUSDT", "2025-12-01")
-VENUE, REFERENCE = "venue", "reference"
+NOVEMBER = month_key("BTCUSDT", "2025-11-01")
+DECEMBER = month_key("BTCUSDT", "2025-12-01")
+VENUE = "venue"
+REFERENCE = "reference"
 
 
 @dg.asset(deps=[["market", name] for name in ("candles", "funding", "onchain")])

@@ -71,7 +71,8 @@ def test_every_check_of_a_bad_row_and_of_a_silence_is_red(stage: Stage):
 
 
 def _send_bad_row(stage: Stage, name: str) -> None:
-    row, values = BAD[name].row, BAD[name].values
+    row = BAD[name].row
+    values = BAD[name].values
     if name == "reference_candles":
         held = stage.market.rows[REFERENCE, name, "BTCUSDT"].copy()
         held.loc[row, list(values)] = list(values.values())

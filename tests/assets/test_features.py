@@ -27,7 +27,8 @@ from tests.installation import (
 )
 
 HOUR_MS = 3_600_000
-CERTIFICATE, TABLE = ["features", "certificate"], ["datasets", "training_set"]
+CERTIFICATE = ["features", "certificate"]
+TABLE = ["datasets", "training_set"]
 MADE = [CERTIFICATE, ["labels", "triple_barrier"], TABLE]
 PROOF = "every_feature_carries_its_proof"
 RESTS = "training_set_rests_on_the_market_as_it_is"
@@ -149,7 +150,8 @@ def test_features_of_an_older_market_are_named_by_their_month(copied: Installati
     it does not.
     """
     assert checked(copied, TABLE, RESTS).metadata["differing_bytes"].value == 0
-    lake, day_ms = copied.lake, 24 * HOUR_MS
+    lake = copied.lake
+    day_ms = 24 * HOUR_MS
     early_ms = CUTOFF_MS - 20 * day_ms
     mood = lake.as_of("fear_greed", SYMBOL, CUTOFF_MS, early_ms, early_ms + day_ms)
     late = mood.drop(columns="revision").assign(fear_greed=99.0)

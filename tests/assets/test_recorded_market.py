@@ -173,7 +173,8 @@ def crashing(seed: int, closes_apart: float = 0.0) -> Bars:
 def test_a_generated_crash_passes_and_agrees_with_the_second_venue(tmp_path: Path):
     """Closes may part by more than half a percent while both venues race through one range."""
     with staged(tmp_path) as stage:
-        first, second = crashing(5), crashing(5, closes_apart=0.0076)
+        first = crashing(5)
+        second = crashing(5, closes_apart=0.0076)
         put_bars(stage.market, "BTCUSDT", first)
         put_bars(stage.market, "BTCUSDT", second, "reference_candles", REFERENCE)
         put_bars(stage.market, "ETHUSDT", walk(FIRST_MS, BARS))

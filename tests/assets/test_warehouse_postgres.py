@@ -87,7 +87,8 @@ def test_both_databases_pass_the_same_checks(built: Any):
 def test_both_databases_hold_the_same_rows(built: Any, name: str):
     """Row by row and value by value; sums agree up to the order in which they were added."""
     _, local, shared, _ = built
-    expected, found = ordered(local, name), ordered(shared, name)
+    expected = ordered(local, name)
+    found = ordered(shared, name)
     assert len(found) == len(expected) > 0
     for there, here in zip(found, expected, strict=True):
         for a, b in zip(there, here, strict=True):

@@ -21,7 +21,9 @@ from tests.market_data.sources.layouts import (
     zipped,
 )
 
-SYMBOL, BAR_MS, HOUR_MS = "BTCUSDT", 900_000, 3_600_000
+SYMBOL = "BTCUSDT"
+BAR_MS = 900_000
+HOUR_MS = 3_600_000
 MONTHS = ("2024-01", "2024-02", "2024-03")
 PATHS = {
     "candles": "data/futures/um/monthly/klines/BTCUSDT/15m/BTCUSDT-15m-{}.zip",
@@ -50,10 +52,8 @@ WINDOW = Window(SYMBOL, ms("2024-01-01"), ms("2024-04-01"))
 
 def lines(table: str, month: str) -> tuple[list[str], str]:
     """Return the rows of a file and its header."""
-    start, end = (
-        ms(month),
-        int((np.datetime64(month, "M") + 1).astype("datetime64[ms]").astype(int)),
-    )
+    start = ms(month)
+    end = int((np.datetime64(month, "M") + 1).astype("datetime64[ms]").astype(int))
     if table == "candles":
         return kline_lines(candles(start, (end - start) // BAR_MS)), KLINE_HEADER
     stamps = range(start, end, 8 * HOUR_MS)
@@ -189,7 +189,8 @@ def garbage(rows: list[str]) -> list[str]:
     """Put nonsense in place of the first value of two rows: one no number, one absurd."""
     cells = [row.split(",") for row in rows]
     at = 1 if len(cells[0]) > 3 else 2
-    cells[20][at], cells[40][at] = "NaN", "1e300"
+    cells[20][at] = "NaN"
+    cells[40][at] = "1e300"
     return [",".join(row) for row in cells]
 
 

@@ -98,7 +98,9 @@ def test_a_bad_day_leaves_no_silent_hole(
     venue: World, sound: dict[Feed, Sound], tmp_path: Path, feed: Feed, day: Day
 ) -> None:
     """A run on a bad day stores nothing wrong; the next one brings whatever it lacked."""
-    lake, expected, before = Lake(root=str(tmp_path)), sound[feed].rows, venue.injected()
+    lake = Lake(root=str(tmp_path))
+    expected = sound[feed].rows
+    before = venue.injected()
     venue.arm(day.kind, match=feed.path, **day.how)
     outcome = venue.run(feed, lake)
     venue.clear()

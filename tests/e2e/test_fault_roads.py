@@ -50,7 +50,8 @@ def test_a_road_that_fails_once_costs_nothing(
     venue: World, sound: dict[Feed, Sound], lake: Lake, path: str, kind: str
 ) -> None:
     """One bad answer about the clock or the markets is asked for again, and all is there."""
-    feed, before = ROADS[path], venue.injected()
+    feed = ROADS[path]
+    before = venue.injected()
     venue.arm(kind, match=path, count=1, retry_after_s=0)
     outcome = venue.run(feed, lake)
     venue.clear()

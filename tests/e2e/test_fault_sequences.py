@@ -50,7 +50,8 @@ def test_any_sequence_of_bad_runs_is_repaired_by_the_next_sound_one(
 ) -> None:
     """After every bad run, successful or not, one sound run gives exactly the faultless rows."""
     folder = tmp_path_factory.mktemp("sequence")
-    lake, expected = Lake(root=str(folder / "lake")), sound[feed].rows
+    lake = Lake(root=str(folder / "lake"))
+    expected = sound[feed].rows
     for number, faults in enumerate(runs):
         for kind, hits, rows in faults:
             venue.arm(kind, match=feed.path, retry_after_s=0, rows=rows, **hits)

@@ -44,7 +44,9 @@ class Platform:
     """The code location's jobs and sensors on one instance, the cursor kept between ticks."""
 
     def __init__(self, home: Installation, instance: dg.DagsterInstance, runner: Runner) -> None:
-        self.installation, self.instance, self.cursor = home, instance, ""
+        self.installation = home
+        self.instance = instance
+        self.cursor = ""
         token = runner.home / "admin.token"
         client = RunnerClient(url=runner.url, token_file=str(token), timeout_s=20.0)
         self.resources = home.resources | {"runner": client}

@@ -8,7 +8,8 @@ from kernel.errors import TidegateError
 from market_data.storage.lake import FOREVER_MS, Lake
 from tests.e2e.feeds import START_MS, SYMBOL, World, by_name, stored, world
 
-CANDLES, FUNDING = by_name("binance-candles"), by_name("binance-funding")
+CANDLES = by_name("binance-candles")
+FUNDING = by_name("binance-funding")
 BAR_MS = 900_000
 WHILE_MS = 60_000
 

@@ -48,7 +48,8 @@ def urls(ports: Ports) -> list[str]:
 @pytest.mark.e2e
 def test_up_stops_cleanly_and_goes_on_where_it_stood(tmp_path: Path) -> None:
     """After Ctrl-C nothing is left; the next start has the journal; SIGTERM ends it as well."""
-    ports, state = Ports.free(), tmp_path / "state"
+    ports = Ports.free()
+    state = tmp_path / "state"
     for number in (signal.SIGINT, signal.SIGTERM):
         up = start(tmp_path, ports)
         health = httpx.get(f"http://127.0.0.1:{ports.runner}/health").json()

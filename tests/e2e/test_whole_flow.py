@@ -17,7 +17,8 @@ TIMEOUT_S = 3_600  # hung: on a busy laptop it has taken a quarter of an hour
 @pytest.mark.timeout(TIMEOUT_S)
 def test_raw_market_data_becomes_a_model_that_trades(tmp_path: Path) -> None:
     """One symbol goes from ingest to a swapped bundle and a traded day; nothing is left running."""
-    home, out = tmp_path / "home", tmp_path / "demo.json"
+    home = tmp_path / "home"
+    out = tmp_path / "demo.json"
     command = [sys.executable, "-m", "orchestration.cli.main", "demo", "--symbols", "BTCUSDT"]
     run = subprocess.run(
         [*command, "--days", "1", "--home", str(home), "--out", str(out)],

@@ -181,7 +181,8 @@ def test_a_validly_signed_but_wrong_publication_is_refused(
 
 def test_a_publication_of_another_bundle_is_refused(tmp_path: Path) -> None:
     """A real signature copied from the champion's folder does not cover the candidate."""
-    champion, candidate = write(tmp_path), write(tmp_path, tracking_run="another")
+    champion = write(tmp_path)
+    candidate = write(tmp_path, tracking_run="another")
     (candidate / "signature").write_bytes((champion / "signature").read_bytes())
     assert refusal(candidate).reason is Refusal.DIGEST_MISMATCH
 

@@ -81,7 +81,8 @@ def test_callees_are_compiled_with_their_caller() -> None:
 
 def test_closures_keep_what_they_enclose() -> None:
     """Two closures of one function, with a compiled callee inside, stay two functions."""
-    one, two = with_addend(1.0), with_addend(2.0)
+    one = with_addend(1.0)
+    two = with_addend(2.0)
     assert (compiled(one)(5.0), compiled(two)(5.0)) == (16.0, 17.0)
 
 

@@ -69,7 +69,8 @@ def test_decide_stays_out_of_negative_probabilities(p: tuple[float, float, float
 @given(SHARE, SHARE)
 def test_decide_treats_both_sides_alike(buy: float, hold: float) -> None:
     """Swapping BUY and SELL swaps the sign of the wish, unless the two tie."""
-    p_buy, p_hold = buy * (1.0 - hold), hold
+    p_buy = buy * (1.0 - hold)
+    p_hold = hold
     p_sell = 1.0 - p_buy - p_hold
     if p_buy != p_sell:
         mirrored = decide(p_buy, p_hold, p_sell, 0.4, 0.1)

@@ -109,7 +109,9 @@ def tick_times(ticks: list[tuple[int, int]]) -> tuple[NDArray[np.int64], NDArray
 
 def tell(observer: Observer, market: Market, random: Random) -> None:
     """Tell all minutes, trades and books of a market, shuffled and some of them twice."""
-    minutes, trades, depth = market.minutes, market.trades, market.depth
+    minutes = market.minutes
+    trades = market.trades
+    depth = market.depth
     calls = [
         (observer.learn_minute, (at, at + MINUTE_MS, *row))
         for at, *row in zip(minutes.open_time_ms, *candle_columns(minutes)[1:], strict=True)
@@ -151,7 +153,8 @@ def test_minutes_trades_and_books_are_the_same_live_and_in_batch(
 def test_later_minutes_trades_and_books_change_nothing(market: Market, cut: int) -> None:
     """Without every minute and tick that was not known by a close, its bar is as it was."""
     close_ms = cut * BAR_MS
-    bars, minutes = market.bars, market.minutes
+    bars = market.bars
+    minutes = market.minutes
     held = int(np.searchsorted(bars.open_time_ms, close_ms))
     known = Market(
         bars.slice(0, held),
@@ -187,7 +190,8 @@ def test_a_minute_known_after_the_close_is_missing_from_its_bar() -> None:
 
 def test_what_is_forgotten_changes_no_later_bar() -> None:
     """Bars from that moment on are as they were; earlier ones lose minutes, trades and books."""
-    plain, forgetful = Observer(BAR_MS), Observer(BAR_MS)
+    plain = Observer(BAR_MS)
+    forgetful = Observer(BAR_MS)
     for observer in (plain, forgetful):
         for minute in range(-3_000, 120):
             at = minute * MINUTE_MS
@@ -198,7 +202,8 @@ def test_what_is_forgotten_changes_no_later_bar() -> None:
     forgetful.forget(4 * BAR_MS)
     for bar in range(4, 8):
         candle = (bar * BAR_MS, 1.0, 2.0, 0.5, 1.5, 15.0)
-        kept, expected = forgetful.observe(*candle), plain.observe(*candle)
+        kept = forgetful.observe(*candle)
+        expected = plain.observe(*candle)
         np.testing.assert_array_equal(kept, expected)
         assert expected[18] == 15.0
     earlier = forgetful.observe(3 * BAR_MS, 1.0, 2.0, 0.5, 1.5, 15.0)

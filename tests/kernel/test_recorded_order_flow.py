@@ -71,10 +71,8 @@ def quotes(request: pytest.FixtureRequest) -> Depth:
 def deep_book(request: pytest.FixtureRequest) -> Depth:
     if request.param == "generated":
         full = book(np.random.default_rng(13), 5_000, 5_600, late_ms=1)
-        prices, deep = (
-            (full.best_bid, full.best_ask),
-            (full.bid_quantity_100, full.ask_quantity_100),
-        )
+        prices = (full.best_bid, full.best_ask)
+        deep = (full.bid_quantity_100, full.ask_quantity_100)
         times = full.event_time_ms
     else:
         rows = pd.read_parquet(BOOK)
@@ -187,7 +185,8 @@ def test_a_book_of_sums_has_spread_and_deep_imbalance_only(deep_book: Depth) -> 
     last = np.searchsorted(deep_book.event_time_ms, opened + BAR_MS) - 1
     fresh = opened + BAR_MS - deep_book.event_time_ms[last] <= 60_000
     assert fresh.sum() > 20
-    bid, ask = deep_book.bid_quantity_100[last], deep_book.ask_quantity_100[last]
+    bid = deep_book.bid_quantity_100[last]
+    ask = deep_book.ask_quantity_100[last]
     expected = np.where(fresh, (bid - ask) / (bid + ask), np.nan)
     np.testing.assert_allclose(alone.column(GROUP, values, "book_imbalance_100"), expected)
     assert (np.isfinite(alone.column(GROUP, values, "spread_bps")) == fresh).all()

@@ -21,7 +21,8 @@ def minutes(numbers: list[int]) -> Bars:
     """Return minutes counted from the start, with values that differ from each other."""
     at = np.array(numbers, dtype=np.int64)
     rng = np.random.default_rng(7)
-    low, high = 90.0 + rng.random(2000), 110.0 + rng.random(2000)
+    low = 90.0 + rng.random(2000)
+    high = 110.0 + rng.random(2000)
     opened, close, volume = (100.0 + rng.random(2000) for _ in range(3))
     return Bars(START_MS + at * MINUTE_MS, opened[at], high[at], low[at], close[at], volume[at])
 

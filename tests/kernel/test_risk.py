@@ -120,17 +120,28 @@ def test_guards_report_the_strictest_first() -> None:
 )
 def test_daily_and_weekly_windows_agree_with_the_calendar(path: list[tuple[int, float]]) -> None:
     """Over any path of equity, blocks follow from grouping closes by calendar day and ISO week."""
-    state, at_ms, last = account(), MONDAY_MS, 10_000.0
-    day, week, day_start, peak = None, None, 0.0, 0.0
-    lost, fell = False, False
+    state = account()
+    at_ms = MONDAY_MS
+    last = 10_000.0
+    day = None
+    week = None
+    day_start = 0.0
+    peak = 0.0
+    lost = False
+    fell = False
     for bars, equity in path:
         at_ms += bars * BAR_MS
         moment = datetime.fromtimestamp(at_ms / 1000, UTC)
         if moment.date() != day:
-            day, day_start, lost = moment.date(), last, False
+            day = moment.date()
+            day_start = last
+            lost = False
         if moment.isocalendar()[:2] != week:
-            week, peak, fell = moment.isocalendar()[:2], last, False
-        peak, last = max(peak, equity), equity
+            week = moment.isocalendar()[:2]
+            peak = last
+            fell = False
+        peak = max(peak, equity)
+        last = equity
         lost = lost or day_start - equity >= 0.2 * day_start
         fell = fell or peak - equity >= 0.3 * peak
         expected = Guard.DAILY_LOSS if lost else Guard.WEEKLY_DRAWDOWN if fell else Guard.NONE
@@ -147,9 +158,11 @@ def test_size_risks_no_more_than_allowed(
 ) -> None:
     """A quantity neither loses more than the risk at its stop nor exceeds the notional cap, and
     meets one of them."""
-    risk, cap = risk / 1e9, cap / 1e8
+    risk = risk / 1e9
+    cap = cap / 1e8
     quantity = size(equity, price, atr, stop, risk, cap)
-    lost, notional = quantity * stop * atr / equity, quantity * price / equity
+    lost = quantity * stop * atr / equity
+    notional = quantity * price / equity
     assert lost <= risk * (1 + 1e-12)
     assert notional <= cap * (1 + 1e-12)
     assert lost == pytest.approx(risk) or notional == pytest.approx(cap)

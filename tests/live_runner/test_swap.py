@@ -86,8 +86,10 @@ async def _swap_often(
         for symbol in SYMBOLS:
             await bars_pass(one, symbol, 3)
         for n in range(swaps):
-            symbol, folders = SYMBOLS[n % 2], bundles[SYMBOLS[n % 2]]
-            folder, epoch = folders[n // 2 % 3], n // 2 + 1
+            symbol = SYMBOLS[n % 2]
+            folders = bundles[SYMBOLS[n % 2]]
+            folder = folders[n // 2 % 3]
+            epoch = n // 2 + 1
             publisher.publish(folder, symbol, epoch)
             result = await one.swapper.swap(symbol, folder.name, epoch)
             assert (result.outcome, result.digest) == ("swapped", folder.name), result
@@ -220,7 +222,8 @@ def _signature_of_another_epoch(home: Path, publisher: Publisher) -> Path:
 
 
 def _publication_of_another(home: Path, publisher: Publisher) -> Path:
-    folder, other = _whole(home), _published(_whole(home, seed=12), publisher)
+    folder = _whole(home)
+    other = _published(_whole(home, seed=12), publisher)
     (folder / "signature").write_bytes((other / "signature").read_bytes())
     return folder
 

@@ -121,7 +121,8 @@ class Served:
 @contextlib.contextmanager
 def served(market: SmallMarket, now_ms: int) -> Iterator[Served]:
     """Serve a market whose clock stands at `now_ms` until a test moves it."""
-    clock, faults = Clock(now_ms, 1.0, paused=True), Faults(seed=1)
+    clock = Clock(now_ms, 1.0, paused=True)
+    faults = Faults(seed=1)
     app = application(Venue(market, clock, faults, history_start_ms=0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False))
     with socket.create_server(("127.0.0.1", 0)) as listening:

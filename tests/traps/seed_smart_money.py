@@ -64,7 +64,9 @@ def add_smc_features(obs: Values, *, by_time: bool = False) -> tuple[Values, Non
     mean_volume = frame.volume.rolling(50, min_periods=1).mean().to_numpy()
     close = frame.close.to_numpy()
     features = pd.DataFrame({name: np.zeros(len(obs)) for name in NAMES})
-    blocks, gaps, pools = found["blocks"], found["gaps"], found["pools"]
+    blocks = found["blocks"]
+    gaps = found["gaps"]
+    pools = found["pools"]
     kinds = (
         blocks[blocks.OB.eq(1)],
         blocks[blocks.OB.eq(-1)],
@@ -91,7 +93,8 @@ def add_smc_features(obs: Values, *, by_time: bool = False) -> tuple[Values, Non
 
 def _blocks(bull: Values, bear: Values, close: float, atr: float, volume: float) -> list[float]:
     found = [0.0] * 5
-    above_block, below_block = (close - bull[:, 1]) / atr, (bear[:, 2] - close) / atr
+    above_block = (close - bull[:, 1]) / atr
+    below_block = (bear[:, 2] - close) / atr
     near = np.flatnonzero(np.abs(above_block) <= 3.0)
     if len(near):
         best = near[np.abs(above_block[near]).argmin()]
@@ -104,8 +107,10 @@ def _blocks(bull: Values, bear: Values, close: float, atr: float, volume: float)
 
 
 def _gaps(rising: Values, falling: Values, close: float, atr: float) -> list[float]:
-    bottoms, tops = rising[:, 2], falling[:, 1]
-    above, below = bottoms[bottoms > close], tops[tops < close]
+    bottoms = rising[:, 2]
+    tops = falling[:, 1]
+    above = bottoms[bottoms > close]
+    below = tops[tops < close]
     return [
         float(len(above) > 0),
         float(len(below) > 0),
@@ -115,7 +120,8 @@ def _gaps(rising: Values, falling: Values, close: float, atr: float) -> list[flo
 
 
 def _pools(levels: Values, close: float, atr: float) -> list[float]:
-    above, below = levels[levels > close], levels[levels < close]
+    above = levels[levels > close]
+    below = levels[levels < close]
     return [
         (above.min() - close) / atr if len(above) else 0.0,
         (close - below.max()) / atr if len(below) else 0.0,

@@ -9,7 +9,8 @@ from kernel.bars import Bars
 from market_data.storage.lake import FOREVER_MS, Lake
 from tests.market_data.served_venue import BAR_MS, walk
 
-START_MS, BARS = 1_764_547_200_000, 500
+START_MS = 1_764_547_200_000
+BARS = 500
 TICK = 0.1
 BASIS = 1.0004  # what one venue stands above the other on a usual day
 
@@ -40,7 +41,8 @@ def test_the_seeds_mean_is_a_price_of_no_venue():
     """Half of the averaged closes lie between two ticks, and where one venue lags for an hour the
     mean jumps though neither traded there.
     """
-    first, second = of_venue(1.0).close, of_venue(BASIS).close
+    first = of_venue(1.0).close
+    second = of_venue(BASIS).close
     mean = (first + second) / 2.0
     assert off_tick(first) == off_tick(second) == 0.0
     assert off_tick(mean) > 0.3

@@ -37,7 +37,8 @@ REQUEST = PromotionRequest(
 
 def test_the_seeds_headline_is_not_bound_to_its_list():
     """Nothing compares the two: the line says 100 %, the boxes 70 %."""
-    ticked, open_ = SEED_CHECKLIST.count("[x]"), SEED_CHECKLIST.count("[ ]")
+    ticked = SEED_CHECKLIST.count("[x]")
+    open_ = SEED_CHECKLIST.count("[ ]")
     assert "100% complete" in SEED_CHECKLIST
     assert ticked / (ticked + open_) == 0.7
 

@@ -25,7 +25,8 @@ class SeedNetwork:
 def test_the_seeds_network_takes_other_features_without_a_word():
     """Three features are added at the front of 59: all others move, and an answer is given."""
     row = np.random.default_rng(2).normal(size=SEED_WIDTH)
-    network, longer = SeedNetwork(), np.concatenate([np.ones(3), row])
+    network = SeedNetwork()
+    longer = np.concatenate([np.ones(3), row])
     assert np.isfinite(network.predict(longer))
     assert network.predict(longer) != network.predict(row)
 

@@ -9,7 +9,8 @@ from tests.research.worlds import small_settings
 
 YEARS_BARS = 730 * 96
 SETTLEMENT_BARS = 32
-FUNDING_LIMIT, INTEREST_LIMIT = 500, 500
+FUNDING_LIMIT = 500
+INTEREST_LIMIT = 500
 
 
 def fetched(values: np.ndarray, limit: int) -> np.ndarray:

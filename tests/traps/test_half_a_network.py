@@ -8,7 +8,8 @@ from research.graphs.fusion import Logistic, Meta, fuse
 from research.training.parity import Parts, check
 from tests.research.graphs.test_fusion import BASES, MEDIANS, WIDTH, identity
 
-STEPS, HIDDEN = 12, 8
+STEPS = 12
+HIDDEN = 8
 
 
 def both_ways(x: np.ndarray, *, backward: bool = True) -> np.ndarray:
@@ -25,7 +26,8 @@ def both_ways(x: np.ndarray, *, backward: bool = True) -> np.ndarray:
 
 
 def _run(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    seen, kept = rng.normal(0, 0.5, (x.shape[2], HIDDEN)), rng.normal(0, 0.4, (HIDDEN, HIDDEN))
+    seen = rng.normal(0, 0.5, (x.shape[2], HIDDEN))
+    kept = rng.normal(0, 0.4, (HIDDEN, HIDDEN))
     state = np.zeros((len(x), HIDDEN))
     for step in range(x.shape[1]):
         state = np.tanh(x[:, step] @ seen + state @ kept)
@@ -41,7 +43,8 @@ def windows(x: np.ndarray) -> np.ndarray:
 def test_the_seeds_forward_pass_alone_says_something_else():
     """The class changes for many of the very windows that the whole network was fitted on."""
     x = windows(np.random.default_rng(1).normal(size=(1_000, WIDTH)))
-    whole, half = both_ways(x), both_ways(x, backward=False)
+    whole = both_ways(x)
+    half = both_ways(x, backward=False)
     changed = (whole.argmax(axis=1) != half.argmax(axis=1)).mean()
     print(f"{changed:.0%} of the windows change their class")
     assert changed > 0.2

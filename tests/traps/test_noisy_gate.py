@@ -4,9 +4,11 @@ import numpy as np
 
 from research.evaluation.paired import compare
 
-TRADES, TRADES_A_YEAR = 114, 477
+TRADES = 114
+TRADES_A_YEAR = 477
 PAIRS = 400
-BARS, MEMORY = 4_000, 96
+BARS = 4_000
+MEMORY = 96
 LABEL = 48
 
 

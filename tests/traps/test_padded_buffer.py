@@ -30,7 +30,8 @@ class SeedBuffer:
 def test_the_seeds_model_is_run_on_zeros_after_each_restart():
     """For 47 bars after a restart the window is not the market's, yet an answer is given."""
     rows = compute(market(1_200, seed=3))[0][-200:, COLUMNS]
-    running, restarted = SeedBuffer(len(NAMES)), SeedBuffer(len(NAMES))
+    running = SeedBuffer(len(NAMES))
+    restarted = SeedBuffer(len(NAMES))
     wrong = 0
     for at, row in enumerate(rows):
         expected = running.push(row)

@@ -73,6 +73,7 @@ def test_the_seed_knows_a_gap_before_it_opens():
     fall[30, 1:5] = (100.0, 100.0, 89.0, 90.0)
     fall[31:, 1:5] = (90.0, 91.0, 89.0, 90.0)
     flag = NAMES.index("fvg_bear_below")
-    told, untold = add_smc_features(fall)[0][:30, flag], add_smc_features(fall[:30])[0][:, flag]
+    told = add_smc_features(fall)[0][:30, flag]
+    untold = add_smc_features(fall[:30])[0][:, flag]
     assert untold.sum() == 0.0
     assert told[14:].tolist() == [1.0] * 16

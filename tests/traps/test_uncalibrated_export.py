@@ -10,7 +10,8 @@ from research.graphs.runtime import outputs
 from research.training.parity import Parts, check, decisions
 from tests.research.graphs.test_fusion import BASES, MEDIANS, WIDTH, identity
 
-CONFIDENCE, LEAD = 0.6, 0.08
+CONFIDENCE = 0.6
+LEAD = 0.08
 CURVE = Isotonic(np.array([0.2, 0.5, 0.8]), np.array([0.05, 0.5, 0.95]))
 RAW = Meta(Logistic(np.tile(np.eye(3), (3, 1)) / 3, np.zeros(3)), identity())
 CALIBRATED = dataclasses.replace(RAW, curves=(CURVE,) * 3)
@@ -29,7 +30,8 @@ def decided(graph: bytes) -> np.ndarray:
 
 def test_the_seeds_exported_graph_trades_otherwise_than_its_calibrated_pickle():
     """ "Calibrated pkl takes priority over ONNX": where only the ONNX is, other trades are made."""
-    exported, calibrated = fuse(MEDIANS, GRAPHS, RAW), fuse(MEDIANS, GRAPHS, CALIBRATED)
+    exported = fuse(MEDIANS, GRAPHS, RAW)
+    calibrated = fuse(MEDIANS, GRAPHS, CALIBRATED)
     differ = decided(exported) != decided(calibrated)
     print(f"{differ.mean():.0%} of the rows are decided otherwise")
     assert differ.mean() > 0.05

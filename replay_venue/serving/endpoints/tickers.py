@@ -24,13 +24,14 @@ def day(venue: Venue, symbol: str) -> JsonObject:
     bars = venue.klines(symbol, "15m", None, None, 96)
     if len(bars) == 0:
         raise RefusedError(-1121, "Invalid symbol.")
-    opened, last, volume = float(bars.open[0]), float(bars.close[-1]), float(bars.volume.sum())
+    opened = float(bars.open[0])
+    last = float(bars.close[-1])
+    volume = float(bars.volume.sum())
     turnover = float((bars.volume * bars.close).sum())
-    start_ms, now_ms = int(bars.open_time_ms[0]), venue.clock.now_ms()
-    first, latest = (
-        trades.earliest(venue, symbol, start_ms, now_ms, 1),
-        trades.latest(venue, symbol, now_ms, 1),
-    )
+    start_ms = int(bars.open_time_ms[0])
+    now_ms = venue.clock.now_ms()
+    first = trades.earliest(venue, symbol, start_ms, now_ms, 1)
+    latest = trades.latest(venue, symbol, now_ms, 1)
     return {
         "symbol": symbol,
         "priceChange": decimal(round(last - opened, 8)),

@@ -75,7 +75,8 @@ def latest(venue: Venue, symbol: str, end_ms: int, limit: int) -> Trades:
 
 def from_identity(venue: Venue, symbol: str, from_id: int, end_ms: int, limit: int) -> Trades:
     """Return `limit` trades from the id on; ids ascend, so the minute is found by bisection."""
-    first_ms, now_ms = venue.history_start_ms, venue.clock.now_ms()
+    first_ms = venue.history_start_ms
+    now_ms = venue.clock.now_ms()
 
     def first_id(minute: int) -> int:
         found = earliest(venue, symbol, first_ms + minute * MINUTE_MS, now_ms, 1)

@@ -109,10 +109,12 @@ async def _named(scope: Scope, receive: Receive) -> tuple[str, Receive]:
     """Return what the request asks for, its path and the `type` in its body, and its body again."""
     if scope["method"] != "POST":
         return scope["path"], receive
-    body, more = b"", True
+    body = b""
+    more = True
     while more and len(body) <= MAX_REQUEST:
         message = await receive()
-        body, more = body + message.get("body", b""), message.get("more_body", False)
+        body = body + message.get("body", b"")
+        more = message.get("more_body", False)
     whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def again() -> Message:

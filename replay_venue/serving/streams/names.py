@@ -58,7 +58,8 @@ def parse(name: str, symbols: tuple[str, ...]) -> Stream:
         if (interval := rest.removeprefix("kline_")) in INTERVALS and interval != rest:
             return Stream(name, symbol.upper(), "kline", 250, interval=interval)
         if match := _DEPTH.fullmatch(rest):
-            kind, levels = ("partial" if match["levels"] else "depth"), int(match["levels"] or 0)
+            kind = "partial" if match["levels"] else "depth"
+            levels = int(match["levels"] or 0)
             return Stream(name, symbol.upper(), kind, int(match["period"] or 250), levels)
     raise ValueError(
         f"stream: found {name[:80]!r}, expected <symbol>@<stream> with a symbol of "

@@ -113,7 +113,8 @@ def check_inputs(group: Group, state: Values | None = None, bars: int = 300) -> 
     feature has a value: what decides whether an input counts is an input too.
     """
     longest = max(row.warmup_bars for row in group.features)
-    obs, other = market(longest + bars, seed=53), market(longest + bars, seed=54)
+    obs = market(longest + bars, seed=53)
+    other = market(longest + bars, seed=54)
     expected, _ = batch(group, obs, state)
     for i, row in enumerate(group.features):
         own = [OBSERVATION_FIELDS.index(field) for field in row.inputs]

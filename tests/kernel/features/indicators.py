@@ -45,14 +45,16 @@ def atr(frame: pd.DataFrame, bars: int = 14) -> pd.Series:
 
 
 def directional(frame: pd.DataFrame, side: str) -> pd.Series:
-    up, down = frame.high.diff(), -frame.low.diff()
+    up = frame.high.diff()
+    down = -frame.low.diff()
     move, other = (up, down) if side == "+" else (down, up)
     movement = move.where((move > other) & (move > 0.0), 0.0).where(move.notna())
     return 100.0 * wilder(movement, 14) / atr(frame)
 
 
 def adx(frame: pd.DataFrame) -> pd.Series:
-    plus, minus = directional(frame, "+"), directional(frame, "-")
+    plus = directional(frame, "+")
+    minus = directional(frame, "-")
     return wilder(100.0 * (plus - minus).abs() / (plus + minus), 14)
 
 
@@ -126,13 +128,16 @@ def band_width(frame: pd.DataFrame) -> pd.Series:
 
 
 def band_position(frame: pd.DataFrame) -> pd.Series:
-    middle, deviation = frame.close.rolling(20).mean(), frame.close.rolling(20).std(ddof=0)
+    middle = frame.close.rolling(20).mean()
+    deviation = frame.close.rolling(20).std(ddof=0)
     return (frame.close - (middle - 2.0 * deviation)) / (4.0 * deviation)
 
 
 def squeeze(frame: pd.DataFrame) -> pd.Series:
-    middle, deviation = frame.close.rolling(20).mean(), frame.close.rolling(20).std(ddof=0)
-    centre, reach = ema(frame.close, 20), 1.5 * atr(frame, 20)
+    middle = frame.close.rolling(20).mean()
+    deviation = frame.close.rolling(20).std(ddof=0)
+    centre = ema(frame.close, 20)
+    reach = 1.5 * atr(frame, 20)
     above = middle + 2.0 * deviation < centre + reach
     below = middle - 2.0 * deviation > centre - reach
     return (above & below).astype(float).where(reach.notna())
@@ -166,7 +171,8 @@ def money_flow(frame: pd.DataFrame) -> pd.Series:
     change = price.pct_change()
     flow = (price * frame.volume).where(change.notna())
     gained, lost = (flow.where(side, 0.0) for side in (change > 1e-12, change < -1e-12))
-    gains, losses = gained.rolling(14).sum(), lost.rolling(14).sum()
+    gains = gained.rolling(14).sum()
+    losses = lost.rolling(14).sum()
     return (100.0 - 100.0 / (1.0 + gains / losses)).where(flow.rolling(14).count() == 14)
 
 

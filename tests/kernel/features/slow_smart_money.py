@@ -41,10 +41,14 @@ class Side:
 
 def latest(obs: Values) -> list[float]:
     """Return the 16 features of the last bar of `obs`."""
-    atr, close, now = wilder(obs)[-1], obs[-1, 4], len(obs) - 1
+    atr = wilder(obs)[-1]
+    close = obs[-1, 4]
+    now = len(obs) - 1
     up, down = sides(obs)
-    demand, supply = living(blocks(up), now), living(blocks(down), now)
-    below, above = living(gaps(up), now), living(gaps(down), now)
+    demand = living(blocks(up), now)
+    supply = living(blocks(down), now)
+    below = living(gaps(up), now)
+    above = living(gaps(down), now)
     pools_above, pools_below = (mirrored(living(pools(side), now)) for side in (up, down))
     newest = max([*demand, *supply], key=lambda zone: zone.since, default=None)
     return [
@@ -76,7 +80,9 @@ def sides(obs: Values) -> tuple[Side, Side]:
 
 def wilder(obs: Values) -> Values:
     """Return Wilder's ATR14, float64[n], NaN for the first 14 bars."""
-    high, low, before = obs[1:, 2], obs[1:, 3], obs[:-1, 4]
+    high = obs[1:, 2]
+    low = obs[1:, 3]
+    before = obs[:-1, 4]
     spans = np.maximum(high, before) - np.minimum(low, before)
     atr = np.full(len(obs), np.nan)
     value = 0.0
@@ -158,7 +164,8 @@ def blocks(side: Side) -> list[Zone]:
             continue
         candle = int(falling[-1])
         used.add(candle)
-        bottom, top = side.low[candle], side.high[candle]
+        bottom = side.low[candle]
+        top = side.high[candle]
         span = side.volume[max(0, bar - 49) : bar + 1]
         ratio = span[-3:].sum() * len(span) / (3.0 * span.sum()) if span.sum() > 0.0 else np.nan
         zones.append(Zone(bar, end(side.low < bottom, bar), bottom, top, ratio))
@@ -169,7 +176,8 @@ def gaps(side: Side) -> list[Zone]:
     """Return the gaps that rising prices left, each as far as it is open after the last bar."""
     zones: list[Zone] = []
     for bar in range(2, len(side.low)):
-        bottom, top = side.high[bar - 2], side.low[bar]
+        bottom = side.high[bar - 2]
+        top = side.low[bar]
         if bottom < top:
             open_to = min(top, *side.low[bar:])
             zones.append(Zone(bar, end(side.low <= bottom, bar), bottom, open_to))

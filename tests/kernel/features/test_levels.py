@@ -79,9 +79,12 @@ def round_number_distance(price: float) -> float:
 def test_the_day_begins_anew_at_midnight() -> None:
     """The last bar of a day knows the day's extremes; the first of the next only its own."""
     close = [100.0] * 95 + [104.0, 104.0]
-    high, low = [101.0] * 97, [99.0] * 97
-    high[40], low[60] = 110.0, 90.0
-    high[95:], low[95:] = [105.0, 105.0], [103.0, 103.0]
+    high = [101.0] * 97
+    low = [99.0] * 97
+    high[40] = 110.0
+    low[60] = 90.0
+    high[95:] = [105.0, 105.0]
+    low[95:] = [103.0, 103.0]
     obs = candles(close, high=high, low=low)
     assert feature(GROUP, "daily_range_position", obs)[95:] == [0.7, 0.5]
     near = feature(GROUP, "near_daily_high_low", obs)
@@ -91,7 +94,9 @@ def test_the_day_begins_anew_at_midnight() -> None:
 
 def test_the_nearer_extreme_is_measured_in_atr() -> None:
     """Ranges of 2 around 100, the day's high at 103: 3 up, 1 down, ATR 2 is half an ATR."""
-    close, high, low = [100.0] * 300, [101.0] * 300, [99.0] * 300
+    close = [100.0] * 300
+    high = [101.0] * 300
+    low = [99.0] * 300
     high[200] = 103.0
     found = feature(GROUP, "near_daily_high_low", candles(close, high=high, low=low))
     np.testing.assert_allclose(found[-1], 0.5, rtol=1e-3)

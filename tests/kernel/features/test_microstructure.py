@@ -69,7 +69,8 @@ def over_recorded(
 
 
 def imbalance(frame: pd.DataFrame, kind: str) -> pd.Series:
-    bid, ask = frame[kind.format("bid")], frame[kind.format("ask")]
+    bid = frame[kind.format("bid")]
+    ask = frame[kind.format("ask")]
     return 2.0 * bid / (bid + ask) - 1.0
 
 
@@ -127,7 +128,8 @@ def full_buckets(volume: Values) -> Values:
     """Return how many buckets are full after each bar, cut from the cumulative volume."""
     filled = np.cumsum(np.where(np.arange(len(volume)) < WINDOW - 1, 0.0, volume))
     size = bucket_sizes(pd.Series(volume))
-    edges, bar = [0.0], WINDOW - 1
+    edges = [0.0]
+    bar = WINDOW - 1
     while edges[-1] + size[bar] <= filled[-1]:
         edges.append(edges[-1] + size[bar])
         bar = int(np.searchsorted(filled, edges[-1]))
@@ -217,7 +219,9 @@ def test_vpin_equals_buckets_cut_from_cumulative_volume() -> None:
 def sided(bought: Values, sold: Values) -> Values:
     """Return observations whose volume is what was bought and sold."""
     world = market(len(bought), seed=33)
-    world[:, 5], world[:, 19], world[:, 20] = bought + sold, bought, sold
+    world[:, 5] = bought + sold
+    world[:, 19] = bought
+    world[:, 20] = sold
     return world
 
 
@@ -262,8 +266,10 @@ def test_vpin_is_one_where_all_buy_and_zero_where_sides_are_even() -> None:
 
 def test_vpin_of_a_giant_bar_is_its_own_imbalance() -> None:
     """A bar of fifty buckets and more leaves no other bucket in the window."""
-    bought, sold = np.full(600, 5.0), np.full(600, 5.0)
-    bought[550], sold[550] = 7_500.0, 2_500.0
+    bought = np.full(600, 5.0)
+    sold = np.full(600, 5.0)
+    bought[550] = 7_500.0
+    sold[550] = 2_500.0
     assert feature("vpin", sided(bought, sold))[550] == 0.5
 
 
@@ -309,7 +315,8 @@ def test_vpin_depends_on_where_the_history_begins() -> None:
     another one, by a fifth to a half of its standard deviation on average.
     """
     world = market(4_000, seed=41)
-    longer, shorter = feature("vpin", world)[-1_000:], feature("vpin", world[1:])[-1_000:]
+    longer = feature("vpin", world)[-1_000:]
+    shorter = feature("vpin", world[1:])[-1_000:]
     assert 0.2 < np.abs(longer - shorter).mean() / longer.std() < 0.5
 
 
@@ -326,7 +333,9 @@ def test_kyle_lambda_finds_a_planted_impact() -> None:
 def test_kyle_lambda_is_missing_where_signed_volume_never_varies() -> None:
     """A slope on a constant is none."""
     world = market(200, seed=36)
-    world[:, 4], world[:, 19], world[:, 20] = 100.0, 6.0, 5.0
+    world[:, 4] = 100.0
+    world[:, 19] = 6.0
+    world[:, 20] = 5.0
     assert np.isnan(feature("kyle_lambda", world)).all()
 
 
@@ -357,7 +366,9 @@ def test_microprice_leans_to_the_thinner_side() -> None:
 def test_order_flow_imbalance_is_counted_in_best_quotes() -> None:
     """Order flow of 30 on quotes that average 10 is 3; it is held within 10^5."""
     world = market(97, seed=39)
-    world[:, 25], world[:, 26], world[:, 29] = 12.0, 8.0, 30.0
+    world[:, 25] = 12.0
+    world[:, 26] = 8.0
+    world[:, 29] = 30.0
     assert feature("order_flow_imbalance", world)[95] == 3.0
     world[95:, 29] = (-1e9, 1e9)
     assert feature("order_flow_imbalance", world)[95:].tolist() == [-100_000.0, 100_000.0]

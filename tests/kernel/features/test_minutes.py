@@ -86,7 +86,8 @@ def over_all_minutes(obs: Values) -> dict[str, Values]:
     rows = minutes_of(obs)
     there = np.isfinite(rows).all(axis=1)
     _, high, low, close, _ = np.ascontiguousarray(rows[there].T)
-    strength, atr = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
+    strength = np.full(len(rows), np.nan)
+    atr = np.full(len(rows), np.nan)
     strength[there] = talib.RSI(close, 9)
     atr[there] = talib.ATR(high, low, close, 3) / close
     return {"m1_rsi_9": strength[14::15], "m1_atr_3": atr[14::15]}

@@ -56,7 +56,8 @@ def test_strength_never_leaves_its_range_by_rounding() -> None:
 def test_strength_over_seven_bars_by_hand() -> None:
     """Six gains of 1 and a loss of 2 average 6 / 7 and 2 / 7: 75; a gain of 1 more is 79.4..."""
     obs = candles([100.0, 101.0, 102.0, 103.0, 104.0, 105.0, 106.0, 104.0, 105.0])
-    gain, loss = (6.0 * 6.0 / 7.0 + 1.0) / 7.0, 6.0 * 2.0 / 7.0 / 7.0
+    gain = (6.0 * 6.0 / 7.0 + 1.0) / 7.0
+    loss = 6.0 * 2.0 / 7.0 / 7.0
     np.testing.assert_allclose(
         feature(GROUP, "rsi_7", obs)[7:], [75.0, 100.0 * gain / (gain + loss)], rtol=1e-14
     )

@@ -124,7 +124,8 @@ def test_real_bars_have_the_same_bytes_live_and_in_any_chunks() -> None:
     obs = observe(recordings()[0].market, 900_000)
     start = starting_state(obs)
     whole, last = compute(obs, start)
-    state, parts = start, list[NDArray[np.float64]]()
+    state = start
+    parts = list[NDArray[np.float64]]()
     for chunk in np.array_split(obs, 36):
         part, state = compute(chunk, state)
         parts.append(part)

@@ -55,7 +55,8 @@ def test_the_first_break_is_neither_and_later_ones_have_names():
         (107.0, 108.0, 101.0, 102.0, 10.0),
         *[calm] * 20,
     )
-    bos, choch = feature("recent_bos", obs), feature("recent_choch", obs)
+    bos = feature("recent_bos", obs)
+    choch = feature("recent_choch", obs)
     bias = feature("structure_bias", obs)
     assert [i for i, x in enumerate(bos) if x] == list(range(23, 31))
     assert [i for i, x in enumerate(choch) if x] == list(range(55, 63))
@@ -141,7 +142,8 @@ def test_a_zone_beyond_10_atr_is_absent():
     """Price leaps away from a block and comes back: there is no distance meanwhile."""
     far = (150.0, 151.0, 149.0, 150.0, 10.0)
     obs = candles(PEAK, *[CALM] * 9, FALLING, RISE, *[far] * 60, *[ABOVE] * 10)
-    distance, spans = feature("ob_bullish_dist", obs), atr(obs)
+    distance = feature("ob_bullish_dist", obs)
+    spans = atr(obs)
     away = (obs[WARMUP - 1 :, 4] - 102.0) / spans
     assert ((away > 10.0)[12:] == np.isnan(distance[12:])).all()
     assert np.isnan(distance[60])

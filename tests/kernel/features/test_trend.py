@@ -54,7 +54,8 @@ def test_a_flat_market_has_no_direction() -> None:
 
 def test_aroon_takes_the_latest_of_equal_extremes() -> None:
     """A high of 5 and 2 bars ago counts as 2 bars ago: low 7 bars ago, 100 (7 - 2) / 25."""
-    high, low = [10.0] * 30, [9.0] * 30
+    high = [10.0] * 30
+    low = [9.0] * 30
     high[24] = high[27] = 11.0
     low[22] = 8.0
     obs = candles([9.5] * 30, high=high, low=low)

@@ -47,7 +47,8 @@ def test_a_rank_reads_the_ring_across_its_end(bars: int) -> None:
     """Wherever the ring of 500 begins, growing ranges rank first and shrinking ones last."""
     span = 1.0 + np.arange(bars) / 100.0
     for spans, day, regime in ((span, 1.0, 1.0), (span[::-1], 1.0 / 96.0, 1.0 / 500.0)):
-        high, low = (1_000.0 + spans).tolist(), (1_000.0 - spans).tolist()
+        high = (1_000.0 + spans).tolist()
+        low = (1_000.0 - spans).tolist()
         obs = candles([1_000.0] * bars, high=high, low=low)
         assert feature(GROUP, "atr_percentile", obs)[-1] == day
         assert feature(GROUP, "volatility_regime", obs)[-1] == regime

@@ -48,7 +48,8 @@ def world(request: pytest.FixtureRequest) -> tuple[pd.DataFrame, np.ndarray]:
         obs = damaged(obs, np.random.default_rng(61))
     features, _ = compute(obs)
     kept = np.isfinite(features[:, FEATURES.index("is_asian_session")])
-    obs, features = obs[kept], features[kept]
+    obs = obs[kept]
+    features = features[kept]
     bars = pd.DataFrame(obs[:, 1:6], columns=["open", "high", "low", "close", "volume"])
     bars["i"] = np.arange(len(bars))
     bars["atr"] = features[:, FEATURES.index("atr_14")] * bars["close"]

@@ -19,7 +19,8 @@ from tests.live_runner.market.test_series import MINUTE_MS, CountingVenue
 from tests.live_runner.stage import BAR_MS, START_MS, SYMBOLS, venue
 
 Message = tuple[str, str, Candle]
-MINUTES, OTHER = "ETHUSDT 1m last", "BTCUSDT 15m last"
+MINUTES = "ETHUSDT 1m last"
+OTHER = "BTCUSDT 15m last"
 LAST_MINUTE = OBSERVATION_FIELDS.index("minute_14_close")
 IN_A_BAR = 16  # fifteen minutes and BTC's bar
 
@@ -54,7 +55,8 @@ def _book(market: CountingVenue, timeframe: str = "15m") -> SeriesBook:
 
 def _messages(bar: int) -> list[Message]:
     """Return what the socket brings of one bar."""
-    open_ms, market = START_MS + bar * BAR_MS, CountingVenue()
+    open_ms = START_MS + bar * BAR_MS
+    market = CountingVenue()
     span = (open_ms, open_ms + BAR_MS)
     minutes = asyncio.run(market.candles("ETHUSDT", "1m", MINUTE_MS, *span))
     others = asyncio.run(market.candles("BTCUSDT", "15m", BAR_MS, *span))
@@ -76,7 +78,8 @@ def _observed(book: SeriesBook, bar: int) -> bytes:
 def test_what_is_heard_is_not_asked_for() -> None:
     """Neither minutes nor BTC are requested, and no byte differs."""
     market = CountingVenue()
-    told, untold = _book(market), _book(CountingVenue())
+    told = _book(market)
+    untold = _book(CountingVenue())
     for bar in range(20):
         for message in _messages(bar):
             told.hear(*message)
@@ -97,7 +100,8 @@ def test_a_minute_that_was_not_heard_is_asked_for_with_what_follows() -> None:
         while len(sent) > (4 - bar) * IN_A_BAR - 3:
             book.hear(*sent.pop(0))
         _observed(book, bar)
-    gap_ms, close_ms = START_MS + 2 * BAR_MS + 6 * MINUTE_MS, START_MS + 3 * BAR_MS
+    gap_ms = START_MS + 2 * BAR_MS + 6 * MINUTE_MS
+    close_ms = START_MS + 3 * BAR_MS
     assert [one[1:] for one in market.spans if one[0] == MINUTES] == [(gap_ms, close_ms)]
 
 
@@ -175,7 +179,8 @@ def test_whatever_the_socket_does_the_bytes_are_those_of_rest(data: st.DataObjec
             continue
         told = candle._replace(high=-1.0) if fate == "broken" else candle
         arrives[bar] += [(symbol, timeframe, told)] * (2 if fate == "twice" else 1)
-    told, untold = _book(CountingVenue()), _book(CountingVenue())
+    told = _book(CountingVenue())
+    untold = _book(CountingVenue())
     for bar in range(bars):
         for message in data.draw(st.permutations(arrives[bar])):
             told.hear(*message)

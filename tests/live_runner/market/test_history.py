@@ -55,7 +55,8 @@ def test_a_bar_is_a_hole_once_two_answers_lack_it(
 ) -> None:
     """What one of two answers has is observed, in order of time."""
     settings = desk_settings(tmp_path, "http://127.0.0.1:1")
-    venue, journal = ForgetfulVenue(forgets=forgets), Journal(settings.journal)
+    venue = ForgetfulVenue(forgets=forgets)
+    journal = Journal(settings.journal)
     series = SeriesBook("ETHUSDT", settings, venue)
     history = History(settings, venue, journal)
     asyncio.run(history.read("ETHUSDT", series, START_MS, START_MS + BARS * BAR_MS))

@@ -123,7 +123,8 @@ async def lived(folder: Path, hands: Hands) -> tuple[np.ndarray, list[str]]:
     async with hands.client() as client:
         process = Process(symbols, client, hands)
         await process.begin(START_MS - BAR_MS)
-        errors, rows = process.errors, list[list[float]]()
+        errors = process.errors
+        rows = list[list[float]]()
         quiet = [START_MS + OUTAGE[0] * BAR_MS + minute * MINUTE_MS for minute in OUTAGE[1:]]
         for at_ms, kind, what in sorted(heard(hands), key=lambda one: one[0]):
             hands.at(at_ms)
@@ -149,7 +150,8 @@ async def lived(folder: Path, hands: Hands) -> tuple[np.ndarray, list[str]]:
 def kept(folder: Path, hands: Hands) -> Lake:
     """Return a lake that has ingested the market's history, and the recordings."""
     lake = Lake(root=str(folder / "lake"))
-    market, since_ms = hands.market, START_MS - 9 * DAY_MS
+    market = hands.market
+    since_ms = START_MS - 9 * DAY_MS
     for symbol, table, bars in (
         (SYMBOL, "candles", market.bars(SYMBOL, "15m", START_MS, END_MS)),
         (SYMBOL, "minute_candles", market.bars(SYMBOL, "1m", START_MS, END_MS)),
@@ -198,7 +200,8 @@ def onchain_columns(chain: OnChain) -> dict[str, np.ndarray]:
 @pytest.fixture(scope="module")
 def hour(tmp_path_factory: pytest.TempPathFactory) -> tuple[np.ndarray, np.ndarray]:
     """Return what was observed live, and what the lake says of the same bars."""
-    folder, hands = tmp_path_factory.mktemp("hour"), Hands()
+    folder = tmp_path_factory.mktemp("hour")
+    hands = Hands()
     live, errors = asyncio.run(lived(folder, hands))
     assert errors == []
     return live, observe(kept(folder, hands).market(SYMBOL, FOREVER_MS), BAR_MS)

@@ -142,7 +142,8 @@ def test_the_clock_goes_on_between_two_looks_and_notices_a_jump() -> None:
 
 def test_trades_and_closed_candles_are_written_with_the_moment_they_came(tmp_path: Path) -> None:
     """A trade keeps its own stamp and ours; a candle's lag counts from its close."""
-    hands, errors = Hands(), list[str]()
+    hands = Hands()
+    errors = list[str]()
     recorder = recorder_of(hands, tmp_path, errors)
     asyncio.run(_looks(hands, recorder.clock, 1.0))
     now_ms = recorder.clock.now_ms()
@@ -188,7 +189,8 @@ def test_a_slow_row_is_timed_only_when_it_was_not_there_a_moment_before(tmp_path
     hands = Hands()
     recorder = recorder_of(hands, tmp_path, [])
     asyncio.run(_looks(hands, recorder.clock, 1.0))
-    watch, event_ms = Watch("BTCUSDT", recorder), NOW_MS - 40_000
+    watch = Watch("BTCUSDT", recorder)
+    event_ms = NOW_MS - 40_000
     seen: list[Row] = [Row("funding_rate", event_ms - 8 * 3_600_000, 0.0001)]
     recorder.held = seen
     asyncio.run(watch.poll())

@@ -42,7 +42,8 @@ class Troubled:
         self.up = not self.falls_during_depth
         if self.falls_during_depth:
             await asyncio.sleep(1.0)
-        bids, asks = [[self.price[symbol], "1"]], [["1000000", "1"]]
+        bids = [[self.price[symbol], "1"]]
+        asks = [["1000000", "1"]]
         book = {"T": now_ms, "lastUpdateId": 1, "bids": bids, "asks": asks}
         return httpx.Response(200, content=json.dumps(book))
 
@@ -119,7 +120,8 @@ def rows(folder: Path, symbol: str) -> int:
 def test_a_clock_lost_while_a_book_is_under_way_costs_that_book(tmp_path: Path) -> None:
     """The book cannot be timed any more: it is told and left out."""
     venue = Troubled()
-    venue.price, venue.falls_during_depth = {"BTCUSDT": "99"}, True
+    venue.price = {"BTCUSDT": "99"}
+    venue.falls_during_depth = True
     recordings = Recordings(tmp_path / "recordings")
     asyncio.run(recorded(venue, tmp_path, recordings, until=says("venue clock")))
     assert rows(tmp_path, "BTCUSDT") == 0
@@ -152,7 +154,8 @@ def test_a_book_that_is_none_and_one_that_fails_cost_no_other(tmp_path: Path) ->
 def test_a_message_of_no_year_is_told_and_left_out(tmp_path: Path, moment: str) -> None:
     """A stamp that no calendar has is one more message that cannot be read."""
     errors: list[str] = []
-    settings, client = desk_settings(tmp_path, "http://venue.test"), httpx.AsyncClient()
+    settings = desk_settings(tmp_path, "http://venue.test")
+    client = httpx.AsyncClient()
     recordings = Recordings(tmp_path / "recordings")
     observers = {symbol: Observer(settings.bar_ms) for symbol in settings.symbols}
     recorder = Recorder(

@@ -144,7 +144,8 @@ def test_source_that_stutters_is_complete_in_the_end_and_never_silently_short(
         return rows[draw.random(len(rows)) >= share]
 
     with tempfile.TemporaryDirectory() as folder:
-        lake, one = Lake(root=folder), source(candles(), spoil=stutter)
+        lake = Lake(root=folder)
+        one = source(candles(), spoil=stutter)
         for _ in range(5):
             run(lake, one)
             missing = np.setdiff1d(BARS, stored(lake))

@@ -191,7 +191,8 @@ def test_any_way_of_reading_gives_the_same_lake(
         "funding": frame("funding", np.arange(START_MS, END_MS, EIGHT_HOURS_MS) + 7, 1e-4),
     }
     with tempfile.TemporaryDirectory() as folder:
-        whole, pieces = Lake(root=f"{folder}/whole"), Lake(root=f"{folder}/pieces")
+        whole = Lake(root=f"{folder}/whole")
+        pieces = Lake(root=f"{folder}/pieces")
         shaken = GivenSource("one", held, END_MS, page=page, rng=random.Random(seed))
         for table in held:
             run(whole, GivenSource("one", held, END_MS), table=table)

@@ -102,7 +102,8 @@ def test_a_value_that_a_source_may_lack_may_be_missing():
 
 def test_settlements_may_be_stamped_around_their_hour():
     """Jitter on either side of the grid is the venue's own habit."""
-    early, late = START_MS - 41, START_MS + 3_600_000 + 41
+    early = START_MS - 41
+    late = START_MS + 3_600_000 + 41
     assert found("funding", {"event_time_ms": early}, {"event_time_ms": late}) == []
 
 

@@ -99,7 +99,8 @@ LAYOUTS: dict[str, Callable[[pd.DataFrame, Path], str]] = {
 def bring_in(settings: str, frame: pd.DataFrame, home: Path) -> tuple[Ingest, Lake]:
     """Ingest the frame's days from the source with these settings into the lake below `home`."""
     (home / "configs").mkdir(parents=True, exist_ok=True)
-    first_ms, last_ms = int(frame["event_time_ms"].min()), int(frame["event_time_ms"].max())
+    first_ms = int(frame["event_time_ms"].min())
+    last_ms = int(frame["event_time_ms"].max())
     text = UNIVERSE.format(start=pd.Timestamp(first_ms, unit="ms"), settings=settings)
     (home / "configs/universe.yaml").write_text(text)
     universe = load_universe(home / "configs")

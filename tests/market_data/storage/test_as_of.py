@@ -162,7 +162,8 @@ def test_bars_are_the_rows_of_as_of(
         rows = pd.DataFrame({"event_time_ms": events, **known, **prices})
         lake.append("candles", "BTCUSDT", rows, START_MS + read.now * HOUR_MS)
     t_ms = START_MS + hour * HOUR_MS
-    rows, bars = lake.as_of("candles", "BTCUSDT", t_ms), lake.bars("BTCUSDT", t_ms)
+    rows = lake.as_of("candles", "BTCUSDT", t_ms)
+    bars = lake.bars("BTCUSDT", t_ms)
     assert bars.open_time_ms.tolist() == rows["event_time_ms"].tolist()
     for name in ("open", "high", "low", "close", "volume"):
         assert getattr(bars, name).tobytes() == rows[name].to_numpy().tobytes()

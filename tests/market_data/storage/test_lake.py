@@ -29,7 +29,8 @@ def test_append_files_rows_by_the_month_of_the_event(lake: Lake):
 def test_append_of_known_rows_changes_no_byte(lake: Lake):
     """Ingesting the same data again, even read later, leaves every file as it was."""
     lake.append("candles", "BTCUSDT", candles(72), START_MS + 100 * HOUR_MS)
-    before, digest = contents(lake.root), lake.digest("BTCUSDT", FOREVER_MS)
+    before = contents(lake.root)
+    digest = lake.digest("BTCUSDT", FOREVER_MS)
     report = lake.append("candles", "BTCUSDT", candles(72), START_MS + 200 * HOUR_MS)
     assert (report.added, report.revised, report.files) == (0, 0, 0)
     assert contents(lake.root) == before
@@ -186,7 +187,8 @@ def test_window_opens_only_the_months_that_it_touches(local: Lake):
     folder = Path(local.root) / "market" / "candles" / "symbol=BTCUSDT"
     for month in ("2025-12", "2026-02"):
         (folder / f"{month}.parquet").write_bytes(b"not to be opened")
-    start_ms, end_ms = START_MS + 48 * HOUR_MS, START_MS + 72 * HOUR_MS
+    start_ms = START_MS + 48 * HOUR_MS
+    end_ms = START_MS + 72 * HOUR_MS
     for read in (local.as_of, local.history):
         rows = read("candles", "BTCUSDT", FOREVER_MS, start_ms, end_ms)
         assert rows["event_time_ms"].tolist() == list(range(start_ms, end_ms, HOUR_MS))

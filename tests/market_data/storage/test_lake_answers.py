@@ -44,7 +44,8 @@ def test_resampled_bars_are_complete_and_known(lake: Lake):
 
 def test_resampled_bars_follow_a_correction_from_when_it_was_known(local: Lake):
     """A corrected minute changes its hour for those who could know, and for nobody before."""
-    rows, learned_ms = minutes(4), START_MS + 9 * HOUR_MS
+    rows = minutes(4)
+    learned_ms = START_MS + 9 * HOUR_MS
     local.append("minute_candles", "BTCUSDT", rows, learned_ms - 1)
     local.append("minute_candles", "BTCUSDT", rows[70:71].assign(high=999.0), learned_ms)
     before = local.resampled("BTCUSDT", learned_ms - 1, "1h")
@@ -72,7 +73,8 @@ def moves(lake: Lake, table: str, before_ms: int, after_ms: int) -> list[tuple[o
 
 def test_diff_names_the_values_that_a_restatement_moved(lake: Lake):
     """Restated candles, funding and on-chain rows are listed with old and new; the rest is not."""
-    first_ms, second_ms = START_MS + 90 * HOUR_MS, START_MS + 99 * HOUR_MS
+    first_ms = START_MS + 90 * HOUR_MS
+    second_ms = START_MS + 99 * HOUR_MS
     lake.append("candles", "BTCUSDT", candles(72), first_ms)
     lake.append("funding", "BTCUSDT", funding({0: 0.1, 8: 0.2}), first_ms)
     lake.append("onchain", "BTCUSDT", onchain({0: 1.5, 24: np.nan}), first_ms)

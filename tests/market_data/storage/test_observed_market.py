@@ -139,7 +139,8 @@ def test_minutes_are_those_that_sql_finds(lake: Lake):
         rows = connection.execute(query).df()
     opens = lake.market("ETHUSDT", FOREVER_MS).bars.open_time_ms
     expected = np.full((len(opens), 15, 5), np.nan)
-    bar, place = np.searchsorted(opens, rows["open_ms"]), rows["place"].to_numpy(dtype=np.int64)
+    bar = np.searchsorted(opens, rows["open_ms"])
+    place = rows["place"].to_numpy(dtype=np.int64)
     expected[bar, place] = rows[["open", "high", "low", "close", "volume"]].to_numpy()
     observed = observe(lake.market("ETHUSDT", FOREVER_MS), BAR_MS)
     first = OBSERVATION_FIELDS.index(MINUTE_FIELDS[0])

@@ -111,7 +111,8 @@ def test_what_was_known_at_a_moment_does_not_change_with_a_correction(shell: She
     """Before the correction was learned the old rate is shown, after it the new one."""
     event_ms = CUTOFF_MS - 8 * HOUR_MS
     shell.funding(0.00123, event_ms, LATE_MS)
-    before, after = shell("at", SYMBOL, "2025-12-14T04:59"), shell("at", SYMBOL, "2025-12-14T05:01")
+    before = shell("at", SYMBOL, "2025-12-14T04:59")
+    after = shell("at", SYMBOL, "2025-12-14T05:01")
     assert "0.00123" not in before
     assert "0.00123" in after
     assert "2025-12-13 16:01:00" in before  # known a minute after its event

@@ -43,7 +43,8 @@ def supervisor(home: Path, tell: Callable[[str], None] = quiet) -> Supervisor:
 
 def test_start_waits_until_a_service_answers_and_stop_ends_it(tmp_path: Path) -> None:
     """A started service answers at once; after stop its port is free and the record is gone."""
-    service, lines = web_server(), []
+    service = web_server()
+    lines = []
     one = supervisor(tmp_path)
     one.start([service], lines.append)
     assert answers(service.url + "/")
@@ -55,7 +56,8 @@ def test_start_waits_until_a_service_answers_and_stop_ends_it(tmp_path: Path) ->
 
 def test_a_taken_port_is_named_before_anything_starts(tmp_path: Path) -> None:
     """The error names service and port, and no process is left."""
-    first, second = supervisor(tmp_path / "a"), supervisor(tmp_path / "b")
+    first = supervisor(tmp_path / "a")
+    second = supervisor(tmp_path / "b")
     service = web_server()
     first.start([service], quiet)
     with pytest.raises(ServiceError, match=rf"rival: found port {service.port} taken"):

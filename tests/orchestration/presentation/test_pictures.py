@@ -22,7 +22,8 @@ def glance_of(**columns: list[float]) -> Glance:
 
 
 def candles() -> Glance:
-    low, high = [value - 1.0 for value in CLOSE], [value + 2.0 for value in CLOSE]
+    low = [value - 1.0 for value in CLOSE]
+    high = [value + 2.0 for value in CLOSE]
     return glance_of(open=CLOSE, high=high, low=low, close=CLOSE, volume=[1.0] * 4)
 
 
@@ -56,6 +57,7 @@ def test_each_column_of_a_series_has_its_axis_and_an_empty_one_none():
 
 def test_bytes_of_equal_data_are_equal_and_of_other_data_others():
     """A digest of the picture is a digest of the numbers."""
-    one, two = candles(), glance_of(**dict.fromkeys(TABLES["candles"].columns, CLOSE))
+    one = candles()
+    two = glance_of(**dict.fromkeys(TABLES["candles"].columns, CLOSE))
     assert history_png([one], TABLES["candles"]) == history_png([one], TABLES["candles"])
     assert history_png([one], TABLES["candles"]) != history_png([two], TABLES["candles"])

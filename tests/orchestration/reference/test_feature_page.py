@@ -31,7 +31,9 @@ def test_the_page_and_its_pictures_are_current() -> None:
 
 def test_a_page_of_a_generated_market_has_every_feature_and_its_proof() -> None:
     """Three weeks that nobody recorded are shown alike; what they do not hold says so."""
-    start_ms, days_ms = 1_764_547_200_000, 21 * 86_400_000  # 2025-12-01
+    # 2025-12-01
+    start_ms = 1_764_547_200_000
+    days_ms = 21 * 86_400_000
     bars = generate(5, "BTCUSDT", 0.1, start_ms, start_ms + days_ms, "15m").bars
     found = feature_page.seen([Recording("three weeks", Market(bars, {}))])
     costs = {group.name: {"compiled_us": 0.01, "live_us": 1.0} for group in GROUPS}

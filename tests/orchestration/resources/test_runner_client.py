@@ -59,7 +59,8 @@ def test_an_order_that_the_runner_carried_out_meanwhile_is_confirmed(
 
 def test_settle_never_moves_a_runner_backwards(client: RunnerClient, runner: FakeRunner) -> None:
     """A runner that is ahead, as after another platform's order, is left alone and told."""
-    runner.epochs, runner.digests = {"BTCUSDT": 4}, {"BTCUSDT": "b" * 64}
+    runner.epochs = {"BTCUSDT": 4}
+    runner.digests = {"BTCUSDT": "b" * 64}
     settled = client.settle(HEAD)
     assert (settled.outcome, runner.asked) == ("refused", [])
     assert "epoch 4" in settled.detail

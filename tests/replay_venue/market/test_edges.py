@@ -146,7 +146,8 @@ def test_nothing_foretells_a_market_without_edge(symbol: str, families: list[str
 
 def test_book_edge_leaves_prices_as_they_were() -> None:
     """The book is told what comes; the market itself is the same."""
-    told, plain = history(5, Edges(book=0.2)), history(5, Edges())
+    told = history(5, Edges(book=0.2))
+    plain = history(5, Edges())
     window = (GENESIS_MS, GENESIS_MS + BLOCK_MS, "15m")
     assert told.bars(*window).close.tobytes() == plain.bars(*window).close.tobytes()
 

@@ -35,7 +35,8 @@ class LocalBook:
     def snapshot(self, answer: dict[str, Any], buffered: list[dict[str, Any]]) -> None:
         """Take a snapshot, drop what is older, and apply the rest of what was buffered."""
         self.sides = tuple({float(p): float(q) for p, q in answer[s]} for s in ("bids", "asks"))
-        self.update_id, self._begun = answer["lastUpdateId"], False
+        self.update_id = answer["lastUpdateId"]
+        self._begun = False
         for event in buffered:
             self.apply(event)
 
@@ -48,7 +49,8 @@ class LocalBook:
             assert event["pu"] == self.update_id
         else:
             assert event["U"] <= self.update_id <= event["u"]
-        self._begun, self.update_id = True, event["u"]
+        self._begun = True
+        self.update_id = event["u"]
         for side, levels in zip(self.sides, (event["b"], event["a"]), strict=True):
             for price, quantity in levels:
                 side[float(price)] = float(quantity)
@@ -158,7 +160,9 @@ def test_every_snapshot_ever_taken_leads_to_the_book(
     """Whenever clients take snapshots between events, each local book ends at the venue's."""
     clock = Clock(START, 1.0, paused=True)
     books = Books(Venue(MARKETS[market], clock, Faults(1), at("2025-03-01")))
-    chain, clients, buffer = books.chain("BTCUSDT"), [], []
+    chain = books.chain("BTCUSDT")
+    clients = []
+    buffer = []
     for act, forward_ms in [*acts, ("step", 950)]:
         clock.advance_to(clock.now_ms() + forward_ms)
         if act == "step":

@@ -143,7 +143,8 @@ PAGES = {
 def test_spoiled_rows_are_what_was_ordered(page: str, kind: RowKind, rows: int, seed: int) -> None:
     """Rows are doubled, moved, gone or ruined, as many as asked, and nothing else is touched."""
     body = copy.deepcopy(PAGES[page])
-    before, after = rows_of(copy.deepcopy(body)), rows_of(body)
+    before = rows_of(copy.deepcopy(body))
+    after = rows_of(body)
     assert kind in possible(after)
     spoil(after, Fault(kind, count=1, rows=rows), random.Random(seed))
     again = rows_of(copy.deepcopy(PAGES[page]))

@@ -133,7 +133,8 @@ def test_the_unfinished_week_is_its_days_and_today_so_far(venue: Served) -> None
 
 def test_a_candle_grows_trade_by_trade_into_the_closed_one() -> None:
     """Second by second the running minute is its trades so far, at last exactly its candle."""
-    market, volume = Clockwork(), 0.0
+    market = Clockwork()
+    volume = 0.0
     with clockwork("2025-04-10 07:07:00") as served:
         for second in range(60):
             served.control("clock", advance_to_ms=at("2025-04-10 07:07:00") + 1_000 * second)

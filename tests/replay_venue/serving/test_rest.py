@@ -116,7 +116,8 @@ def test_exchange_info_lists_what_is_traded(still: Served) -> None:
 
 def test_funding_pages_by_time(still: Served) -> None:
     """startTime gives the first settlements from there on, without it the latest are given."""
-    path, query = "/fapi/v1/fundingRate", {"symbol": "BTCUSDT", "limit": 4}
+    path = "/fapi/v1/fundingRate"
+    query = {"symbol": "BTCUSDT", "limit": 4}
     first = still.get(path, **query, startTime=START)
     assert [row["fundingTime"] for row in first] == [START + 28_800_000 * k for k in range(4)]
     assert still.get(path, **query)[-1]["fundingTime"] == NOW // 28_800_000 * 28_800_000

@@ -7,7 +7,8 @@ from scipy.stats import t, ttest_1samp
 
 from research.evaluation.paired import compare, holm
 
-HORIZON, WEEK = 48, 672
+HORIZON = 48
+WEEK = 672
 ROWS = 12 * WEEK
 
 

@@ -27,7 +27,8 @@ def test_calibration_of_leaning_probabilities_is_what_was_added():
 
 def test_calibration_refuses_overconfidence_and_the_noise_of_few_weeks_counts():
     """Squared probabilities fail 0.05 in every draw; true ones, on overlapping labels, in some."""
-    honest, bold = [], []
+    honest = []
+    bold = []
     for seed in range(20):
         rng = np.random.default_rng(seed)
         p = np.repeat(rng.dirichlet([4, 1, 4], 336), 24, axis=0)
@@ -59,6 +60,7 @@ def test_reliability_refuses_too_few_rows():
 
 def test_disagreement_counts_rows_without_one_voice():
     """Two of four rows have bases that choose differently."""
-    sell, buy = [0.6, 0.1, 0.3], [0.3, 0.1, 0.6]
+    sell = [0.6, 0.1, 0.3]
+    buy = [0.3, 0.1, 0.6]
     votes = np.array([sell * 3, buy * 3, sell + buy + sell, buy + buy + sell])
     assert disagreement(votes) == 0.5

@@ -32,7 +32,9 @@ def test_rank_correlation_takes_the_rows_that_both_have(noise: np.ndarray):
 
 def test_what_has_no_correlation_has_none(noise: np.ndarray):
     """A constant, an empty column and one with two values are like nothing but themselves."""
-    noise[:, 1], noise[:, 2], noise[2:, 3] = 7.0, np.nan, np.nan
+    noise[:, 1] = 7.0
+    noise[:, 2] = np.nan
+    noise[2:, 3] = np.nan
     np.testing.assert_array_equal(spearman(noise), np.eye(4))
 
 

@@ -11,7 +11,9 @@ from kernel.features.volatility_models import GARCH_FIT_BARS, GARCH_SLOTS
 from research.features.garch import fit, starting_state
 from tests.kernel.features.worlds import market
 
-OMEGA, ALPHA, BETA = 2e-7, 0.12, 0.85
+OMEGA = 2e-7
+ALPHA = 0.12
+BETA = 0.85
 
 
 def garch_closes(bars: int, seed: int, freedom: float = 5.0) -> NDArray[np.float64]:

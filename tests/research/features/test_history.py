@@ -33,12 +33,14 @@ def test_parts_that_go_on_from_fitted_snapshots_are_the_whole(
 ) -> None:
     """Any cuts: each part begins after the latest fitted snapshot, or with the history."""
     made = np.full((BARS, len(FEATURES)), -1.0)
-    snapshot, begin = None, 0
+    snapshot = None
+    begin = 0
     for end in (*cuts, BARS):
         parts = list(months(observed[begin:end], snapshot))
         made[begin:end] = np.concatenate([part.features for part in parts])
         if parts[-1].snapshot.fitted:
-            snapshot, begin = parts[-1].snapshot, end
+            snapshot = parts[-1].snapshot
+            begin = end
     assert made.tobytes() == whole[0].tobytes()
     assert parts[-1].snapshot.state.tobytes() == whole[1].tobytes()
 

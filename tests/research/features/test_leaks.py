@@ -37,7 +37,8 @@ def leaks(
 ) -> list[Leak]:
     """Return where the join of `series` differs from what is known of the truth."""
     held = bars(count)
-    observed, close_ms = observe(Market(held, series), BAR_MS), held.open_time_ms + BAR_MS
+    observed = observe(Market(held, series), BAR_MS)
+    close_ms = held.open_time_ms + BAR_MS
     return used_too_early(observed, close_ms, truth or series, samples=50, seed=seed)
 
 

@@ -29,7 +29,8 @@ def votes(rng: np.random.Generator, n: int) -> np.ndarray:
 def test_isotonic_never_falls_and_stays_within_zero_and_one(seed: int, n: int, prior: float):
     """A curve is monotone on all of [0, 1], and no steeper than its smallest step allows."""
     rng = np.random.default_rng(seed)
-    p, hit = rng.random(n) ** 2, (rng.random(n) < 0.4).astype(float)
+    p = rng.random(n) ** 2
+    hit = (rng.random(n) < 0.4).astype(float)
     curve = fit_isotonic(p, hit, rng.uniform(0.01, 1, n), meta_settings(prior))
     y = curve.predict(np.linspace(-0.1, 1.1, 500))
     assert np.all(np.diff(y) >= 0)
@@ -61,7 +62,8 @@ def test_isotonic_with_little_data_stays_near_the_identity():
 )
 def test_merge_close_keeps_mass_and_distance(x: list[float], step: float):
     """Merged points stand at least a step apart and weigh what their parts weighed."""
-    ascending, mass = np.sort(x), np.arange(1.0, len(x) + 1)
+    ascending = np.sort(x)
+    mass = np.arange(1.0, len(x) + 1)
     merged, y, total = merge_close(ascending, ascending, mass, step)
     assert np.all(np.diff(merged) >= step - 1e-12)
     assert total.sum() == pytest.approx(mass.sum())

@@ -88,10 +88,12 @@ def test_standing_keeps_epochs_monotone_and_champions_as_a_stack(steps: list[str
         before = standing(entries, "BTCUSDT")
         if verb == "publish":
             stack.append(f"bundle {step}")
-            kind, digest = "published", stack[-1]
+            kind = "published"
+            digest = stack[-1]
         elif len(stack) > 1:
             stack.pop()
-            kind, digest = "rolled_back", stack[-1]
+            kind = "rolled_back"
+            digest = stack[-1]
         else:
             continue
         publication = {"symbol": "BTCUSDT", "digest": digest, "epoch": before.epoch + 1}
