@@ -37,6 +37,7 @@ from market_data.storage.revisions import (
     schema,
 )
 from market_data.tables import DAY_MS, MINUTE_MS, TABLES, Table
+from market_data.window import moment
 
 if TYPE_CHECKING:
     import numpy as np
@@ -203,7 +204,10 @@ class Lake:
         in the wrong order.
         """
         if before_ms > after_ms:
-            raise LakeError(f"diff: found {before_ms} before {after_ms}, expected ascending times")
+            raise LakeError(
+                f"diff: found {moment(before_ms)} as the earlier moment and {moment(after_ms)} as "
+                "the later one, expected ascending times: exchange them"
+            )
         before, after = (self.as_of(table, symbol, t_ms) for t_ms in (before_ms, after_ms))
         return changes(_table(table), before, after)
 

@@ -12,12 +12,17 @@ import dagster as dg
 import numpy as np
 from numpy.typing import NDArray
 
+from kernel.errors import TidegateError
 from market_data.frames import Frame
 from market_data.storage.lake import DERIVED_TABLES, Lake
 from market_data.window import Window
 
 LAST_MS = 1 << 62
 DECISION_COLUMNS = ("epoch", "bundle_digest", "settings_digest", "reason", "latency_us")
+
+
+class UnreadableJournalError(TidegateError):
+    """A file that is not there, or is not the journal of a runner of this version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +47,17 @@ class Journal(dg.ConfigurableResource):
 
     @contextmanager
     def opened(self) -> Iterator[sqlite3.Connection]:
-        """Open the file read-only; raise FileNotFoundError or ValueError where it is no journal."""
+        """Open the file read-only; raise UnreadableJournalError where it is none."""
         path = Path(self.path)
         if not path.exists():
-            raise FileNotFoundError(
+            raise UnreadableJournalError(
                 f"journal: found no {path}, expected the live runner's: start it (`make up`)"
             )
         try:
             with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as db:
                 yield db
         except sqlite3.DatabaseError as error:
-            raise ValueError(
+            raise UnreadableJournalError(
                 f"journal {path}: found {error}, expected a runner's journal"
             ) from error
 
@@ -172,7 +177,7 @@ class Journal(dg.ConfigurableResource):
 def _matrix(blobs: Sequence[bytes], width: int) -> NDArray[np.float64]:
     sizes = {len(blob) for blob in blobs} - {8 * width}
     if sizes:
-        raise ValueError(
+        raise UnreadableJournalError(
             f"journal: found a vector of {min(sizes)} bytes, expected {8 * width}: "
             "it was written by a runner with other features; move it away"
         )

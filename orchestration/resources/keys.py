@@ -8,11 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from kernel.errors import TidegateError
 from market_data.storage.parquet import replace_file
 
 SIGNING_KEY = "signing.key"
 PUBLIC_FOLDER = "public"
 ADMIN_TOKEN = "admin.token"  # noqa: S105  # the name of a file
+
+
+class WrongKeyError(TidegateError):
+    """A file in the place of the publisher's key that holds another kind of key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,7 @@ def signer(keys: Path) -> Signer:
 
     private = serialization.load_pem_private_key(_secret(keys / SIGNING_KEY, fresh), password=None)
     if not isinstance(private, Ed25519PrivateKey):
-        raise TypeError(
+        raise WrongKeyError(
             f"{keys / SIGNING_KEY}: found {type(private).__name__}, expected an Ed25519 key"
         )
     public = private.public_key()

@@ -24,7 +24,7 @@ from live_runner.orders import order_changes
 from market_data.storage.lake import DERIVED_TABLES, FOREVER_MS, Lake
 from orchestration.io_managers import LakeIOManager
 from orchestration.partitions import week_key
-from orchestration.resources.journal import Journal
+from orchestration.resources.journal import Journal, UnreadableJournalError
 from orchestration.resources.research_settings import ResearchSettings
 from tests.assets.red import evaluations
 from tests.kernel.trading_rows import GUARDED
@@ -264,7 +264,7 @@ def test_week_without_decisions_is_empty_and_green(home: Path):
 def test_missing_journal_says_what_to_start(tmp_path: Path):
     """Before the runner ever ran, the failure names the file and the command."""
     journal = Journal(path=str(tmp_path / "journal.sqlite"))
-    with pytest.raises(FileNotFoundError, match="start it"), journal.opened():
+    with pytest.raises(UnreadableJournalError, match="start it"), journal.opened():
         pass
     assert not monitor(tmp_path).success
 

@@ -151,6 +151,10 @@ def test_lags_are_compared_and_adopted(shell: Shell) -> None:
         (("at", "DOGEUSDT", "now"), "found 'DOGEUSDT'"),
         (("at", SYMBOL, "yesterday"), "found 'yesterday'"),
         (
+            ("diff", SYMBOL, "2025-12-20", "2025-01-01"),
+            "found 2025-12-20 00:00 as the earlier moment",
+        ),
+        (
             ("accept", "candels", SYMBOL, "2025-12-14", "--as", "Ada", "--reason", "x"),
             "found 'candels'",
         ),
@@ -159,4 +163,12 @@ def test_lags_are_compared_and_adopted(shell: Shell) -> None:
 def test_wrong_words_are_named(shell: Shell, words: tuple[str, ...], said: str) -> None:
     """A symbol or time that is none gets a sentence and exit 1."""
     assert said in shell(*words).replace("\n", " ")
+    assert shell.exit_code == 1
+
+
+@pytest.mark.parametrize("words", [(), ("lags",), ("at", SYMBOL, "now")])
+def test_lake_on_an_unknown_store_is_one_sentence(shell: Shell, words: tuple[str, ...]) -> None:
+    """Whatever is asked of it, and no traceback."""
+    shell.environ["TIDEGATE_LAKE_URL"] = "gs://bucket/lake"
+    assert "found 'gs://bucket/lake', expected a folder or s3://" in shell(*words)
     assert shell.exit_code == 1
