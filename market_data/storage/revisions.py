@@ -75,9 +75,14 @@ def offered(table: Table, frame: Frame) -> Frame:
 
 
 def ascending(columns: "Sequence[NDArray[Any]]") -> bool:
-    """Say whether rows with these key columns are in order, and none comes twice."""
+    """Say whether rows with these key columns are in order, and none comes twice.
+
+    Of texts, which may be missing, it says no: they are for sorting to find out.
+    """
     import numpy as np
 
+    if any(column.dtype.kind not in "iuf" for column in columns):
+        return False
     settled = np.zeros(max(len(columns[0]) - 1, 0), dtype=bool)  # an earlier column has decided
     for column in columns:
         before, after = column[:-1], column[1:]

@@ -108,12 +108,17 @@ def _instance(environment: Environment) -> "Iterator[dg.DagsterInstance]":
 def _run(
     environment: Environment, instance: "dg.DagsterInstance", job: str, **where: Any
 ) -> "dg.ExecuteInProcessResult":
+    import warnings
+
+    # What is red is printed below; Dagster's own account of it stands in its event log.
+    warnings.simplefilter("ignore")
     from orchestration.definitions import code_location
 
+    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
     return (
         code_location(environment)
         .resolve_job_def(job)
-        .execute_in_process(instance=instance, raise_on_error=False, **where)
+        .execute_in_process(instance=instance, raise_on_error=False, run_config=quiet, **where)
     )
 
 

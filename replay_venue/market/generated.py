@@ -58,11 +58,11 @@ class GeneratedSource:
         return self._histories[symbol].open_interest(start_ms, end_ms)
 
     def fear_greed(self, start_ms: int, end_ms: int) -> Points:
-        return self._histories[self.symbols[0]].fear_greed(start_ms, end_ms)
+        return self._histories[min(self.symbols)].fear_greed(start_ms, end_ms)
 
     def onchain(self, asset: str, start_ms: int, end_ms: int) -> OnChain:
         for history in self._histories.values():
             if history.instrument.base == asset:
                 return history.onchain(start_ms, end_ms)
-        nothing = self._histories[self.symbols[0]].fear_greed(0, 0)
+        nothing = self._histories[min(self.symbols)].fear_greed(0, 0)
         return OnChain(nothing.time_ms, dict.fromkeys(METRICS, nothing.value))

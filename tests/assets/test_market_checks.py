@@ -163,6 +163,25 @@ def test_months_that_no_run_was_asked_for_are_a_hole(stage: Stage):
     assert "launch ingest_job over their months" in gaps.description
 
 
+def test_files_that_end_within_a_month_are_no_gap_and_say_where_they_end(stage: Stage):
+    """There is something to train on up to there; a month behind them has nothing and is red."""
+    bars = walk(DECEMBER_MS, 100)
+    columns = {"time": bars.open_time_ms, "open": bars.open, "high": bars.high, "low": bars.low}
+    rows = pd.DataFrame({**columns, "close": bars.close, "volume": bars.volume})
+    rows.to_csv(stage.folder / "BTCUSDT.csv", index=False)
+    described = {"files": "{symbol}.csv", "columns": {"event_time_ms": "time"}, "time_unit": "ms"}
+    road = {"adapter": "files", "path": str(stage.folder), "tables": {"candles": described}}
+    stage.roads = {"mine": road}
+    stage.origins = {"candles": "mine"}
+    result = stage.run("candles", key=DECEMBER)
+    assert failed(result) == set()
+    said = check_of(result, "candles_have_no_gaps").description
+    assert "the files of BTCUSDT end at 2025-12-02 01:00: train on weeks up to there" in said
+    behind = stage.run("candles", key=month_key("BTCUSDT", "2026-01-01"))
+    assert failed(behind) == {"candles_have_no_gaps"}
+    assert "ends at 2025-12-02 01:00" in check_of(behind, "candles_have_no_gaps").description
+
+
 def test_implausible_funding_never_reaches_the_table(stage: Stage):
     """A rate beyond the cap is shown with its value and the bounds; the hole it leaves, too."""
     corrected(stage, "funding", "BTCUSDT", 4, funding_rate=0.9)
