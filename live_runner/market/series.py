@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ RECALLED_MS = 3 * DAY_MS  # at once; what was recorded earlier, page by page: it
 MINUTES = ("minutes",)
 ONCHAIN = tuple(name for name, table in SERIES_TABLE.items() if table == "onchain")
 Read = Callable[[int, int], Awaitable[list[int]]]
+Ask = Callable[..., Awaitable[list[Candle]]]  # candles of one price that open in [start, end)
 Learn = Callable[[list[Candle]], list[int]]
 
 
@@ -104,7 +106,9 @@ class SeriesBook:
 
     def __init__(self, symbol: str, settings: RunnerSettings, venue: Venue) -> None:
         self.observer = Observer(settings.bar_ms)
-        self._symbol, self._settings, self._venue = symbol, settings, venue
+        self._symbol = symbol
+        self._settings = settings
+        self._venue = venue
         self._sources = _sources(self, symbol, settings)
         self._latest_day_ms: dict[str, int] = {}
         self._recalled_since_ms = 0
@@ -194,8 +198,14 @@ class SeriesBook:
 
     async def read_interest(self, start_ms: int, end_ms: int) -> list[int]:
         """Learn open interest."""
-        bar = (self._settings.timeframe, self._settings.bar_ms)
-        return self._learn(await self._venue.open_interest(self._symbol, *bar, start_ms, end_ms))
+        rows = await self._venue.open_interest(
+            symbol=self._symbol,
+            timeframe=self._settings.timeframe,
+            bar_ms=self._settings.bar_ms,
+            start_ms=start_ms,
+            end_ms=end_ms,
+        )
+        return self._learn(rows)
 
     async def read_fear_greed(self, start_ms: int, end_ms: int) -> list[int]:
         """Learn the fear and greed index."""
@@ -231,25 +241,29 @@ class SeriesBook:
         """Return what asks REST for the candles of a price and learns them."""
 
         async def read(start_ms: int, end_ms: int) -> list[int]:
-            return learn(await self._closed(symbol, timeframe, bar_ms, start_ms, end_ms, price))
+            ask = partial(
+                self._venue.candles,
+                symbol=symbol,
+                timeframe=timeframe,
+                bar_ms=bar_ms,
+                price=price,
+            )
+            return learn(await _closed(ask, bar_ms, start_ms, end_ms))
 
         return read
 
-    async def _closed(
-        self, symbol: str, timeframe: str, bar_ms: int, start_ms: int, end_ms: int, price: Price
-    ) -> list[Candle]:
-        """Return the sound candles that open from start on and have closed by `end_ms`.
 
-        The newest is asked for twice: a venue may have it a moment late.
-        """
-        first_ms = -(-start_ms // bar_ms) * bar_ms
-        newest_ms = end_ms // bar_ms * bar_ms - bar_ms
-        span = (first_ms, newest_ms + bar_ms)
-        found = await self._venue.candles(symbol, timeframe, bar_ms, *span, price)
-        if first_ms <= newest_ms and (not found or found[-1].open_time_ms < newest_ms):
-            span = (newest_ms, newest_ms + bar_ms)
-            found += await self._venue.candles(symbol, timeframe, bar_ms, *span, price)
-        return sound(found, bar_ms)
+async def _closed(ask: Ask, bar_ms: int, start_ms: int, end_ms: int) -> list[Candle]:
+    """Return the sound candles that open from start on and have closed by `end_ms`.
+
+    The newest is asked for twice: a venue may have it a moment late.
+    """
+    first_ms = -(-start_ms // bar_ms) * bar_ms
+    newest_ms = end_ms // bar_ms * bar_ms - bar_ms
+    found = await ask(start_ms=first_ms, end_ms=newest_ms + bar_ms)
+    if first_ms <= newest_ms and (not found or found[-1].open_time_ms < newest_ms):
+        found += await ask(start_ms=newest_ms, end_ms=newest_ms + bar_ms)
+    return sound(found, bar_ms)
 
 
 def _sources(book: SeriesBook, symbol: str, settings: RunnerSettings) -> list[Source]:
@@ -274,5 +288,14 @@ def _sources(book: SeriesBook, symbol: str, settings: RunnerSettings) -> list[So
         lags = [lag for name in names if (lag := settings.lags_ms[name]) is not None]
         reach_ms = max(MAX_AGE_MS.get(name, bar_ms) for name in names)
         if lags:
-            sources.append(Source(names, period_ms, min(lags), reach_ms, read, stream))
+            sources.append(
+                Source(
+                    names=names,
+                    period_ms=period_ms,
+                    lag_ms=min(lags),
+                    reach_ms=reach_ms,
+                    read=read,
+                    stream=stream,
+                )
+            )
     return sources
