@@ -9,13 +9,14 @@ from pathlib import Path
 
 import httpx
 
+from kernel.clock import bar_open_ms
 from live_runner.desk import Desk
 from live_runner.health import HealthLimits
 from live_runner.journal.journal import Journal
 from live_runner.settings import RunnerSettings
 from tests.hung import HUNG_S
 from tests.live_runner.bundles import TRADING
-from tests.live_runner.stage import LAGS_MS, SYMBOLS, UNHURRIED, VenueProcess
+from tests.live_runner.stage import BAR_MS, LAGS_MS, SYMBOLS, UNHURRIED, VenueProcess
 
 
 def desk_settings(home: Path, venue_url: str, history_bars: int = 1_100) -> RunnerSettings:
@@ -69,14 +70,15 @@ async def desk(settings: RunnerSettings, asked: Counter[str] | None = None) -> A
 
 
 async def bars_step(one: Desk, market: VenueProcess, count: int) -> None:
-    """Let market time go on bar by bar, each once every symbol has decided the one before."""
+    """Let market time go on bar by bar, each once every symbol has decided the one before.
+
+    A backlog that a busy machine let grow is worked off with the first of them.
+    """
     queue = one.subscribe()
     for _ in range(count):
-        market.clock(step_bars=1)
-        waiting = set(SYMBOLS)
-        while waiting:
-            decision = await asyncio.wait_for(queue.get(), HUNG_S)
-            waiting.discard(decision.symbol)
+        closed_ms = bar_open_ms(market.clock(step_bars=1), BAR_MS) - BAR_MS
+        while any(loop.last_open_ms < closed_ms for loop in one.loops.values()):
+            await asyncio.wait_for(queue.get(), HUNG_S)
     one.unsubscribe(queue)
 
 
