@@ -99,7 +99,7 @@ def _places(home: Path, out: Path) -> dict[str, str]:
 def _next_steps(*, refused: bool) -> dict[str, str]:
     steps = {
         "make up": "Dagster, MLflow and the runner's page: docs/first-hour.md",
-        "your own data": "docs/market-data.md",
+        "your own data": "docs/bring-your-own-data.md",
         "the words": "docs/glossary.md",
     }
     return {"a refusal": "docs/runbooks/a-refused-candidate.md", **steps} if refused else steps
