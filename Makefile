@@ -82,7 +82,7 @@ deep: $(PLATFORM) .venv/.has-deep  ## add torch, pytorch-forecasting, shap and O
 
 $(MANIFEST): $(PLATFORM) $(DBT_SOURCES)
 	@echo "parsing the dbt project"
-	@$(BIN)/dbt parse --quiet --project-dir dbt_project --profiles-dir dbt_project
+	@$(BIN)/python -m orchestration.resources.dbt_project
 	@touch $@
 
 clean:  ## remove state and build outputs, keep .venv

@@ -6,6 +6,8 @@ from market_data.storage.lake import Lake
 from orchestration.partitions import cutoff_ms, months_read, symbol, symbol_by_week
 from orchestration.presentation.metadata import picture, table
 from orchestration.resources.bundle_store import BundleStore
+from orchestration.resources.evidence import EvidenceReader
+from orchestration.resources.failures import PASSING_FAULTS, failures
 from orchestration.resources.feature_store import FeatureStore
 from orchestration.resources.promotion_store import PromotionStore
 from orchestration.resources.research_settings import ResearchSettings
@@ -22,7 +24,9 @@ GROUP = "backtest"
     partitions_def=symbol_by_week,
     ins={"tracked": dg.AssetIn(["training", "candidate"])},
     deps=[dg.AssetDep(["features", "matrix"], partition_mapping=months_read)],
+    retry_policy=PASSING_FAULTS,
 )
+@failures()
 def walk_forward(
     context: dg.AssetExecutionContext,
     lake: dg.ResourceParam[Lake],
@@ -30,6 +34,7 @@ def walk_forward(
     settings: ResearchSettings,
     promotion_store: PromotionStore,
     bundles: BundleStore,
+    evidence: EvidenceReader,
     tracking: Tracking,
     tracked: TrackedCandidate,
 ) -> dg.MaterializeResult[Accounts]:
@@ -40,20 +45,19 @@ def walk_forward(
 
     name = symbol(context)
     until_ms = cutoff_ms(context)
+    chosen = settings.load()
     bars = lake.bars(name, until_ms)
-    series = lake.series(name, until_ms)
     champion = promotion_store.standing(name).champion
-    held, without = comparison.champion_of(bundles.candidate(champion))
+    held = comparison.predecessor_of(bundles.candidate(champion))
     wanted = comparison.features_needed(held)
-    rows = rows_of(feature_store.read(name, wanted, until_ms), bars)
     found = comparison.compare(
         bars=bars,
-        series=series,
-        matrix=rows,
+        series=lake.series(name, until_ms),
+        matrix=rows_of(feature_store.read(name, wanted, until_ms), bars),
         candidate=tracked.candidate,
         champion=held,
-        without_champion=without,
-        settings=settings.load(),
+        live=evidence.live_decisions(name, champion, until_ms, chosen.bar_ms),
+        settings=chosen,
     )
     plot = figures.equity_png(found.walk.result.rows[:, 0], found.walk.result.equity)
     log = RunLog("", metrics=found.series(), files={"equity.png": plot})
@@ -64,7 +68,8 @@ def walk_forward(
             "trades": found.walk.whole.trades,
             "accounts": table(found.accounts()),
             "folds": table(fold.to_dict() for fold in found.walk.folds),
-            "champion": without or champion,
+            "champion": found.verdict or champion,
+            "shared_bars": found.contest.share if found.contest else 0.0,
             "equity": picture(plot, "equity"),
         },
     )

@@ -4,6 +4,7 @@ import dagster as dg
 
 from orchestration.partitions import symbol_by_week
 from orchestration.presentation.metadata import picture, table
+from orchestration.resources.failures import PASSING_FAULTS, failures
 from orchestration.resources.tracking import RunLog, Tracking
 from research.gates.evidence import Evaluation
 from research.training.tracked import TrackedCandidate
@@ -16,7 +17,9 @@ GROUP = "evaluation"
     group_name=GROUP,
     partitions_def=symbol_by_week,
     ins={"tracked": dg.AssetIn(["training", "candidate"])},
+    retry_policy=PASSING_FAULTS,
 )
+@failures()
 def report(tracking: Tracking, tracked: TrackedCandidate) -> dg.MaterializeResult[Evaluation]:
     """Hold calibration error, reliability curves and the bases' disagreement on the gate folds."""
     from research.evaluation import figures

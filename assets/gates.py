@@ -7,6 +7,7 @@ import dagster as dg
 from orchestration.partitions import symbol, symbol_by_week, week
 from orchestration.presentation.metadata import table
 from orchestration.presentation.run_logs import gate_log
+from orchestration.resources.failures import PASSING_FAULTS, failures
 from orchestration.resources.research_settings import ResearchSettings
 from orchestration.resources.tracking import Tracking, model_name
 from research.datasets.files import TrainingSet
@@ -36,7 +37,9 @@ SHOWN = ("gate", "fold", "value", "threshold", "passed", "reason")
         "evaluation": dg.AssetIn(["evaluation", "report"]),
         "walk": dg.AssetIn(["backtest", "walk_forward"]),
     },
+    retry_policy=PASSING_FAULTS,
 )
+@failures()
 def verdict(
     context: dg.AssetExecutionContext,
     settings: ResearchSettings,

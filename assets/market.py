@@ -13,7 +13,7 @@ from market_data.storage.lake import Lake
 from market_data.tables import INGESTED, TABLES, Table
 from orchestration.partitions import month_windows, symbol_by_month
 from orchestration.presentation import findings, verdicts
-from orchestration.resources.failures import failures
+from orchestration.resources.failures import PASSING_FAULTS, failures
 from orchestration.resources.research_settings import ResearchSettings
 
 GROUP = "market"
@@ -35,7 +35,9 @@ def raw_table(table: Table) -> dg.AssetsDefinition:
         group_name=GROUP,
         partitions_def=symbol_by_month,
         backfill_policy=dg.BackfillPolicy.single_run(),
+        retry_policy=PASSING_FAULTS,
     )
+    @failures()
     def rows(
         context: dg.AssetExecutionContext,
         config: IngestConfig,

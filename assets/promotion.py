@@ -6,6 +6,7 @@ from orchestration.partitions import cutoff_ms, symbol, symbol_by_week, week
 from orchestration.presentation.metadata import table
 from orchestration.resources.clock import now_ms
 from orchestration.resources.evidence import EvidenceReader
+from orchestration.resources.failures import PASSING_FAULTS, failures
 from orchestration.resources.promotion_store import PromotionStore
 from orchestration.resources.research_settings import ResearchSettings
 from orchestration.resources.tracking import Tracking, model_name
@@ -24,7 +25,9 @@ GROUP = "promotion"
         "bundle": dg.AssetIn(["bundles", "bundle"]),
         "walk": dg.AssetIn(["backtest", "walk_forward"]),
     },
+    retry_policy=PASSING_FAULTS,
 )
+@failures()
 def request(
     context: dg.AssetExecutionContext,
     settings: ResearchSettings,

@@ -6,39 +6,35 @@ import dagster as dg
 
 from orchestration.partitions import symbol, symbol_by_week, week
 from orchestration.presentation.metadata import picture, table
+from orchestration.resources.failures import PASSING_FAULTS, failures
 from orchestration.resources.research_settings import ResearchSettings
 from orchestration.resources.tracking import Tracking
 from research.datasets.files import TrainingSet
+from research.training.candidate import Candidate
 from research.training.tracked import TrackedCandidate
 
 GROUP = "training"
 
 
 @dg.asset(
-    key=[GROUP, "candidate"],
+    key=[GROUP, "stack"],
     group_name=GROUP,
     partitions_def=symbol_by_week,
     ins={"training_set": dg.AssetIn(["datasets", "training_set"])},
 )
-def candidate(
-    context: dg.AssetExecutionContext,
-    settings: ResearchSettings,
-    tracking: Tracking,
-    training_set: TrainingSet,
-) -> dg.MaterializeResult[TrackedCandidate]:
-    """Hold signal.onnx, each gate fold's graph, the out-of-fold rows and the tracking run's id."""
-    from orchestration.presentation.run_logs import base_logs, parent_log, training_figures
-    from research.training import stack
+def stack(settings: ResearchSettings, training_set: TrainingSet) -> dg.MaterializeResult[Candidate]:
+    """Hold signal.onnx, each gate fold's graph and the out-of-fold rows.
 
-    chosen = settings.load()
-    trained = stack.train(training_set.table, chosen)
+    It is an asset of its own so that an MLflow that is away costs no training.
+    """
+    from orchestration.presentation.run_logs import training_figures
+    from research.training import stack as stacks
+
+    trained = stacks.train(training_set.table, settings.load())
     plots = training_figures(trained)
-    parent = parent_log(symbol(context), week(context), trained, chosen, context.run_id, plots)
-    run_id = tracking.log(parent, base_logs(trained, chosen))
     return dg.MaterializeResult(
-        value=TrackedCandidate(candidate=trained, tracking_run=run_id),
+        value=trained,
         metadata={
-            "tracking_run": run_id,
             "signal_bytes": len(trained.signal),
             "features": len(trained.feature_names),
             "inference_cpu_ms": trained.cost.cpu_ms,
@@ -47,6 +43,39 @@ def candidate(
             **{name: picture(png, name) for name, png in plots.items()},
             "bases": table(asdict(score) for score in trained.scores),
         },
+    )
+
+
+@dg.asset(
+    key=[GROUP, "candidate"],
+    group_name=GROUP,
+    partitions_def=symbol_by_week,
+    ins={"trained": dg.AssetIn([GROUP, "stack"])},
+    retry_policy=PASSING_FAULTS,
+)
+@failures()
+def candidate(
+    context: dg.AssetExecutionContext,
+    settings: ResearchSettings,
+    tracking: Tracking,
+    trained: Candidate,
+) -> dg.MaterializeResult[TrackedCandidate]:
+    """Hold the trained stack and the id of the MLflow run that shows it."""
+    from orchestration.presentation.run_logs import base_logs, parent_log, training_figures
+
+    chosen = settings.load()
+    parent = parent_log(
+        symbol=symbol(context),
+        week=week(context),
+        candidate=trained,
+        settings=chosen,
+        run=context.run.root_run_id or context.run_id,  # a run that goes on is the same run
+        plots=training_figures(trained),
+    )
+    run_id = tracking.log(parent, base_logs(trained, chosen, parent.origin))
+    return dg.MaterializeResult(
+        value=TrackedCandidate(candidate=trained, tracking_run=run_id),
+        metadata={"tracking_run": run_id, "signal_bytes": len(trained.signal)},
     )
 
 

@@ -8,6 +8,7 @@ import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
 
 from market_data.storage.lake import FOREVER_MS, Lake
+from orchestration.resources.failures import PASSING_FAULTS, failures
 from orchestration.resources.warehouse import Warehouse
 
 GROUP = "warehouse"
@@ -48,13 +49,22 @@ def manifest(path: Path) -> Path:
         )
     ),
     pool=GROUP,
+    retry_policy=PASSING_FAULTS,
 )
 def models(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[Any]:
     """Build typed staging of every raw table and what people ask of it, each with its tests."""
-    yield from warehouse.build(context)
+    with failures():
+        yield from warehouse.build(context)
 
 
-@dg.asset(key=[GROUP, "documentation"], group_name=GROUP, deps=[models], pool=GROUP)
+@dg.asset(
+    key=[GROUP, "documentation"],
+    group_name=GROUP,
+    deps=[models],
+    pool=GROUP,
+    retry_policy=PASSING_FAULTS,
+)
+@failures()
 def documentation(warehouse: Warehouse) -> dg.MaterializeResult:
     """Describe every model and column on one page, with the graph of what is made of what."""
     page = warehouse.document()

@@ -1,16 +1,17 @@
 """What a person, or a sensor for them, does to a request: approve, decline, publish, roll back."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
 
+from orchestration.resources import registry
 from orchestration.resources.clock import now_ms
 from orchestration.resources.evidence import EvidenceReader
+from orchestration.resources.failures import PASSING_FAULTS, failures
 from orchestration.resources.promotion_store import PromotionStore
-from orchestration.resources.tracking import Tracking, model_name
+from orchestration.resources.tracking import Tracking
 from research.promotion.rules import PublicationRefusedError
-
-RESUME_WHEN_KILLED = {"dagster/max_retries": "3"}  # a killed run goes on; a refusal is final
 
 
 class ApprovalConfig(dg.Config):
@@ -36,14 +37,20 @@ class PublicationConfig(dg.Config):
 
 
 class RollbackConfig(dg.Config):
-    """Name the symbol, the person who rolls it back, and why."""
+    """Name the symbol, the person who rolls it back, and why.
+
+    `to` is the digest, or the first eight digits of it or more, of the earlier version to go back
+    to; empty goes back to the champion before the present one.
+    """
 
     symbol: str
     actor: str
     reason: str
+    to: str = ""
 
 
-@dg.op
+@dg.op(retry_policy=PASSING_FAULTS)
+@failures()
 def approve_promotion(
     context: dg.OpExecutionContext,
     config: ApprovalConfig,
@@ -52,15 +59,17 @@ def approve_promotion(
 ) -> None:
     """Record an approval; it binds the request's digests and expires."""
     answer = promotion_store.decide(
-        config.request_id, "approved", config.approver, config.note, now_ms()
+        request_id=config.request_id,
+        decision="approved",
+        approver=config.approver,
+        note=config.note,
+        now_ms=now_ms(),
     )
-    request = promotion_store.request(config.request_id)
-    model = model_name(request.symbol, request.timeframe)
-    tracking.set_state(model, request.bundle_digest, "approved")
-    context.add_output_metadata(dict(answer.to_dict()))
+    _finish(context, answer.to_dict(), registry.tell_decision(answer, promotion_store, tracking))
 
 
-@dg.op
+@dg.op(retry_policy=PASSING_FAULTS)
+@failures()
 def decline_promotion(
     context: dg.OpExecutionContext,
     config: DeclineConfig,
@@ -69,15 +78,17 @@ def decline_promotion(
 ) -> None:
     """Record a decline with its reason."""
     answer = promotion_store.decide(
-        config.request_id, "declined", config.approver, config.note, now_ms()
+        request_id=config.request_id,
+        decision="declined",
+        approver=config.approver,
+        note=config.note,
+        now_ms=now_ms(),
     )
-    request = promotion_store.request(config.request_id)
-    model = model_name(request.symbol, request.timeframe)
-    tracking.set_state(model, request.bundle_digest, "declined")
-    context.add_output_metadata(dict(answer.to_dict()))
+    _finish(context, answer.to_dict(), registry.tell_decision(answer, promotion_store, tracking))
 
 
-@dg.op
+@dg.op(retry_policy=PASSING_FAULTS)
+@failures()
 def publish_promotion(
     context: dg.OpExecutionContext,
     config: PublicationConfig,
@@ -94,21 +105,26 @@ def publish_promotion(
             metadata={str(one.rule): str(one) for one in refusal.broken},
             allow_retries=False,
         ) from refusal
-    crown(tracking, head)
-    context.add_output_metadata(dict(head))
+    _finish(context, head, registry.tell_publication(head, tracking))
 
 
-@dg.op
+@dg.op(retry_policy=PASSING_FAULTS)
+@failures()
 def roll_back_champion(
     context: dg.OpExecutionContext,
     config: RollbackConfig,
     promotion_store: PromotionStore,
     tracking: Tracking,
 ) -> None:
-    """Publish the champion before the present one again, under the next epoch."""
-    head = promotion_store.roll_back(config.symbol, config.actor, config.reason, now_ms())
-    crown(tracking, head)
-    context.add_output_metadata(dict(head))
+    """Publish an earlier champion again, under the next epoch; asked twice it is done once."""
+    head = promotion_store.roll_back(
+        symbol=config.symbol,
+        actor=config.actor,
+        reason=config.reason,
+        now_ms=now_ms(),
+        to=config.to,
+    )
+    _finish(context, head, registry.tell_publication(head, tracking))
 
 
 @dg.job(description="Approve a pending request, by name.")
@@ -123,13 +139,13 @@ def decline_promotion_job() -> None:
     decline_promotion()
 
 
-@dg.job(description="Sign and publish an approved request.", tags=RESUME_WHEN_KILLED)
+@dg.job(description="Sign and publish an approved request.")
 def publish_promotion_job() -> None:
     """Publish."""
     publish_promotion()
 
 
-@dg.job(description="Publish the champion before the present one again.")
+@dg.job(description="Publish an earlier champion again: the one before, or the one that is named.")
 def rollback_job() -> None:
     """Roll back."""
     roll_back_champion()
@@ -140,7 +156,8 @@ def publication_config(request_id: str) -> dict[str, Any]:
     return {"ops": {"publish_promotion": {"config": {"request_id": request_id}}}}
 
 
-def crown(tracking: Tracking, head: dict[str, Any]) -> None:
-    """Tell MLflow who is champion."""
-    model = model_name(head["symbol"], head["timeframe"])
-    tracking.crown(model, head["digest"], head["epoch"])
+def _finish(context: dg.OpExecutionContext, done: Mapping[str, Any], untold: str) -> None:
+    """Show what was done, and warn where MLflow was not told of it."""
+    if untold:
+        context.log.warning(untold)
+    context.add_output_metadata({**done, **({"mlflow": untold} if untold else {})})

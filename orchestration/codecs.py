@@ -27,7 +27,8 @@ from research.gates.accounts import Accounts
 from research.gates.evidence import Evaluation
 from research.gates.gates import GateReport
 from research.promotion.records import PromotionRequest
-from research.training import tracked
+from research.training import candidate, tracked
+from research.training.candidate import Candidate
 from research.training.selection import Proposals
 from research.training.tracked import TrackedCandidate
 
@@ -99,6 +100,7 @@ def codecs() -> Mapping[type, Codec]:
     return {
         LabelledBars: as_table(matrix.label_frame, matrix.labels_of),
         TrainingSet: as_folder(dataset_files.to_files, dataset_files.from_files),
+        Candidate: as_folder(candidate.to_files, candidate.from_files),
         TrackedCandidate: as_folder(tracked.to_files, tracked.from_files),
         LeakCertificate: as_record(LeakCertificate.to_dict, LeakCertificate.from_dict),
         PicturedReport: as_folder(feature_files.to_files, feature_files.from_files),

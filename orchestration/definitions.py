@@ -8,7 +8,7 @@ import dagster as dg
 import assets
 from jobs.features import feature_proposals_job
 from jobs.ingest import hourly_ingest_schedule, ingest_job, warehouse_job
-from jobs.monitor import monitor_job
+from jobs.monitor import daily_monitor_schedule, monitor_job
 from jobs.promotion import (
     approve_promotion_job,
     decline_promotion_job,
@@ -61,7 +61,7 @@ def code_location(environment: Environment) -> dg.Definitions:
             publish_promotion_job,
             rollback_job,
         ],
-        schedules=[hourly_ingest_schedule, weekly_retrain_schedule],
+        schedules=[hourly_ingest_schedule, weekly_retrain_schedule, daily_monitor_schedule],
         sensors=[
             approval_sensor,
             swap_sensor,

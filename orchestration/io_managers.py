@@ -71,6 +71,11 @@ class LakeIOManager(dg.ConfigurableIOManager):
             f"{name} for {partition or 'all'} first"
         )
 
+    def days(self, key: dg.AssetKey, symbol: str) -> list[str]:
+        """Return the first days, ascending, of the weeks or months that are stored of a symbol."""
+        names = self._storage.names(f"{'/'.join(key.path)}/symbol={symbol}")
+        return sorted({name.partition(".")[0] for name in names if name.endswith(SHAPES)})
+
     @property
     def _storage(self) -> Storage:
         return storage(self.root)

@@ -5,7 +5,7 @@ grains are fixed from then on, and a changed universe takes a reload of the code
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
@@ -28,10 +28,14 @@ _months = dg.MonthlyPartitionsDefinition(
 _weeks = dg.WeeklyPartitionsDefinition(
     start_date=FIRST_DAY
 )  # a week can be trained on once it is over
+_running_weeks = dg.WeeklyPartitionsDefinition(
+    start_date=FIRST_DAY, end_offset=1
+)  # the running week can be monitored
 _symbols = dg.StaticPartitionsDefinition(SYMBOLS)
 
 symbol_by_month = dg.MultiPartitionsDefinition({"month": _months, "symbol": _symbols})
 symbol_by_week = dg.MultiPartitionsDefinition({"week": _weeks, "symbol": _symbols})
+symbol_by_live_week = dg.MultiPartitionsDefinition({"week": _running_weeks, "symbol": _symbols})
 
 WEEKS_READ = 30  # a retrain reads all history up to its cutoff; this much is shown as its lineage
 months_read = dg.MultiPartitionMapping(
@@ -96,11 +100,29 @@ def week_window(context: RunContext) -> Window:
 
     Raises dagster Failure for a week that is not over, or a symbol that is not in the universe.
     """
+    return _week_window(context, symbol_by_week, "finished")
+
+
+def live_window(context: RunContext) -> Window:
+    """Return the symbol and the span of the run's one week, which may not be over yet.
+
+    Raises dagster Failure for a week that has not begun, or a symbol that is not in the universe.
+    """
+    return _week_window(context, symbol_by_live_week, "begun")
+
+
+def week_of(moment_ms: int) -> str:
+    """Return the Sunday, YYYY-MM-DD, on which the week of a moment began."""
+    day = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=moment_ms)
+    return f"{day - timedelta(days=day.isoweekday() % 7):%Y-%m-%d}"
+
+
+def _week_window(context: RunContext, weeks: dg.MultiPartitionsDefinition, wanted: str) -> Window:
     name, day = dimensions(context.partition_key)
-    if not symbol_by_week.has_partition_key(week_key(name, day)):
+    if not weeks.has_partition_key(week_key(name, day)):
         raise dg.Failure(
             f"partition: found {name} in the week of {day}, expected one of {', '.join(SYMBOLS)} "
-            f"in a finished week since {FIRST_DAY}: choose one that Dagster lists"
+            f"in a {wanted} week since {FIRST_DAY}: choose one that Dagster lists"
         )
     sunday = _midnight(day)
     return Window(name, _ms(sunday), _ms(sunday + timedelta(days=7)))

@@ -12,9 +12,9 @@ from kernel.observation import OBSERVATION_FIELDS, observe
 from research.backtest.run import atr_of
 from research.backtest.walk_forward import Market, WalkForward, backtest
 from research.datasets.table import TrainingTable, build
-from research.evaluation.metrics import Metrics
 from research.features.garch import starting_state
 from research.gates import gates
+from research.gates.accounts import Contest
 from research.gates.evidence import Evaluation, evaluate_calibration, gather
 from research.gates.gates import Evidence, GateReport
 from research.labels.triple_barrier import Labels, triple_barrier
@@ -63,19 +63,19 @@ def prepare(seen: observation.Market, settings: Settings) -> Prepared:
 
 
 def retrain(
-    seen: observation.Market, settings: Settings, champion: Metrics | None = None
+    seen: observation.Market, settings: Settings, contest: Contest | None = None
 ) -> Retrained:
     """Return the candidate of a market and the gates' report on it; the cutoff is the close of
     the last bar.
     """
-    return judge(prepare(seen, settings), settings, champion)
+    return judge(prepare(seen, settings), settings, contest)
 
 
-def judge(prepared: Prepared, settings: Settings, champion: Metrics | None = None) -> Retrained:
+def judge(prepared: Prepared, settings: Settings, contest: Contest | None = None) -> Retrained:
     """Train, trade and judge a candidate of a prepared table."""
     candidate = stack.train(prepared.table, settings)
     walk = backtest(prepared.market, candidate.folds, settings)
     evaluation = evaluate_calibration(candidate)
     evidence = gather(candidate, prepared.table, walk, evaluation, settings)
-    report = gates.evaluate(evidence, champion, settings.gates)
+    report = gates.evaluate(evidence, contest, settings.gates)
     return Retrained(prepared, candidate, walk, evaluation, evidence, report)

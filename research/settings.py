@@ -135,6 +135,7 @@ class GateSettings:
     max_drawdown_above_champion: float
     max_drawdown_without_champion: float
     min_score_over_champion: float
+    min_shared_bars: Share
     max_calibration_mae: float
     max_parity_error: float
     stress_cost_multiplier: float

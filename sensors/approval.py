@@ -3,10 +3,11 @@
 import dagster as dg
 
 from jobs.promotion import publication_config, publish_promotion_job
+from kernel.errors import TidegateError
 from orchestration.resources.clock import now_ms
 from orchestration.resources.promotion_store import PromotionStore
 from orchestration.resources.registry import follow
-from orchestration.resources.tracking import Tracking, TrackingUnreachableError, model_name
+from orchestration.resources.tracking import TaggedApproval, Tracking, model_name
 
 
 @dg.sensor(
@@ -20,35 +21,56 @@ def approval_sensor(
     """Publish what a person approved: by job, on the command line, or by a tag in the MLflow UI.
 
     MLflow follows the audit log from where the last tick left it; while it is down, approvals on
-    record are published all the same.
+    record are published all the same. What is wrong with one request is said, and stops no other.
     """
-    followed = int(context.cursor or 0)
-    try:
-        adopt_tagged_approvals(promotion_store, tracking)
-        entries = promotion_store.entries()
-        for sentence in follow(entries[followed:], promotion_store, tracking):
-            context.log.warning(sentence)
-        followed = len(entries)
-    except TrackingUnreachableError as error:
-        context.log.warning(f"MLflow does not follow: {error}")
+    for sentence in (
+        *promotion_store.damaged(),
+        *adopt_tagged_approvals(promotion_store, tracking),
+    ):
+        context.log.warning(sentence)
+    followed = follow(
+        promotion_store.entries(), int(context.cursor or 0), promotion_store, tracking
+    )
+    for sentence in followed.warnings:
+        context.log.warning(sentence)
     asked = [
         dg.RunRequest(run_key=answer.digest, run_config=publication_config(request.id))
         for request, answer in promotion_store.publishable()
     ]
-    if not asked:
-        return dg.SensorResult(skip_reason="nothing approved waits", cursor=str(followed))
-    return dg.SensorResult(run_requests=asked, cursor=str(followed))
+    return dg.SensorResult(
+        run_requests=asked,
+        skip_reason=None if asked else "nothing approved waits",
+        cursor=str(followed.entries),
+    )
 
 
-def adopt_tagged_approvals(promotion_store: PromotionStore, tracking: Tracking) -> None:
-    """Turn approvals given by a tag in MLflow into the record that every approval ends in."""
+def adopt_tagged_approvals(promotion_store: PromotionStore, tracking: Tracking) -> list[str]:
+    """Turn approvals given by a tag in MLflow into the record that every approval ends in.
+
+    Returns a sentence for each that could not be adopted, which stays as it is.
+    """
     pending = {request.id: request for request in promotion_store.pending()}
     if not pending:
-        return
+        return []
     models = sorted({model_name(one.symbol, one.timeframe) for one in pending.values()})
-    for tagged in tracking.tagged_approvals(models):
-        request = pending.get(tagged.request_id)
-        if request is None:
-            continue
-        note = "by the tag tidegate.approval in MLflow"
-        promotion_store.decide(request.id, "approved", tagged.approver, note, now_ms())
+    try:
+        tagged = tracking.tagged_approvals(models)
+    except TidegateError as error:
+        return [f"approvals by tag are read later: {error}"]
+    adopted = [_adopted(promotion_store, one) for one in tagged if one.request_id in pending]
+    return [sentence for sentence in adopted if sentence]
+
+
+def _adopted(promotion_store: PromotionStore, tagged: TaggedApproval) -> str:
+    """Record the approval that a tag gives; return '' or why it is none."""
+    try:
+        promotion_store.decide(
+            request_id=tagged.request_id,
+            decision="approved",
+            approver=tagged.approver,
+            note="by the tag tidegate.approval in MLflow",
+            now_ms=now_ms(),
+        )
+    except TidegateError as error:
+        return f"the tag tidegate.approval approves nothing: {error}"
+    return ""

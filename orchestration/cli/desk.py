@@ -35,9 +35,10 @@ def decide(request_id: str, decision: Decision, approver: str, note: str, consol
     )
 
 
-def roll_back(symbol: str, actor: str, reason: str, console: Console) -> None:
-    """Publish the champion before this one again; the swap sensor brings it to the runner."""
-    head = _store(Environment.from_environ()).roll_back(symbol, actor, reason, _now_ms())
+def roll_back(*, symbol: str, actor: str, reason: str, to: str, console: Console) -> None:
+    """Publish an earlier champion again; the swap sensor brings it to the runner."""
+    store = _store(Environment.from_environ())
+    head = store.roll_back(symbol=symbol, actor=actor, reason=reason, now_ms=_now_ms(), to=to)
     console.print(
         f"{symbol}: bundle {head['digest'][:12]} published again as epoch {head['epoch']}"
     )

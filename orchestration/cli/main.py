@@ -117,12 +117,15 @@ def rollback(
     symbol: Symbol,
     actor: Actor,
     reason: Annotated[str, typer.Option(help="Why; kept in the audit log.")],
+    to: Annotated[
+        str, typer.Option(help="Digest of the earlier version, 8 digits or more; else the last.")
+    ] = "",
 ) -> None:
-    """Publish the previous champion again, under a higher epoch."""
+    """Publish an earlier champion again, under a higher epoch: the last, or the one named."""
     from orchestration.cli.desk import roll_back
 
     with _clean_exit():
-        roll_back(symbol, actor, reason, console)
+        roll_back(symbol=symbol, actor=actor, reason=reason, to=to, console=console)
 
 
 @app.command()

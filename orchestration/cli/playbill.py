@@ -18,7 +18,7 @@ from orchestration.cli.demo import CALM_SPEED, Demo, DemoError
 from orchestration.cli.doctor import require_able
 from orchestration.environments import Environment
 from orchestration.local.dagster_client import ANSWER_SECONDS, DagsterClient
-from orchestration.local.instance import ensure_mlflow_schema, write_instance
+from orchestration.local.instance import ensure_instance, ensure_mlflow_schema
 from orchestration.local.processes import RECORD, ServiceError, Supervisor
 from orchestration.local.recovery import recover
 from orchestration.local.services import (
@@ -126,7 +126,7 @@ def explained(supervisor: Supervisor) -> Iterator[None]:
 def _prepare(environment: Environment, ports: Ports, market: Market, tell: Teller) -> None:
     """Make keys, settings and the Dagster instance, and put right what a kill left behind."""
     ensure_keys(environment.home)
-    write_instance(environment)
+    ensure_instance(environment)
     if environment.database_url is not None:
         ensure_mlflow_schema(environment.database_url)
     universe = load_universe(environment.config_dir)

@@ -4,10 +4,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
+from market_data.storage.locks import only_one
+from market_data.storage.parquet import replace_file
 from orchestration.environments import Environment
+from orchestration.resources.postgres import ensure_schema
 
 MLFLOW_SCHEMA = "mlflow"
 SKIPPED_TICKS_DAYS = 3  # sensors tick every 5 seconds
+RESUMED_TIMES = 3
+LONGEST_RUN_S = 12 * 3600  # a run of which nobody hears any more gives its slot back after this
 
 
 def write_instance(environment: Environment) -> Path:
@@ -15,9 +20,22 @@ def write_instance(environment: Environment) -> Path:
     import yaml
 
     folder = (environment.home / "dagster").resolve()
-    folder.mkdir(parents=True, exist_ok=True)
     text = yaml.safe_dump(instance_settings(environment), sort_keys=False)
-    (folder / "dagster.yaml").write_text(text, encoding="utf-8")
+    replace_file(folder / "dagster.yaml", text.encode())
+    return folder
+
+
+def ensure_instance(environment: Environment) -> Path:
+    """Write the instance's settings and make its tables; return its folder, the DAGSTER_HOME.
+
+    Dagster makes its SQLite tables on first use without a lock, and two processes at once break
+    each other: so they are made here, before anything is started.
+    """
+    import dagster as dg
+
+    with only_one(environment.home.resolve() / "dagster" / ".lock"):
+        folder = write_instance(environment)
+        dg.DagsterInstance.from_config(str(folder)).dispose()
     return folder
 
 
@@ -41,9 +59,16 @@ def instance_settings(environment: Environment) -> dict[str, Any]:
             "enabled": True,
             # Two runs that import the code location on one busy core are slow, not dead.
             "start_timeout_seconds": 1_800,
+            "max_runtime_seconds": LONGEST_RUN_S,
             "poll_interval_seconds": 10,
         },
-        "run_retries": {"enabled": True, "max_retries": 0, "retry_on_asset_or_op_failure": False},
+        # A run whose process died goes on from the steps that had not ended. A step that failed
+        # has been tried again within the run where that could help, and said why.
+        "run_retries": {
+            "enabled": True,
+            "max_retries": RESUMED_TIMES,
+            "retry_on_asset_or_op_failure": False,
+        },
         "sensors": {"use_threads": True, "num_workers": 4},
         "schedules": {"use_threads": True, "num_workers": 2},
         # Loading the definitions takes seconds of CPU, which on a busy machine are minutes.
@@ -72,5 +97,5 @@ def ensure_mlflow_schema(database_url: str) -> None:
 
     engine = sqlalchemy.create_engine(database_url)
     with engine.begin() as connection:
-        connection.execute(sqlalchemy.text(f"CREATE SCHEMA IF NOT EXISTS {MLFLOW_SCHEMA}"))
+        ensure_schema(connection.connection.cursor(), MLFLOW_SCHEMA)
     engine.dispose()

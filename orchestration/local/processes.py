@@ -16,6 +16,7 @@ from typing import IO
 import psutil
 
 from kernel.errors import TidegateError
+from market_data.storage.locks import only_one
 from orchestration.local.patience import Patience
 
 STOP_SECONDS = 20.0
@@ -74,16 +75,17 @@ class Supervisor:
         Raises ServiceError while another supervisor is alive there.
         """
         self.home.mkdir(parents=True, exist_ok=True)
-        supervisor, children = read_record(self.record)
-        if supervisor is not None:
-            raise ServiceError(
-                f"{self.home}: found it in use by process {supervisor.pid}, expected it free; "
-                "stop that one (Ctrl-C in its terminal) or set TIDEGATE_HOME to another folder"
-            )
-        for child in children:
-            report(f"ending process {child.pid}, left by a run that was killed")
-            _stop_group(child.pid)
-        self._write_record()
+        with only_one(self.home):  # of two that start at once, one sees the other's record
+            supervisor, children = read_record(self.record)
+            if supervisor is not None:
+                raise ServiceError(
+                    f"{self.home}: found it in use by process {supervisor.pid}, expected it free; "
+                    "stop that one (Ctrl-C in its terminal) or set TIDEGATE_HOME to another folder"
+                )
+            for child in children:
+                report(f"ending process {child.pid}, left by a run that was killed")
+                _stop_group(child.pid)
+            self._write_record()
 
     def start(self, services: Sequence[Service], report: Callable[[str], None]) -> None:
         """Start each service in turn and wait until it answers; the home must be claimed.

@@ -4,7 +4,10 @@ from pathlib import Path
 
 from orchestration.environments import Environment
 
-LEFT = "found it unfinished at start, when nothing could be working on it: launch it again"
+LEFT = (
+    "found it unfinished at start, when nothing could be working on it: the steps that had not "
+    "ended run again"
+)
 
 
 def recover(environment: Environment) -> list[str]:

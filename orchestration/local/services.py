@@ -10,6 +10,7 @@ import yaml
 
 from kernel.trading_settings import TradingSettings
 from market_data.quality.lags import lags_of_runner
+from market_data.storage.parquet import replace_file
 from market_data.universe import UniverseSettings
 from orchestration.environments import Environment
 from orchestration.local.instance import mlflow_database
@@ -132,8 +133,7 @@ def write_runner_config(
         "recordings": str(environment.recordings_dir.resolve()),
     }
     path = home / "runner" / "runner.yaml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(body, sort_keys=False))
+    replace_file(path, yaml.safe_dump(body, sort_keys=False).encode())
     return path
 
 

@@ -20,7 +20,11 @@ def parent_log(
     run: str,
     plots: Mapping[str, bytes],
 ) -> RunLog:
-    """Return the run of a retrain: its settings, and how true its graph is to its parts."""
+    """Return the run of a retrain: its settings, and how true its graph is to its parts.
+
+    `run` is the Dagster run that a person or a schedule asked for; with symbol and week it is the
+    origin.
+    """
     shown = {
         "labels": settings.labels,
         "validation": settings.validation,
@@ -46,6 +50,7 @@ def parent_log(
             "table_digest": candidate.table_digest,
         },
         files={f"{name}.png": png for name, png in plots.items()},
+        origin=f"{run} {symbol} {week}",
     )
 
 
@@ -59,7 +64,7 @@ def training_figures(candidate: "Candidate") -> dict[str, bytes]:
     }
 
 
-def base_logs(candidate: "Candidate", settings: "Settings") -> list[RunLog]:
+def base_logs(candidate: "Candidate", settings: "Settings", origin: str) -> list[RunLog]:
     """Return a run per base: its settings, and its log-loss and accuracy block by block."""
     return [
         RunLog(
@@ -70,6 +75,7 @@ def base_logs(candidate: "Candidate", settings: "Settings") -> list[RunLog]:
                 "accuracy": [one.accuracy for one in candidate.scores if one.base == base],
             },
             tags={"base": base},
+            origin=f"{origin} {base}",
         )
         for base in dict.fromkeys(one.base for one in candidate.scores)
     ]

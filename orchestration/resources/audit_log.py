@@ -1,6 +1,5 @@
 """The audit log on disk: `audit.jsonl`, its signed head, and one lock that every writer takes."""
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -9,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from market_data.storage.locks import only_one
 from market_data.storage.parquet import replace_file
 from orchestration.resources.keys import Signer
 from research.promotion.audit import AuditBrokenError, Entry, Head, following, read, seal
@@ -47,23 +47,16 @@ class AuditLog:
 
     def entries(self) -> list[Entry]:
         """Return the entries; raise AuditBrokenError naming the first that does not stand."""
-        with self._locked():
+        with only_one(self.folder / LOCK):
             return self._verified()
 
     @contextmanager
     def session(self) -> Iterator[AuditSession]:
         """Hold the lock over a verified log; finish what a killed writer left half done."""
-        with self._locked():
+        with only_one(self.folder / LOCK):
             entries = self._verified()
             self._mend(entries)
             yield AuditSession(self.folder, self.signer, entries)
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / LOCK).open("ab") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)  # released when the file closes, or the process dies
-            yield
 
     def _verified(self) -> list[Entry]:
         log = self.folder / LOG

@@ -1,18 +1,59 @@
 """How dbt is run on our project: its command, its environment, and what it is told."""
 
+import hashlib
 import os
+import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from market_data.storage.locks import only_one
+from market_data.storage.parquet import replace_file
 from market_data.tables import TABLES, Table
 from market_data.universe import UniverseSettings
 
 if TYPE_CHECKING:
     from dagster_dbt import DbtCliResource
+
+PROJECT = Path(__file__).resolve().parents[2] / "dbt_project"
+MADE_BY_DBT = ("target", "logs", "dbt_packages")
+KEPT = ("manifest.json", "partial_parse.msgpack")  # the second spares the next dbt its parsing
+
+
+def ensure_manifest(project: Path = PROJECT) -> Path:
+    """Return dbt's manifest of `project`; parse it anew where it was made of other files.
+
+    Several processes at once parse once, and a reader meets the old manifest or the new one, whole.
+    Raises CalledProcessError where dbt finds the project wrong; it has said why on its output.
+    """
+    target = project / "target"
+    manifest, marker = target / KEPT[0], target / "manifest.digest"
+    with only_one(target / ".lock"):
+        digest = _digest(project)
+        if not (manifest.exists() and marker.exists() and marker.read_text() == digest):
+            with tempfile.TemporaryDirectory(dir=target, prefix=".parse-") as folder:
+                where = ["--project-dir", project, "--profiles-dir", project]
+                made = ["--target-path", folder, "--log-path", folder]
+                subprocess.run([_executable(), "parse", "--quiet", *where, *made], check=True)  # noqa: S603  # ours
+                for name in KEPT:
+                    (Path(folder) / name).replace(target / name)
+            replace_file(marker, digest.encode())
+    return manifest
+
+
+def _digest(project: Path) -> str:
+    """Return a digest of what a manifest is made of: every file of the project, and dbt itself."""
+    digest = hashlib.sha256(version("dbt-core").encode())
+    for path in sorted(path for path in project.rglob("*") if path.is_file()):
+        name = path.relative_to(project)
+        if name.parts[0] not in MADE_BY_DBT:
+            digest.update(f"{name}\n".encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def raw_tables(universe: UniverseSettings) -> dict[str, dict[str, Any]]:
@@ -28,8 +69,6 @@ def command(project_dir: str, target: str) -> "DbtCliResource":
     It would ask `dbt --version`, which looks for newer ones on the internet and hangs where there
     is none, and would open the database itself for what we do not ask of it.
     """
-    from importlib.metadata import version
-
     from dagster_dbt import DbtCliResource
     from packaging.version import Version
 
@@ -82,3 +121,7 @@ def _executable() -> str:
     """Return the dbt beside the running interpreter; PATH may hold another or none."""
     beside = Path(sys.executable).with_name("dbt")
     return str(beside) if beside.exists() else "dbt"
+
+
+if __name__ == "__main__":
+    ensure_manifest()

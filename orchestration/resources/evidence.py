@@ -1,5 +1,7 @@
 """Derive again, from the files, what a request for promotion rests on."""
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 
 from market_data.storage.lake import Lake
@@ -10,6 +12,12 @@ from research.gates.gates import GateReport
 from research.promotion.records import PromotionRequest
 from research.promotion.rules import Evidence
 
+if TYPE_CHECKING:
+    from research.gates.comparison import Decisions
+
+LIVE = dg.AssetKey(["monitoring", "live_decisions"])
+LIVE_PROBABILITIES = ["row_p_sell", "row_p_hold", "row_p_buy"]  # in the order of the classes
+
 
 class EvidenceReader(dg.ConfigurableResource):
     """Read bundle, gate report and market data as they are now."""
@@ -17,6 +25,28 @@ class EvidenceReader(dg.ConfigurableResource):
     lake: dg.ResourceDependency[Lake]
     stored: dg.ResourceDependency[LakeIOManager]
     bundles: dg.ResourceDependency[BundleStore]
+
+    def live_decisions(self, symbol: str, digest: str, until_ms: int, bar_ms: int) -> "Decisions":
+        """Return what a bundle decided live by `until_ms`, from the weeks that were monitored."""
+        import numpy as np
+        import pandas as pd
+
+        from research.gates.comparison import NO_DECISIONS, Decisions
+
+        weeks = [
+            self.stored.read(LIVE, week_key(symbol, day), pd.DataFrame)
+            for day in self.stored.days(LIVE, symbol)
+        ]
+        names = ["open_time_ms", "bundle_digest", *LIVE_PROBABILITIES]
+        if not weeks or not digest:
+            return NO_DECISIONS
+        rows = pd.concat([week[names] for week in weeks], ignore_index=True)
+        decided_ms = rows["open_time_ms"].to_numpy(np.int64) + bar_ms
+        own = (rows["bundle_digest"] == digest).to_numpy() & (decided_ms <= until_ms)
+        return Decisions(
+            decided_ms=decided_ms[own],
+            probabilities=rows.loc[own, LIVE_PROBABILITIES].to_numpy(np.float32),
+        )
 
     def derive(self, request: PromotionRequest) -> Evidence:
         """Return the evidence behind `request`; a missing file is evidence that changed."""

@@ -18,6 +18,7 @@ from market_data.storage.lake import DERIVED_TABLES, Lake
 from market_data.window import Window
 
 LAST_MS = 1 << 62
+INGESTED_WITHIN_MS = 2 * 3_600_000  # the ingest runs hourly, and one may be late
 DECISION_COLUMNS = ("epoch", "bundle_digest", "settings_digest", "reason", "latency_us")
 
 
@@ -29,12 +30,14 @@ class UnreadableJournalError(TidegateError):
 class FeatureAudit:
     """How the features that decided compare with those the lake gives for the same bars.
 
-    `compared` counts decisions whose bar the lake holds, `absent` those whose bar it lacks.
+    `compared` counts decisions whose bar the lake holds, `absent` those whose bar it lacks;
+    `overdue` are those of them that an hourly ingest should have brought by the last decision.
     """
 
     decisions: int
     compared: int
     absent: int
+    overdue: int
     differing_bytes: int
     features: tuple[str, ...]
     first_open_time_ms: int | None
@@ -118,6 +121,7 @@ class Journal(dg.ConfigurableResource):
             decisions=len(times),
             compared=int(known.sum()),
             absent=int((~known).sum()),
+            overdue=int((~known & (times < times.max(initial=0) - INGESTED_WITHIN_MS)).sum()),
             differing_bytes=int(differs.sum()),
             features=tuple(np.array(FEATURES)[by_value.any(axis=0)].tolist()),
             first_open_time_ms=int(first[0]) if len(first) else None,

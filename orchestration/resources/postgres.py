@@ -35,6 +35,7 @@ _TYPES = {
     "bool": "boolean",
 }
 LOCK = 0x71DE6A7E  # the key of the advisory lock that builders take
+SCHEMA_LOCK = LOCK + 1  # and of that under which schemas and their first tables are made
 _MARKET = {f"market/{name}": {"symbol": "string", **t.kinds} for name, t in TABLES.items()}
 Stamp = Callable[[str], str]
 RAW: Mapping[str, Mapping[str, str]] = {**_MARKET, **DERIVED_TABLES}
@@ -71,6 +72,12 @@ def variables(url: str) -> dict[str, str]:
     return {_PARAMETERS[name]: value for name, value in found.items()}
 
 
+class PostgresUnreachableError(TidegateError):
+    """PostgreSQL takes no connection; what libpq says names host and user, never the password."""
+
+    passing = True
+
+
 @contextmanager
 def connected(url: str) -> Iterator[Any]:
     """Give a connection to the database of `url`, with the warehouse's schemas on its path."""
@@ -82,7 +89,13 @@ def connected(url: str) -> Iterator[Any]:
         name: given[variable] for name, variable in _PARAMETERS.items() if variable in given
     }
     path = f"-c search_path={','.join(SCHEMAS)} -c timezone=UTC"
-    connection = psycopg2.connect(make_dsn(**parameters, options=path))
+    try:
+        connection = psycopg2.connect(make_dsn(**parameters, options=path))
+    except psycopg2.OperationalError as error:
+        raise PostgresUnreachableError(
+            f"warehouse: found {str(error).strip()!r}, expected PostgreSQL to take a connection; "
+            "start it, or fix TIDEGATE_WAREHOUSE_URL"
+        ) from error
     try:
         yield connection
     finally:
@@ -102,6 +115,18 @@ def only_builder(url: str) -> Iterator[None]:
                 cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
 
 
+def ensure_schema(cursor: Any, name: str) -> None:
+    """Create a schema where it is absent; several processes at once make it once.
+
+    A role that may use the schema but not create one is not asked to. The lock is held until the
+    transaction of `cursor` ends, because CREATE IF NOT EXISTS alone fails for the slower of two.
+    """
+    cursor.execute("SELECT pg_advisory_xact_lock(%s)", [SCHEMA_LOCK])
+    cursor.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", [name])
+    if cursor.fetchone() is None:
+        cursor.execute(f'CREATE SCHEMA "{name}"')
+
+
 def copy_lake(lake: Storage, url: str) -> int:
     """Bring the lake's rows into the schema `lake` and return how many files were copied.
 
@@ -109,12 +134,14 @@ def copy_lake(lake: Storage, url: str) -> int:
     reads meanwhile sees the rows of before. Tables whose description has changed are made anew.
     """
     with connected(url) as connection, connection, connection.cursor() as cursor:
-        cursor.execute("CREATE SCHEMA IF NOT EXISTS lake")
-        cursor.execute(
-            "CREATE TABLE IF NOT EXISTS lake.copied_files ("
-            "id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, folder text NOT NULL, "
-            "name text NOT NULL UNIQUE, stamp text NOT NULL)"
-        )
+        ensure_schema(cursor, "lake")
+        cursor.execute("SELECT to_regclass('lake.copied_files')")
+        if cursor.fetchone() == (None,):
+            cursor.execute(
+                "CREATE TABLE lake.copied_files ("
+                "id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, folder text NOT NULL, "
+                "name text NOT NULL UNIQUE, stamp text NOT NULL)"
+            )
         stamp = _stamps(lake)
         return sum(_copy_folder(cursor, lake, folder, stamp) for folder in RAW)
 

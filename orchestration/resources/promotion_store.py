@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import dagster as dg
 
@@ -15,24 +15,34 @@ from orchestration.resources.bundle_store import BundleStore
 from orchestration.resources.keys import Signer, admin_token, signer
 from research.promotion.audit import Entry
 from research.promotion.publication import publication
-from research.promotion.records import Approval, Decision, DecisionRefusedError, PromotionRequest
+from research.promotion.records import (
+    Approval,
+    Decision,
+    DecisionRefusedError,
+    PromotionRequest,
+    RecordAlteredError,
+)
 from research.promotion.rules import (
     Evidence,
     PublicationRefusedError,
     Standing,
     broken_rules,
+    last_decision,
     newest_publications,
     published,
     recorded_approvals,
+    rolled_back,
     standing,
 )
 
 APPROVAL_VALID_HOURS = 72
 HOUR_MS = 3_600_000
+T = TypeVar("T")
+SHORTEST_DIGEST = 8  # hex digits by which a person may name a bundle
 
 
 class RollbackImpossibleError(TidegateError):
-    """Say why there is no champion to go back to."""
+    """Say why there is no such champion to go back to, and to which one there is."""
 
 
 def ensure_keys(home: Path) -> None:
@@ -70,10 +80,24 @@ class PromotionStore(dg.ConfigurableResource):
         return PromotionRequest.from_dict(json.loads(path.read_bytes()))
 
     def requests(self) -> list[PromotionRequest]:
-        """Return every filed request, oldest first."""
-        files = (Path(self.home) / "promotion" / "requests").glob("*.json")
-        found = [PromotionRequest.from_dict(json.loads(file.read_bytes())) for file in files]
+        """Return every filed request that is whole, oldest first; `damaged` names the others."""
+        found = [one for one in self._filed() if isinstance(one, PromotionRequest)]
         return sorted(found, key=lambda one: (one.created_at_ms, one.id))
+
+    def damaged(self) -> list[str]:
+        """Return a sentence for each request or decision on disk that does not read back."""
+        filed = self._filed()
+        answers = [self._answer(one) for one in filed if isinstance(one, PromotionRequest)]
+        return [one for one in (*filed, *answers) if isinstance(one, str)]
+
+    def _filed(self) -> list[PromotionRequest | str]:
+        """Return every filed request, or the sentence that says why one does not read back."""
+        files = (Path(self.home) / "promotion" / "requests").glob("*.json")
+        return [_whole(PromotionRequest.from_dict, file) for file in sorted(files)]
+
+    def _answer(self, request: PromotionRequest) -> Approval | str | None:
+        path = self._file("approvals", request.id)
+        return _whole(Approval.from_dict, path) if path.exists() else None
 
     def approval(self, request_id: str) -> Approval | None:
         """Return the latest decision on a request."""
@@ -85,8 +109,9 @@ class PromotionStore(dg.ConfigurableResource):
     ) -> Approval:
         """Record a person's decision; a later one replaces it until the request is published.
 
-        Raises DecisionRefusedError for an unknown request, an empty name, a decline without a
-        reason, or a request that is published already.
+        The same decision asked for again while it holds is the one on record. Raises
+        DecisionRefusedError for an unknown request, an empty name, a decline without a reason, or a
+        request that is published already.
         """
         request = self.request(request_id)
         expires_at_ms = now_ms + self.approval_valid_hours * HOUR_MS
@@ -98,23 +123,27 @@ class PromotionStore(dg.ConfigurableResource):
                 raise DecisionRefusedError(
                     f"request {request_id}: found it published, expected it pending"
                 )
-            audit.append(decision, answer.to_dict(), now_ms)
+            last = last_decision(audit.entries, request_id)
+            if last is not None and _same_answer(last, answer) and now_ms < last.expires_at_ms:
+                answer = last
+            else:
+                audit.append(decision, answer.to_dict(), now_ms)
             _write(self._file("approvals", request_id), answer.to_dict())
         return answer
 
     def pending(self) -> list[PromotionRequest]:
         """Return the requests that wait for a person."""
-        return [request for request in self.requests() if self.approval(request.id) is None]
+        return [request for request in self.requests() if self._answer(request) is None]
 
     def publishable(self) -> list[tuple[PromotionRequest, Approval]]:
         """Return approved requests that were neither published nor refused since their approval."""
         entries = self.entries()
         refused = {e.body["approval_digest"] for e in entries if e.kind == "publish_refused"}
-        answers = [(request, self.approval(request.id)) for request in self.requests()]
+        answers = [(request, self._answer(request)) for request in self.requests()]
         return [
             (request, answer)
             for request, answer in answers
-            if answer is not None
+            if isinstance(answer, Approval)
             and answer.decision == "approved"
             and answer.digest not in refused
             and published(entries, request.id) is None
@@ -170,19 +199,29 @@ class PromotionStore(dg.ConfigurableResource):
             self._complete(head)
         return head
 
-    def roll_back(self, symbol: str, actor: str, reason: str, now_ms: int) -> dict[str, Any]:
-        """Publish the champion before the present one again, as the next epoch.
+    def roll_back(
+        self, symbol: str, actor: str, reason: str, now_ms: int, to: str = ""
+    ) -> dict[str, Any]:
+        """Publish an earlier champion again, as the next epoch: the one before, or the one named.
 
-        Raises DecisionRefusedError without an actor or a reason, RollbackImpossibleError where no
-        champion came before.
+        `to` is the digest, or its first eight digits or more, of any version that was published for
+        the symbol. The bundle is verified before anything is recorded. The same person asking for
+        the same with the same reason again, as a repeated run does, goes back once. Raises
+        DecisionRefusedError without an actor or a reason, RollbackImpossibleError where there is no
+        such champion or its bundle does not verify; it names the next older one that does.
         """
         if not actor.strip() or not reason.strip():
             raise DecisionRefusedError(
                 f"rollback of {symbol}: found actor {actor!r} and reason {reason!r}, expected both"
             )
         with self._log().session() as audit:
+            done = rolled_back(audit.entries, symbol, actor.strip(), reason, to)
+            if done is not None:
+                self._complete(done)
+                return done
             stands = standing(audit.entries, symbol)
-            earlier = _earlier_champion(symbol, stands)
+            earlier = _earlier_champion(symbol, stands, to)
+            self._require_sound(symbol, earlier, stands)
             head = self._publication(
                 digest=earlier["digest"],
                 symbol=symbol,
@@ -192,7 +231,7 @@ class PromotionStore(dg.ConfigurableResource):
                 approver=actor.strip(),
                 published_at_ms=now_ms,
             )
-            body = {"actor": actor.strip(), "reason": reason, "from": stands.champion}
+            body = {"actor": actor.strip(), "reason": reason, "from": stands.champion, "to": to}
             audit.append("rolled_back", {**body, "publication": head}, now_ms)
             self._complete(head)
         return head
@@ -200,6 +239,33 @@ class PromotionStore(dg.ConfigurableResource):
     def _publication(self, **fields: Any) -> dict[str, Any]:
         key = self._signer()
         return publication(**fields, key_id=key.key_id, sign=key.sign)
+
+    def _require_sound(self, symbol: str, target: dict[str, Any], stands: Standing) -> None:
+        """Raise RollbackImpossibleError unless a version's bundle is what it was published as."""
+        fault = self._fault(target)
+        if not fault:
+            return
+        order = [one for one in stands.earlier if one["digest"] != target["digest"]]
+        sound = next((one["digest"] for one in order if not self._fault(one)), None)
+        offer = (
+            f"go back to {sound} instead: `tidegate rollback {symbol} --to {sound[:12]}`"
+            if sound
+            else "no other version verifies: restore bundles/ from a copy"
+        )
+        raise RollbackImpossibleError(
+            f"rollback of {symbol} to {target['digest']}: found {fault}, expected a bundle that "
+            f"verifies; {offer}; to stop trading, use the runner's kill switch"
+        )
+
+    def _fault(self, version: dict[str, Any]) -> str:
+        """Return what keeps a published version's bundle from being published again, '' if nothing.
+
+        Looks at what publishing looks at: files, digests, schema, symbol and feature catalogue.
+        """
+        found = BundleStore(home=self.home).standing_digest(
+            version["digest"], version["symbol"], version["timeframe"]
+        )
+        return "" if found == version["digest"] else found
 
     def _complete(self, head: dict[str, Any]) -> None:
         """Put the signature of a recorded publication into its bundle where it is missing."""
@@ -248,13 +314,41 @@ def _require_publishable(
     raise PublicationRefusedError(request.id, broken)
 
 
-def _earlier_champion(symbol: str, stands: Standing) -> dict[str, Any]:
-    if len(stands.champions) < 2:
-        raise RollbackImpossibleError(
-            f"rollback of {symbol}: found the champions {list(stands.champions)}, expected at "
-            "least two; to stop trading, use the runner's kill switch"
-        )
-    return next(p for p in stands.publications if p["digest"] == stands.champions[-2])
+def _earlier_champion(symbol: str, stands: Standing, to: str) -> dict[str, Any]:
+    """Return a publication of the version to go back to: the one named, or that of before."""
+    wanted = to or (stands.champions[-2] if len(stands.champions) > 1 else "")
+    named = [one for one in stands.earlier if one["digest"].startswith(wanted)]
+    if len(wanted) >= SHORTEST_DIGEST and len(named) == 1:
+        return named[0]
+    known = ", ".join(one["digest"][:12] for one in stands.earlier) or "none"
+    expected = (
+        f"the first {SHORTEST_DIGEST} digits or more of one earlier version"
+        if to
+        else "a champion before the present one"
+    )
+    raise RollbackImpossibleError(
+        f"rollback of {symbol} to {to or 'the champion before'}: expected {expected}, found these "
+        f"earlier versions: {known}; name one with --to, or, to stop trading, use the runner's "
+        "kill switch"
+    )
+
+
+def _same_answer(one: Approval, other: Approval) -> bool:
+    """Return whether two decisions on a request are one person's, with one note."""
+    return (one.request_digest, one.decision, one.approver, one.note) == (
+        other.request_digest,
+        other.decision,
+        other.approver,
+        other.note,
+    )
+
+
+def _whole(read: Callable[[dict[str, Any]], T], path: Path) -> T | str:
+    """Return the record in a file, or the sentence that says why it does not read back."""
+    try:
+        return read(json.loads(path.read_bytes()))
+    except (RecordAlteredError, DecisionRefusedError, ValueError) as error:
+        return f"{path.name}: {error}; restore promotion/ from a copy"
 
 
 def _write(path: Path, record: dict[str, Any]) -> None:

@@ -16,6 +16,8 @@ Outcome = Literal["confirmed", "scheduled", "refused", "unreachable"]
 class RunnerUnreachableError(TidegateError):
     """Say that the runner does not answer, or answers what it should not."""
 
+    passing = True
+
 
 @dataclass(frozen=True, slots=True)
 class Running:

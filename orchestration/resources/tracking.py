@@ -1,17 +1,19 @@
 """MLflow: one parent run per retrain, a nested run per base model, and the model registry."""
 
+import functools
 import tempfile
-import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 
 import dagster as dg
 import httpx
 
 from kernel.errors import TidegateError
+from market_data.storage.locks import only_one
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -20,6 +22,11 @@ if TYPE_CHECKING:
 State = Literal["pending", "approved", "declined", "champion", "retired", "rejected"]
 EXPERIMENT = "tidegate"
 APPROVAL_TAG = "tidegate.approval"
+ORIGIN_TAG = "tidegate.origin"
+P = ParamSpec("P")
+T = TypeVar("T")
+UNDECIDED = ("pending", "rejected")  # states that a retrain may set; the others are a person's
+PASSING_CODES = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
 CHAMPION, CHALLENGER = "champion", "challenger"
 SERVING_REQUIREMENTS = ("numpy>=2.2", "onnxruntime>=1.31,<2")
 MAX_TAG = 5000
@@ -27,18 +34,33 @@ MAX_PARAM = 6000
 
 
 class TrackingUnreachableError(TidegateError):
-    """Say that the MLflow server does not answer."""
+    """Say that the MLflow server does not answer, or answers that it cannot now."""
+
+    passing = True
+
+
+class TrackingRefusedError(TidegateError):
+    """Say what the MLflow server would not do; asked again it answers the same."""
+
+
+class UnknownVersionError(TidegateError, LookupError):
+    """Say that the registry has no version for what was asked."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunLog:
-    """Hold what one run shows; a metric with several values is a series over folds."""
+    """Hold what one run shows; a metric with several values is a series over folds.
+
+    `origin` names what wrote the run: writing it again goes on with the same run. Without one each
+    writing is a run of its own.
+    """
 
     name: str
     params: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, float | Iterable[float]] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)
+    origin: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +69,31 @@ class TaggedApproval:
 
     request_id: str
     approver: str
+
+
+def _reached(
+    method: Callable[Concatenate["Tracking", P], T],
+) -> Callable[Concatenate["Tracking", P], T]:
+    """Turn what MLflow's client raises where its server or database is away into our error."""
+
+    @functools.wraps(method)
+    def asked(self: "Tracking", *args: P.args, **kwargs: P.kwargs) -> T:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return method(self, *args, **kwargs)
+        except MlflowException as error:
+            if error.error_code not in PASSING_CODES:
+                raise TrackingRefusedError(
+                    f"MLflow at {self.uri}: found {str(error)[:300]!r} on {method.__name__}, "
+                    "expected it done"
+                ) from error
+            raise TrackingUnreachableError(
+                f"MLflow at {self.uri}: found {str(error)[:300]!r}, expected an answer; it is "
+                "asked again, look at its log if this stays"
+            ) from error
+
+    return asked
 
 
 class Tracking(dg.ConfigurableResource):
@@ -58,20 +105,30 @@ class Tracking(dg.ConfigurableResource):
     uri: str
     artifacts: str
 
+    @_reached
     def log(self, parent: RunLog, nested: Iterable[RunLog]) -> str:
-        """Write a finished parent run with its nested runs; return the parent's run id."""
+        """Write a finished parent run with its nested runs; return the parent's run id.
+
+        Safe to repeat for logs with an origin.
+        """
         run_id = self._run(parent, {})
         for child in nested:
             self._run(child, {"mlflow.parentRunId": run_id})
         return run_id
 
+    @_reached
     def add(self, run_id: str, log: RunLog) -> None:
-        """Add metrics, tags and files to a run that exists."""
+        """Add metrics, tags and files to a run that exists; safe to repeat."""
+        self._add(run_id, log)
+
+    def _add(self, run_id: str, log: RunLog) -> None:
         from mlflow.entities import Metric, Param, RunTag
 
-        now_ms = time.time_ns() // 1_000_000
+        # MLflow keeps a value once per name, step and time: the run's own start is the same time
+        # whenever a killed writer is repeated.
+        started_ms = self._client.get_run(run_id).info.start_time
         metrics = [
-            Metric(name, float(value), now_ms, step)
+            Metric(name, float(value), started_ms, step)
             for name, values in log.metrics.items()
             for step, value in enumerate(values if isinstance(values, Iterable) else [values])
         ]
@@ -84,10 +141,14 @@ class Tracking(dg.ConfigurableResource):
                     (Path(folder) / name).write_bytes(content)
                 self._client.log_artifacts(run_id, folder, "files")
 
+    @_reached
     def register(
         self, run_id: str, model: str, signal: bytes, state: State, tags: Mapping[str, str]
     ) -> str:
-        """Register `signal` (an ONNX graph) as the next version of `model`; return the version."""
+        """Register `signal` (an ONNX graph) as the version of `model` that a run holds; return it.
+
+        Safe to repeat: a run has one version, and what a person has decided on it stands.
+        """
         import mlflow.onnx
         import onnx
 
@@ -99,38 +160,47 @@ class Tracking(dg.ConfigurableResource):
             )
             self._client.log_artifacts(run_id, f"{folder}/model", "model")
         self._ensure_model(model)
+        shown = {name: value[:MAX_TAG] for name, value in tags.items()}
+        held = [one for one in self._versions(model) if one.run_id == run_id]
+        if held:
+            decided = held[0].tags.get("state") not in UNDECIDED
+            shown |= {} if decided else {"state": state}
+            self._tag(held[0], shown)
+            return str(held[0].version)
         version = self._client.create_model_version(
             model,
             source=f"{self._client.get_run(run_id).info.artifact_uri}/model",
             run_id=run_id,
-            tags={"state": state, **{name: value[:MAX_TAG] for name, value in tags.items()}},
+            tags={"state": state, **shown},
         )
         return str(version.version)
 
+    @_reached
     def tag_version(self, model: str, run_id: str, tags: Mapping[str, str]) -> str:
         """Set tags on the version that a run registered and make it the challenger."""
         version = self._version(model, lambda found: found.run_id == run_id, f"run {run_id}")
-        for name, value in tags.items():
-            self._client.set_model_version_tag(model, version.version, name, value)
+        self._tag(version, tags)
         self._client.set_registered_model_alias(model, CHALLENGER, version.version)
         return str(version.version)
 
+    @_reached
     def set_state(self, model: str, bundle_digest: str, state: State) -> None:
         """Set the state of the version that holds a bundle."""
         version = self._holder(model, bundle_digest)
         self._client.set_model_version_tag(model, version.version, "state", state)
 
+    @_reached
     def crown(self, model: str, bundle_digest: str, epoch: int) -> str:
         """Make a bundle's version champion and retire the one before; safe to repeat."""
         version = self._holder(model, bundle_digest)
         for other in self._versions(model):
             if other.tags.get("state") == "champion" and other.version != version.version:
                 self._client.set_model_version_tag(model, other.version, "state", "retired")
-        self._client.set_model_version_tag(model, version.version, "state", "champion")
-        self._client.set_model_version_tag(model, version.version, "epoch", str(epoch))
+        self._tag(version, {"state": "champion", "epoch": str(epoch)})
         self._client.set_registered_model_alias(model, CHAMPION, version.version)
         return str(version.version)
 
+    @_reached
     def tagged_approvals(self, models: Iterable[str]) -> list[TaggedApproval]:
         """Return the pending versions that carry an approver's name in `tidegate.approval`."""
         return [
@@ -143,10 +213,27 @@ class Tracking(dg.ConfigurableResource):
         ]
 
     def _run(self, log: RunLog, tags: dict[str, Any]) -> str:
-        run_id = self._client.create_run(self._experiment, run_name=log.name, tags=tags).info.run_id
-        self.add(run_id, log)
+        begun = self._runs_of(log.origin)
+        if begun:
+            run_id = begun[0]
+        else:
+            named = tags | ({ORIGIN_TAG: log.origin} if log.origin else {})
+            run = self._client.create_run(self._experiment, run_name=log.name, tags=named)
+            run_id = str(run.info.run_id)
+        self._add(run_id, log)
         self._client.set_terminated(run_id)
-        return str(run_id)
+        return run_id
+
+    def _runs_of(self, origin: str) -> list[str]:
+        """Return the ids of the runs that an origin has begun, none for no origin."""
+        if not origin:
+            return []
+        found = self._client.search_runs([self._experiment], f"tags.`{ORIGIN_TAG}` = '{origin}'")
+        return [str(run.info.run_id) for run in found]
+
+    def _tag(self, version: "ModelVersion", tags: Mapping[str, str]) -> None:
+        for name, value in tags.items():
+            self._client.set_model_version_tag(version.name, version.version, name, value)
 
     def _holder(self, model: str, bundle_digest: str) -> "ModelVersion":
         return self._version(
@@ -156,40 +243,53 @@ class Tracking(dg.ConfigurableResource):
     def _version(self, model: str, chosen: Any, what: str) -> "ModelVersion":
         versions = [version for version in self._versions(model) if chosen(version)]
         if not versions:
-            raise LookupError(f"MLflow at {self.uri}: found no version of {model} for {what}")
+            raise UnknownVersionError(
+                f"MLflow at {self.uri}: found no version of {model} for {what}"
+            )
         return max(versions, key=lambda version: int(version.version))
 
     def _versions(self, model: str) -> list["ModelVersion"]:
         return list(self._client.search_model_versions(f"name='{model}'"))
 
     def _ensure_model(self, model: str) -> None:
-        from mlflow.exceptions import MlflowException
-
-        try:
-            self._client.get_registered_model(model)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
+        with _unless_it_exists():
             self._client.create_registered_model(model)
+
+    @property
+    def _is_server(self) -> bool:
+        """Return whether a server keeps runs and artifacts, or this process does."""
+        return self.uri.startswith("http")
 
     @cached_property
     def _client(self) -> "MlflowClient":
-        if self.uri.startswith("http"):
-            _require_answer(self.uri)
         from mlflow.tracking import MlflowClient
 
-        return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+        if self._is_server:
+            _require_answer(self.uri)
+            return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+        # MLflow makes its tables on first use without a lock: two at once break each other.
+        with only_one(Path(self.artifacts).parent / f".{Path(self.artifacts).name}.lock"):
+            client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+            client.search_registered_models(max_results=1)  # the registry opens on first use only
+        return client
 
     @cached_property
     def _experiment(self) -> str:
-        found = self._client.get_experiment_by_name(EXPERIMENT)
-        if found is not None:
-            return str(found.experiment_id)
-        location = None if self.uri.startswith("http") else Path(self.artifacts).resolve().as_uri()
-        tags = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens on runs
-        return str(
-            self._client.create_experiment(EXPERIMENT, artifact_location=location, tags=tags)
-        )
+        if (found := self._client.get_experiment_by_name(EXPERIMENT)) is None:
+            folder = Path(self.artifacts).resolve().as_uri()
+            with _unless_it_exists():
+                self._client.create_experiment(
+                    EXPERIMENT,
+                    artifact_location=None if self._is_server else folder,
+                    tags={"mlflow.experimentKind": "custom_model_development"},  # opens on runs
+                )
+            found = self._client.get_experiment_by_name(EXPERIMENT)
+        if found is None:
+            raise TrackingUnreachableError(
+                f"MLflow at {self.uri}: found no experiment {EXPERIMENT!r} after making it, "
+                "expected one: look whether somebody deletes it, then launch again"
+            )
+        return str(found.experiment_id)
 
 
 def model_name(symbol: str, timeframe: str) -> str:
@@ -199,6 +299,18 @@ def model_name(symbol: str, timeframe: str) -> str:
 
 # A server that is away refuses the connection; one on a busy machine takes it, and answers late.
 ANSWER_TIMEOUT = httpx.Timeout(120.0, connect=5.0)
+
+
+@contextmanager
+def _unless_it_exists() -> Iterator[None]:
+    """Let what another process has made a moment ago stand: looking first would not be enough."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
 
 
 def _require_answer(uri: str) -> None:

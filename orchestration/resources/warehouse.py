@@ -1,6 +1,5 @@
 """The warehouse: what dbt builds from the lake in DuckDB or PostgreSQL, one build at a time."""
 
-import fcntl
 import hashlib
 import json
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 import dagster as dg
 
 from market_data.storage.lake import Lake
+from market_data.storage.locks import only_one
 from market_data.storage.objects import storage
 from market_data.universe import load_universe
 from orchestration.presentation.metadata import table
@@ -54,6 +54,8 @@ class Warehouse(dg.ConfigurableResource):
             build = self._dbt(["build"], context)
             yield from self._with_rows(build, list(build.stream()))
             error = build.get_error()
+            if isinstance(error, dg.Failure):
+                error.allow_retries = False  # what dbt found wrong, it finds wrong again
             if error:
                 raise error
 
@@ -72,9 +74,12 @@ class Warehouse(dg.ConfigurableResource):
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """Return the rows of a query on the warehouse, read-only; tables need no schema.
 
-        Raises FileNotFoundError before the first build into a file.
+        Waits while somebody builds: DuckDB lets nobody read a file that is being written. Raises
+        FileNotFoundError before the first build into a file.
         """
-        return self._fetch(sql)[1]
+        alone = nullcontext() if self.url else only_one(self._folder / ".lock")
+        with alone:
+            return self._fetch(sql)[1]
 
     def _fetch(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Return the names of a query's columns, and its rows."""
@@ -118,8 +123,8 @@ class Warehouse(dg.ConfigurableResource):
         """Return how many rows a mart has and the first of them; staging is a view of the lake."""
         if name.startswith("stg_"):
             return {}
-        count = self.query(f"SELECT count(*) FROM {name}")[0][0]  # noqa: S608  # a model's name
-        return {"rows": count, "first rows": self._shown(f"SELECT * FROM {name}")}  # noqa: S608
+        rows = self._fetch(f"SELECT count(*) FROM {name}")[1]  # noqa: S608  # a model's name
+        return {"rows": rows[0][0], "first rows": self._shown(f"SELECT * FROM {name}")}  # noqa: S608
 
     def _failing_rows(self, build: "DbtCliInvocation", check: str) -> dict[str, Any]:
         """Return the rows that break a test, by running the SQL that dbt ran."""
@@ -168,14 +173,11 @@ class Warehouse(dg.ConfigurableResource):
     @contextmanager
     def _only_builder(self) -> Iterator[None]:
         """Wait for other builds: DuckDB takes one writer, and dbt's own files one user."""
-        self._folder.mkdir(parents=True, exist_ok=True)
         elsewhere: AbstractContextManager[None] = (
             postgres.only_builder(self.url) if self.url else nullcontext()
         )
-        with (self._folder / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            with elsewhere:
-                yield
+        with only_one(self._folder / ".lock"), elsewhere:
+            yield
 
     @property
     def _in_bucket(self) -> bool:

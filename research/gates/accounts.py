@@ -1,4 +1,4 @@
-"""What a candidate and the champion earned on the same bars: figures that the gates read back."""
+"""What a candidate and the champion earned on the bars they share: what the gates read back."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,19 +8,48 @@ from research.evaluation.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True)
-class Accounts:
-    """The candidate's gate folds, one account through all of them, it under stress, the champion's.
+class Contest:
+    """The candidate and the champion in one account each, on the bars that they share.
 
-    `champion_digest` names the bundle it was held against, '' where there was none; where the
-    champion was not traded `without_champion` says why.
+    Those are the candidate's gate bars of which the champion's decision is known, `share` of them.
+    Where there is no such bar there are no accounts either: what is not known is not zero.
+    """
+
+    candidate: Metrics | None
+    champion: Metrics | None
+    share: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return both accounts, ready for JSON."""
+        return {
+            "candidate": self.candidate.to_dict() if self.candidate else None,
+            "champion": self.champion.to_dict() if self.champion else None,
+            "share": self.share,
+        }
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> Self:
+        """Return the contest that `to_dict` wrote."""
+        return cls(
+            candidate=Metrics(**raw["candidate"]) if raw["candidate"] else None,
+            champion=Metrics(**raw["champion"]) if raw["champion"] else None,
+            share=raw["share"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """The candidate's gate folds, one account through all of them, it under stress, the contest.
+
+    `champion_digest` names the bundle it was held against, '' where there was none; only then there
+    is no contest.
     """
 
     folds: tuple[Metrics, ...]
     whole: Metrics
     stressed: Metrics
-    champion: Metrics | None
+    contest: Contest | None
     champion_digest: str
-    without_champion: str
 
     def to_dict(self) -> dict[str, Any]:
         """Return every account, ready for JSON."""
@@ -28,19 +57,20 @@ class Accounts:
             "folds": [fold.to_dict() for fold in self.folds],
             "whole": self.whole.to_dict(),
             "stressed": self.stressed.to_dict(),
-            "champion": self.champion.to_dict() if self.champion else None,
+            "contest": self.contest.to_dict() if self.contest else None,
             "champion_digest": self.champion_digest,
-            "without_champion": self.without_champion,
         }
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Self:
         """Return the accounts that `to_dict` wrote."""
+        contest = Contest.from_dict(raw["contest"]) if raw.get("contest") else None
+        if contest is None and raw["champion_digest"]:  # written before contests were kept
+            contest = Contest(candidate=None, champion=None, share=0.0)
         return cls(
             folds=tuple(Metrics(**fold) for fold in raw["folds"]),
             whole=Metrics(**raw["whole"]),
             stressed=Metrics(**raw["stressed"]),
-            champion=Metrics(**raw["champion"]) if raw["champion"] else None,
+            contest=contest,
             champion_digest=raw["champion_digest"],
-            without_champion=raw["without_champion"],
         )

@@ -5,34 +5,59 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kernel import observation
 from kernel.bars import Bars
 from kernel.observation import OBSERVATION_FIELDS, Series
+from research.backtest.run import run
 from research.backtest.walk_forward import Market, WalkForward, backtest
 from research.datasets.matrix import Table, atr, feature_values
-from research.evaluation.metrics import Metrics
-from research.gates.accounts import Accounts
-from research.gates.evidence import champion_metrics
+from research.evaluation.metrics import Metrics, summarize
+from research.gates.accounts import Accounts, Contest
+from research.gates.gates import NO_CHAMPION, NOT_COMPARED
+from research.graphs.export import PROBABILITIES
+from research.graphs.runtime import outputs
 from research.settings import Settings
-from research.training.candidate import Candidate, from_files, is_of_todays_catalogue
+from research.training.candidate import Candidate, FoldModel, Predecessor, predecessor
 
 FUNDING = "funding_rate"
 
 
 @dataclass(frozen=True, slots=True)
+class Decisions:
+    """What a model is on record to have decided live: float32[n,3] at the closes int64[n]."""
+
+    decided_ms: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
+
+
+NO_DECISIONS = Decisions(np.empty(0, np.int64), np.empty((0, 3), np.float32))
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
-    """What the candidate earned by fold, in one account and under stress, and the champion."""
+    """What the candidate earned by fold, in one account and under stress; and against whom.
+
+    `contest` is None where there is no champion.
+    """
 
     walk: WalkForward
-    champion: Metrics | None
-    without_champion: str
+    contest: Contest | None
+
+    @property
+    def verdict(self) -> str:
+        """Return '' where candidate and champion were compared, else why they were not."""
+        if self.contest is None:
+            return NO_CHAMPION
+        return "" if self.contest.champion else NOT_COMPARED
 
     def accounts(self) -> list[dict[str, Any]]:
         """Return the figures of the whole accounts, one record each."""
         rows = {"candidate": self.walk.whole, "under stress": self.walk.stressed}
-        if self.champion is not None:
-            rows["champion"] = self.champion
+        if self.contest and self.contest.candidate and self.contest.champion:
+            rows["candidate on shared bars"] = self.contest.candidate
+            rows["champion"] = self.contest.champion
         return [{"account": name, **metrics.to_dict()} for name, metrics in rows.items()]
 
     def series(self) -> dict[str, float | list[float]]:
@@ -53,52 +78,112 @@ class Comparison:
             folds=self.walk.folds,
             whole=self.walk.whole,
             stressed=self.walk.stressed,
-            champion=self.champion,
+            contest=self.contest,
             champion_digest=champion_digest,
-            without_champion=self.without_champion,
         )
 
 
-def champion_of(files: Mapping[str, bytes] | None) -> tuple[Candidate | None, str]:
-    """Return the champion as it can be traded today, or None and why there is none to compare.
-
-    A champion whose features are of another catalogue cannot be: whatever is computed today under
-    their names is not what it was trained on, and no runner of today takes it.
-    """
-    if not files:
-        return None, "no champion to beat"
-    if not is_of_todays_catalogue(files):
-        return None, "not compared: the champion decides on features of another catalogue"
-    return from_files(files), ""
+def predecessor_of(files: Mapping[str, bytes] | None) -> Predecessor | None:
+    """Return what a champion's stored files say of it, None where there is no champion."""
+    return predecessor(files) if files else None
 
 
-def features_needed(champion: Candidate | None) -> tuple[str, ...]:
+def features_needed(champion: Predecessor | None) -> tuple[str, ...]:
     """Return the features that a comparison reads: the ATR, and what the champion decides on."""
     return tuple(dict.fromkeys(("atr_14", *(champion.feature_names if champion else ()))))
 
 
 def compare(
+    *,
     bars: Bars,
     series: Mapping[str, Series],
     matrix: Table,
     candidate: Candidate,
-    champion: Candidate | None,
-    without_champion: str,
+    champion: Predecessor | None,
+    live: Decisions,
     settings: Settings,
 ) -> Comparison:
-    """Trade the candidate's gate folds, and the champion on the decisions of the same bars.
+    """Trade the candidate's gate folds, and both it and the champion on the bars they share.
 
     `matrix` holds, of every bar, `atr_14` and the champion's features; of the series only the
-    funding rate is looked at. `without_champion` says why there is none.
+    funding rate is looked at. `live` are the champion's recorded decisions.
     """
     paid = observation.Market(bars, {FUNDING: series[FUNDING]})
     observed = observation.observe(paid, settings.bar_ms)
     market = Market(bars, atr(matrix), observed[:, OBSERVATION_FIELDS.index(FUNDING)])
     walk = backtest(market, candidate.folds, settings)
     if champion is None:
-        return Comparison(walk, None, without_champion)
-    first_ms = walk.start_ms + settings.bar_ms
-    window_ms = (first_ms, first_ms + len(walk.result.equity) * settings.bar_ms)
+        return Comparison(walk, None)
     own = feature_values(matrix, champion.feature_names).astype(np.float32)
-    metrics = champion_metrics(champion, own, market, window_ms, settings)
-    return Comparison(walk, metrics, without_champion)
+    decided_ms = bars.open_time_ms + settings.bar_ms
+    theirs = known_decisions(champion, decided_ms, own, live)
+    return Comparison(walk, contest(market, candidate.folds, theirs, settings))
+
+
+def known_decisions(
+    champion: Predecessor,
+    decided_ms: NDArray[np.int64],
+    features: NDArray[np.float32],
+    live: Decisions,
+) -> NDArray[np.float32]:
+    """Return what the champion says at each close, float32[n,3]; NaN where nobody knows.
+
+    `features` float32[n,F'] are its own columns for every bar, F' = 0 where they are of another
+    catalogue. What its final graph was trained on is told by what its gate folds' graphs said then.
+    After its cutoff the final graph is asked; where it cannot be, its live decisions are on record.
+    All are decisions on bars that the deciding graph had not seen.
+    """
+    p = np.full((len(decided_ms), 3), np.nan, np.float32)
+    _put(p, decided_ms, live.decided_ms, live.probabilities)
+    after = decided_ms >= champion.cutoff_ms
+    if champion.feature_names and after.any():
+        p[after] = outputs(champion.signal, [PROBABILITIES], features[after])[0]
+    _put(p, decided_ms, champion.decided_ms, champion.probabilities)
+    return p
+
+
+def contest(
+    market: Market,
+    folds: tuple[FoldModel, ...],
+    champion: NDArray[np.float32],
+    settings: Settings,
+) -> Contest:
+    """Trade the gate folds and the champion, float32[n,3] for every bar, on the bars they share.
+
+    Both stay out, with what they hold, where only one of them has a decision.
+    """
+    first = int(folds[0].bar[0])
+    stop = int(folds[-1].bar[-1]) + 1
+    ours = np.full((len(market.bars), 3), np.nan, np.float32)
+    for fold in folds:
+        ours[fold.bar] = fold.probabilities
+    said, known = (np.isfinite(p[first:stop]).all(axis=1) for p in (ours, champion))
+    shared = said & known
+    if not shared.any():
+        return Contest(candidate=None, champion=None, share=0.0)
+    span = market.slice(first, stop)
+    return Contest(
+        candidate=_account(span, ours[first:stop], shared, settings),
+        champion=_account(span, champion[first:stop], shared, settings),
+        share=float(shared.sum() / said.sum()),
+    )
+
+
+def _account(
+    span: Market, p: NDArray[np.float32], shared: NDArray[np.bool_], settings: Settings
+) -> Metrics:
+    """Return one account's figures over a span, decided on the shared bars only."""
+    decided = np.where(shared[:, None], p, np.nan).astype(np.float64)
+    result = run(span.bars, span.atr, decided, span.funding, settings.trading)
+    return summarize(result.trades, result.equity, settings.bar_ms)
+
+
+def _put(
+    p: NDArray[np.float32],
+    at_ms: NDArray[np.int64],
+    decided_ms: NDArray[np.int64],
+    probabilities: NDArray[np.float32],
+) -> None:
+    """Write probabilities into the rows of `p` whose close, ascending in `at_ms`, is theirs."""
+    _, rows, said = np.intersect1d(at_ms, decided_ms, assume_unique=True, return_indices=True)
+    p[rows] = probabilities[said]

@@ -5,16 +5,12 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from research.backtest.walk_forward import Market, WalkForward, backtest_stream
+from research.backtest.walk_forward import WalkForward
 from research.datasets.table import TrainingTable
-from research.evaluation.metrics import Metrics
 from research.evaluation.reliability import Reliability, calibration_mae, disagreement, reliability
 from research.gates.accounts import Accounts
 from research.gates.gates import Evidence
-from research.graphs.export import PROBABILITIES
-from research.graphs.runtime import outputs
 from research.settings import Settings
 from research.training.candidate import Candidate
 
@@ -97,29 +93,3 @@ def gather(
         inference_cpu_ms=candidate.cost.cpu_ms,
         bundle_bytes=len(candidate.signal),
     )
-
-
-def champion_metrics(
-    champion: Candidate,
-    features: NDArray[np.float32],
-    market: Market,
-    window_ms: tuple[int, int],
-    settings: Settings,
-) -> Metrics:
-    """Return one account of the champion over the decisions in [start, end) of `window_ms`.
-
-    `features` float32[n,F'] are the champion's own columns for every bar. What the champion's
-    final graph was trained on is judged by its gate folds' graphs, and only what came after its
-    cutoff by the final graph: both candidates are compared on rows they had not seen. Decisions
-    older than its first gate fold stay out.
-    """
-    decided_ms = market.bars.open_time_ms + settings.bar_ms
-    rows = np.flatnonzero((decided_ms >= window_ms[0]) & (decided_ms < window_ms[1]))
-    p = np.full((len(rows), 3), np.nan, np.float32)
-    spans = [(fold.graph, fold.start_ms, fold.end_ms) for fold in champion.folds]
-    spans.append((champion.signal, champion.training_window_ms[1], window_ms[1]))
-    for graph, start, stop in spans:
-        at = (decided_ms[rows] >= start) & (decided_ms[rows] < stop)
-        if at.any():
-            p[at] = outputs(graph, [PROBABILITIES], features[rows[at]])[0]
-    return backtest_stream(market, [(int(rows[0]), p)], settings).whole

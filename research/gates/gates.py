@@ -9,12 +9,18 @@ from typing import Any, Self
 
 from kernel.digest import canonical_json, sha256_hex
 from research.evaluation.metrics import Metrics
+from research.gates.accounts import Contest
 from research.settings import GateSettings
 from research.training.parity import Parity
 
 # Measured anew on each machine: the value is shown, but two runs on the same data have one digest.
 # Reports that were stored while the wall clock was judged name it as their gate.
 MEASURED = frozenset({"inference_cpu_ms", "latency_p99_ms"})
+NO_CHAMPION = "no champion to beat"
+NOT_COMPARED = (
+    "score: not compared: too few of the champion's decisions are known on these bars: refused; "
+    "monitor the weeks since the champion's cutoff, so that its live decisions are in the lake"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,19 +101,12 @@ def _digested(outcome: Outcome) -> dict[str, Any]:
     return {key: value for key, value in asdict(outcome).items() if key not in hidden}
 
 
-def evaluate(
-    candidate: Evidence,
-    champion: Metrics | None,
-    settings: GateSettings,
-    without_champion: str = "no champion to beat",
-) -> GateReport:
-    """Return the report on `candidate`; `champion` is one account of the champion over the same
-    bars, if there is one, else `without_champion` says why not.
-    """
+def evaluate(candidate: Evidence, contest: Contest | None, settings: GateSettings) -> GateReport:
+    """Return the report on `candidate`; `contest` is None only where there is no champion."""
     return GateReport(
         (
             *_fold_outcomes(candidate, settings),
-            *_champion_outcomes(candidate.whole, champion, settings, without_champion),
+            *_champion_outcomes(candidate.whole, contest, settings),
             *_model_outcomes(candidate, settings),
         )
     )
@@ -124,17 +123,26 @@ def _fold_outcomes(evidence: Evidence, settings: GateSettings) -> Iterator[Outco
 
 
 def _champion_outcomes(
-    candidate: Metrics, champion: Metrics | None, settings: GateSettings, without_champion: str
+    whole: Metrics, contest: Contest | None, settings: GateSettings
 ) -> Iterator[Outcome]:
-    if champion is None:
-        cap = settings.max_drawdown_without_champion
-        yield at_most("max_drawdown", candidate.max_drawdown, cap)
-        yield Outcome("score", None, candidate.score, None, True, without_champion)
+    cap = settings.max_drawdown_without_champion
+    if contest is None:
+        yield at_most("max_drawdown", whole.max_drawdown, cap)
+        yield Outcome("score", None, whole.score, None, True, NO_CHAMPION)
         return
-    drawdown = champion.max_drawdown + settings.max_drawdown_above_champion
-    yield at_most("max_drawdown", candidate.max_drawdown, drawdown)
-    margin = (settings.min_score_over_champion - 1.0) * abs(champion.score)
-    yield at_least("score", candidate.score, champion.score + margin)
+    shared = at_least("shared_bars", contest.share, settings.min_shared_bars)
+    yield shared
+    if contest.candidate is None or contest.champion is None or not shared.passed:
+        # Letting it pass would put a worse model live after each change of the features.
+        yield at_most("max_drawdown", whole.max_drawdown, cap)
+        yield Outcome("score", None, whole.score, None, False, NOT_COMPARED)
+        return
+    drawdown = contest.champion.max_drawdown + settings.max_drawdown_above_champion
+    yield at_most("max_drawdown", contest.candidate.max_drawdown, drawdown)
+    if contest.share < 1.0:  # on its other bars there is no champion to hold it against
+        yield at_most("max_drawdown_of_all_bars", whole.max_drawdown, cap)
+    margin = (settings.min_score_over_champion - 1.0) * abs(contest.champion.score)
+    yield at_least("score", contest.candidate.score, contest.champion.score + margin)
 
 
 def _model_outcomes(evidence: Evidence, settings: GateSettings) -> Iterator[Outcome]:

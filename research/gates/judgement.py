@@ -23,7 +23,7 @@ def judge(
 ) -> GateReport:
     """Return the gates' report on what was recorded of a candidate."""
     evidence = gather(candidate, table, accounts, evaluation, settings)
-    return gates.evaluate(evidence, accounts.champion, settings.gates, accounts.without_champion)
+    return gates.evaluate(evidence, accounts.contest, settings.gates)
 
 
 def outcome_table(report: GateReport, symbol: str, week: str) -> Table:

@@ -136,8 +136,9 @@ def broken_by_evidence(
 class Standing:
     """Say what is published for one symbol: its last epoch and its champions, newest last.
 
-    Publishing pushes a champion, rolling back pops one and publishes the champion below it under a
-    new epoch; `publications` are the signed records in order.
+    Publishing pushes a champion. Rolling back publishes an earlier one under a new epoch: one that
+    is below is uncovered, one that was rolled back before is put on top. `publications` are the
+    signed records in order.
     """
 
     epoch: int
@@ -149,6 +150,15 @@ class Standing:
         """Return the digest that should be trading, '' where there is none."""
         return self.champions[-1] if self.champions else ""
 
+    @property
+    def earlier(self) -> tuple[dict[str, Any], ...]:
+        """Return a publication of each other version, first those below the champion, newest first,
+        then those that were rolled back.
+        """
+        by_digest = {one["digest"]: one for one in self.publications}
+        order = dict.fromkeys([*reversed(self.champions), *reversed(by_digest)])
+        return tuple(by_digest[digest] for digest in order if digest != self.champion)
+
 
 def standing(entries: Iterable[Entry], symbol: str) -> Standing:
     """Fold the audit log into what stands published for `symbol`."""
@@ -158,10 +168,12 @@ def standing(entries: Iterable[Entry], symbol: str) -> Standing:
         if entry.kind not in PUBLISHING or entry.body["publication"]["symbol"] != symbol:
             continue
         publications.append(dict(entry.body["publication"]))
-        if entry.kind == "published":
-            champions.append(publications[-1]["digest"])
+        digest = publications[-1]["digest"]
+        below = champions[:-1]
+        if entry.kind == "rolled_back" and digest in below:
+            champions = champions[: len(below) - below[::-1].index(digest)]
         else:
-            champions.pop()
+            champions.append(digest)
     epoch = publications[-1]["epoch"] if publications else 0
     return Standing(epoch, tuple(champions), tuple(publications))
 
@@ -178,6 +190,33 @@ def published(entries: Iterable[Entry], request_id: str) -> dict[str, Any] | Non
         if entry.kind == "published" and entry.body["request_id"] == request_id:
             return dict(entry.body["publication"])
     return None
+
+
+def rolled_back(
+    entries: Iterable[Entry], symbol: str, actor: str, reason: str, to: str
+) -> dict[str, Any] | None:
+    """Return the publication by which the last rollback of a symbol answered just this request.
+
+    None where anything was published or rolled back for the symbol since, or was asked otherwise.
+    """
+    asked = {"actor": actor, "reason": reason, "to": to}
+    newest: Entry | None = None
+    for entry in entries:
+        if entry.kind in PUBLISHING and entry.body["publication"]["symbol"] == symbol:
+            newest = entry
+    if newest is None or newest.kind != "rolled_back":
+        return None
+    found = {name: newest.body.get(name, "") for name in asked}
+    return dict(newest.body["publication"]) if found == asked else None
+
+
+def last_decision(entries: Iterable[Entry], request_id: str) -> Approval | None:
+    """Return the newest decision on a request in the log."""
+    found: Approval | None = None
+    for entry in entries:
+        if entry.kind in ("approved", "declined") and entry.body["request_id"] == request_id:
+            found = Approval.from_dict(entry.body)
+    return found
 
 
 def recorded_approvals(entries: Iterable[Entry]) -> frozenset[str]:

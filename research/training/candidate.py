@@ -21,6 +21,7 @@ from kernel.inference import RowCost
 from research.training.parity import Parity
 
 Float32 = NDArray[np.float32]
+PROBABILITY_COLUMNS = [f"p_{name.lower()}" for name in CLASSES]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +110,39 @@ def to_files(candidate: Candidate) -> dict[str, bytes]:
     return files | {"candidate.json": canonical_json(summary)}
 
 
-def is_of_todays_catalogue(files: Mapping[str, bytes]) -> bool:
-    """Return whether the features that a stored candidate decides on still exist, to the letter."""
+@dataclass(frozen=True, slots=True)
+class Predecessor:
+    """What a later candidate is held against: a stored one's graph, and what it said out of fold.
+
+    `probabilities` float32[m,3] were said at the close `decided_ms` int64[m], ascending, by the
+    graphs of its gate folds, which knew no label of those bars. `signal` was fitted on what was
+    known by `cutoff_ms`. `feature_names` is empty where its features are of another catalogue:
+    what is computed today under their names is not what it decides on.
+    """
+
+    signal: bytes
+    feature_names: tuple[str, ...]
+    cutoff_ms: int
+    decided_ms: NDArray[np.int64]
+    probabilities: Float32
+
+
+def predecessor(files: Mapping[str, bytes]) -> Predecessor:
+    """Return what a stored candidate, of this version or an older one, can be held against by."""
+    import pandas as pd
+
     summary = json.loads(files["candidate.json"])
-    names = summary["feature_names"]
-    known = set(names) <= set(FEATURES)
-    return known and summary.get("feature_hash") == feature_hash(names)
+    names = tuple(summary["feature_names"])
+    todays = set(names) <= set(FEATURES) and summary.get("feature_hash") == feature_hash(names)
+    stored = pd.read_parquet(io.BytesIO(files["oof.parquet"]))
+    said = stored[stored["fold"] >= 0].sort_values("start_ms")
+    return Predecessor(
+        signal=files["signal.onnx"],
+        feature_names=names if todays else (),
+        cutoff_ms=summary["training_window_ms"][1],
+        decided_ms=said["start_ms"].to_numpy(np.int64),
+        probabilities=said[PROBABILITY_COLUMNS].to_numpy(np.float32),
+    )
 
 
 def from_files(files: Mapping[str, bytes]) -> Candidate:
@@ -160,10 +188,9 @@ def _cost(summary: Mapping[str, Any]) -> RowCost:
 
 
 def _fold(frame: Any, graph: bytes, start_ms: int, end_ms: int) -> FoldModel:
-    columns = [f"p_{name.lower()}" for name in CLASSES]
     return FoldModel(
         graph, start_ms, end_ms, frame["row"].to_numpy(), frame["bar"].to_numpy(),
-        frame[columns].to_numpy(np.float32),
+        frame[PROBABILITY_COLUMNS].to_numpy(np.float32),
     )  # fmt: skip
 
 
@@ -186,8 +213,8 @@ def _oof_parquet(candidate: Candidate) -> bytes:
         at = np.searchsorted(oof.rows, model.rows)
         fold[at], bar[at], p[at] = k, model.bar, model.probabilities
     frame["fold"], frame["bar"] = fold, bar
-    for k, name in enumerate(CLASSES):
-        frame[f"p_{name.lower()}"] = p[:, k]
+    for k, name in enumerate(PROBABILITY_COLUMNS):
+        frame[name] = p[:, k]
     buffer = io.BytesIO()
     frame.to_parquet(buffer, index=False)
     return buffer.getvalue()

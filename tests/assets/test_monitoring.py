@@ -1,5 +1,6 @@
 """The runner's journal as assets, written by the runner's own parts and read through real runs."""
 
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -25,7 +26,9 @@ from market_data.storage.lake import DERIVED_TABLES, FOREVER_MS, Lake
 from orchestration.io_managers import LakeIOManager
 from orchestration.partitions import week_key
 from orchestration.resources.journal import Journal, UnreadableJournalError
+from orchestration.resources.notifier import Notifier
 from orchestration.resources.research_settings import ResearchSettings
+from sensors.failures import failed_check_sensor
 from tests.assets.red import evaluations
 from tests.kernel.trading_rows import GUARDED
 from tests.market_data.served_venue import BAR_MS, walk
@@ -117,7 +120,12 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def monitor(home: Path, symbol: str = "BTCUSDT", week: str = WEEK) -> dg.ExecuteInProcessResult:
+def monitor(
+    home: Path,
+    symbol: str = "BTCUSDT",
+    week: str = WEEK,
+    instance: dg.DagsterInstance | None = None,
+) -> dg.ExecuteInProcessResult:
     """Materialize the stage for one symbol and week with its checks."""
     definitions = dg.Definitions(
         assets=dg.load_assets_from_modules([monitoring_assets]),
@@ -131,7 +139,7 @@ def monitor(home: Path, symbol: str = "BTCUSDT", week: str = WEEK) -> dg.Execute
         },
     )
     return definitions.resolve_job_def("run").execute_in_process(
-        instance=dg.DagsterInstance.ephemeral(),
+        instance=instance or dg.DagsterInstance.ephemeral(),
         partition_key=week_key(symbol, week),
         raise_on_error=False,
     )
@@ -152,6 +160,16 @@ def change(home: Path, statement: str, *values: Any) -> None:
     """Alter the journal behind the runner's back."""
     with closing(sqlite3.connect(home / "journal.sqlite")) as db, db:
         db.execute(statement, values)
+
+
+def one_bit_off(home: Path) -> tuple[bytes, int]:
+    """Return the eighth bar's features with one bit of rsi_14 flipped, and when it opened."""
+    at_ms = SUNDAY_MS + 7 * BAR_MS
+    with closing(sqlite3.connect(home / "journal.sqlite")) as db:
+        found = db.execute("SELECT features FROM decisions WHERE open_time_ms = ?", (at_ms,))
+        blob = bytearray(found.fetchone()[0])
+    blob[8 * FEATURES.index("rsi_14")] ^= 1
+    return bytes(blob), at_ms
 
 
 def test_week_of_decisions_is_what_the_runner_wrote(home: Path):
@@ -210,15 +228,7 @@ def test_weeks_split_the_trades_of_the_journal(home: Path):
 @pytest.mark.red("live_features_match_the_lake")
 def test_changed_feature_turns_the_check_red(home: Path):
     """One flipped bit in one recorded feature is counted, named, and dated."""
-    at_ms = SUNDAY_MS + 7 * BAR_MS
-    with closing(sqlite3.connect(home / "journal.sqlite")) as db:
-        blob = bytearray(
-            db.execute(
-                "SELECT features FROM decisions WHERE open_time_ms = ?", (at_ms,)
-            ).fetchone()[0]
-        )
-    blob[8 * FEATURES.index("rsi_14")] ^= 1
-    change(home, "UPDATE decisions SET features = ? WHERE open_time_ms = ?", bytes(blob), at_ms)
+    change(home, "UPDATE decisions SET features = ? WHERE open_time_ms = ?", *one_bit_off(home))
     checks = checks_of(monitor(home))
     lake_check = checks["live_features_match_the_lake"]
     assert not lake_check.passed
@@ -250,6 +260,30 @@ def test_bars_the_lake_lacks_are_not_taken_for_equal(tmp_path: Path):
     check = checks_of(monitor(tmp_path))["live_features_match_the_lake"]
     assert not check.passed
     assert "200 bars are not in the lake: ingest their month first" in check.description
+
+
+def test_bars_that_the_next_ingest_brings_are_waited_for(tmp_path: Path):
+    """Two hours of bars may be on their way: that is said, and nobody is woken for it."""
+    bars = walk(FIRST_MS, BARS)
+    fill(Lake(root=str(tmp_path / "lake")), bars.slice(0, BARS - 8))
+    run_live(tmp_path / "journal.sqlite", bars)
+    check = checks_of(monitor(tmp_path))["live_features_match_the_lake"]
+    assert check.passed
+    assert check.metadata["bars_the_next_ingest_brings"].value == 8
+
+
+def test_a_red_audit_reaches_people(home: Path):
+    """What the scheduled run finds differing is told by the sensor of failed checks, by name."""
+    change(home, "UPDATE decisions SET features = ? WHERE open_time_ms = ?", *one_bit_off(home))
+    with dg.instance_for_test() as instance:
+        monitor(home, instance=instance)
+        notifier = Notifier(path=str(home / "notifications.jsonl"))
+        failed_check_sensor(dg.build_sensor_context(instance, resources={"notifier": notifier}))
+    told = [json.loads(line) for line in Path(notifier.path).read_text().splitlines()]
+    assert [(one["kind"], one["subject"]) for one in told] == [
+        ("check_failed", "monitoring/live_decisions live_features_match_the_lake")
+    ]
+    assert "1 bytes differ" in told[0]["detail"]
 
 
 def test_week_without_decisions_is_empty_and_green(home: Path):

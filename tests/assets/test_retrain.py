@@ -151,9 +151,10 @@ def test_a_retrain_holds_the_candidate_against_the_champion_on_the_same_bars(
     walk = copied.stored(Accounts, "backtest", "walk_forward")
     (again,) = copied.store.pending()
     assert again.champion_digest == request.bundle_digest
-    assert walk.champion is not None
-    assert walk.champion == walk.whole
-    assert math.isfinite(walk.champion.score)
+    assert walk.contest is not None
+    assert walk.contest.share == 1.0
+    assert walk.contest.champion == walk.contest.candidate == walk.whole
+    assert math.isfinite(walk.whole.score)
 
 
 def test_a_week_that_was_not_ingested_is_not_trained_on(copied: Installation) -> None:

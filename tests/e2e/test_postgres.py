@@ -111,7 +111,7 @@ def test_a_retrain_keeps_everything_in_postgres(
     engine.dispose()
     assert found == {
         "a successful run": 1,
-        "materializations": 11,
+        "materializations": 12,
         "MLflow runs": 4,
         "model versions": 1,
     }

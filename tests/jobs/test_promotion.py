@@ -1,6 +1,7 @@
 """From a person's answer to a champion, through the real jobs and sensors of one instance."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,15 @@ import dagster as dg
 import pytest
 from mlflow.tracking import MlflowClient
 
+from jobs.promotion import publication_config
+from orchestration.definitions import resources
 from orchestration.resources.clock import now_ms
 from orchestration.resources.tracking import Tracking, model_name
 from research.promotion.records import PromotionRequest
-from research.promotion.rules import Rule
+from research.promotion.rules import Evidence, Rule
 from sensors.approval import approval_sensor
 from tests.installation import CUTOFF_MS, SYMBOL, Installation
+from tests.kernel.bundle_maker import unsigned
 
 MODEL = model_name(SYMBOL, "15m")
 
@@ -268,3 +272,97 @@ def test_rollback_needs_an_earlier_champion(
     copied.store.publish(request.id, copied.resources["evidence"].derive, now_ms())
     result = run(copied, instance, "rollback_job", symbol=SYMBOL, actor="Ada", reason="drawdown")
     assert "kill switch" in failure_of(result).error.to_string()
+
+
+def two_champions(installation: Installation) -> tuple[str, str]:
+    """Publish a bundle that verifies, and the retrained one over it; return their digests."""
+    older = unsigned(installation.home / "bundles", "older")
+    other = PromotionRequest(SYMBOL, "15m", "2025-11-30", older, "g", "d", 9, "", 10)
+    installation.store.submit(other, 10)
+    installation.store.decide(other.id, "approved", "Ada", "", now_ms())
+    same = Evidence(bundle=older, gate_report="g", gates_accepted=True, data="d")
+    installation.store.publish(other.id, lambda _: same, now_ms())
+    newer = unsigned(installation.home / "bundles", "newer")
+    asked = replace(other, week="2025-12-07", bundle_digest=newer, champion_digest=older)
+    installation.store.submit(asked, 11)
+    installation.store.decide(asked.id, "approved", "Ada", "", now_ms())
+    installation.store.publish(asked.id, lambda _: replace(same, bundle=newer), now_ms())
+    return older, newer
+
+
+def away(installation: Installation) -> Installation:
+    """Return the installation while MLflow is down."""
+    environment = replace(installation.environment, mlflow_uri="http://127.0.0.1:9")
+    return Installation(environment, resources(environment))
+
+
+def test_a_rollback_is_done_once_although_mlflow_is_down(
+    copied: Installation, instance: dg.DagsterInstance
+) -> None:
+    """The run is green and says that MLflow hears later; launched again it goes back no further."""
+    older, _ = two_champions(copied)
+    third = unsigned(copied.home / "bundles", "third")
+    assert copied.store.standing(SYMBOL).champions[0] == older
+    for _ in range(2):
+        result = run(
+            away(copied), instance, "rollback_job", symbol=SYMBOL, actor="Ada", reason="loses"
+        )
+        assert result.success
+        assert "hears of it later" in str(metadata_of(result)["mlflow"])
+    assert copied.store.standing(SYMBOL).champions == (older,)
+    assert copied.store.standing(SYMBOL).epoch == 3
+    assert third not in copied.store.standing(SYMBOL).champions
+
+
+def metadata_of(result: dg.ExecuteInProcessResult) -> Any:
+    """Return what a one-op run shows of what it did."""
+    (event,) = [one for one in result.all_events if one.is_successful_output]
+    return {name: value.value for name, value in event.step_output_data.metadata.items()}
+
+
+def test_a_rollback_to_a_named_version_is_what_the_job_is_asked_for(
+    copied: Installation, instance: dg.DagsterInstance
+) -> None:
+    """The digest in the job's configuration counts, and a wrong one fails with those there are."""
+    older, newer = two_champions(copied)
+    config = {"symbol": SYMBOL, "actor": "Ada", "reason": "loses"}
+    wrong = run(copied, instance, "rollback_job", **config, to="f" * 64)
+    assert older[:12] in failure_of(wrong).error.to_string()
+    assert copied.store.standing(SYMBOL).champion == newer
+    assert run(copied, instance, "rollback_job", **config, to=older[:12]).success
+    assert copied.store.standing(SYMBOL).champion == older
+
+
+def test_an_approval_and_its_publication_are_green_while_mlflow_is_down(
+    copied: Installation, instance: dg.DagsterInstance
+) -> None:
+    """Both are recorded once; when MLflow is back, the sensor tells it both, in order."""
+    request = pending(copied)
+    config = {"request_id": request.id, "approver": "Ada", "note": "ok"}
+    for _ in range(2):
+        assert run(away(copied), instance, "approve_promotion_job", **config).success
+    (asked,) = tick(away(copied), instance)
+    for _ in range(2):
+        assert publish(away(copied), instance, asked).success
+    assert [entry.kind for entry in copied.store.entries()] == [
+        "requested",
+        "approved",
+        "published",
+    ]
+    assert client_of(copied).get_model_version(MODEL, "1").tags["state"] == "pending"
+    tick(copied, instance)
+    champion = client_of(copied).get_model_version_by_alias(MODEL, "champion")
+    assert champion.tags["bundle_digest"] == request.bundle_digest
+
+
+def test_a_tag_that_approves_nothing_stops_no_other_approval(
+    copied: Installation, instance: dg.DagsterInstance
+) -> None:
+    """A tag longer than a name is left where it is; what others approved is published."""
+    request = pending(copied)
+    client_of(copied).set_model_version_tag(MODEL, "1", "tidegate.approval", "ok by Ada, " * 25)
+    other = replace(request, symbol="ETHUSDT", bundle_digest="b" * 64)
+    copied.store.submit(other, 10)
+    copied.store.decide(other.id, "approved", "Grace", "", now_ms())
+    assert [one.run_config for one in tick(copied, instance)] == [publication_config(other.id)]
+    assert pending(copied) == request

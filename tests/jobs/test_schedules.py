@@ -9,12 +9,20 @@ import pandas as pd
 import pytest
 
 from jobs.ingest import hourly_ingest_schedule, ingest_job, warehouse_job
+from jobs.monitor import daily_monitor_schedule
 from jobs.retrain import weekly_retrain_schedule
 from market_data.sources.catalogue import Sources
 from market_data.storage.lake import Lake
 from orchestration.definitions import code_location
 from orchestration.environments import Environment
-from orchestration.partitions import symbol_by_month, symbol_by_week
+from orchestration.partitions import (
+    symbol_by_live_week,
+    symbol_by_month,
+    symbol_by_week,
+    week_key,
+    week_of,
+)
+from orchestration.resources.journal import Journal
 
 TICK = datetime(2026, 11, 21, 3, 5, tzinfo=UTC)
 
@@ -113,6 +121,52 @@ def test_weekly_retrain_asks_for_every_symbol_on_the_week_that_just_ended() -> N
     ]
     assert len({request.run_key for request in found}) == 2
     assert all(symbol_by_week.has_partition_key(str(one.partition_key)) for one in found)
+
+
+@pytest.mark.parametrize(
+    ("now", "week"),
+    [
+        ("2025-12-21T00:35+00:00", "2025-12-14"),
+        ("2025-12-22T00:35+00:00", "2025-12-21"),
+        ("2026-01-01T12:00+00:00", "2025-12-28"),
+    ],
+)
+def test_daily_monitoring_is_a_run_per_symbol_on_the_week_of_the_markets_yesterday(
+    tmp_path: Path, now: str, week: str
+) -> None:
+    """On a Sunday the week that ended is audited whole, on any other day the running one so far."""
+    journal = tmp_path / "journal.sqlite"
+    journal.touch()
+    found = requests_of(
+        daily_monitor_schedule,
+        datetime(2026, 11, 21, 0, 35, tzinfo=UTC),
+        market_clock=StoppedClock(folder="", venue_url="", at=now),
+        journal=Journal(path=str(journal)),
+    )
+    assert [str(one.partition_key) for one in found] == [f"BTCUSDT|{week}", f"ETHUSDT|{week}"]
+    assert len({one.run_key for one in found}) == 2
+
+
+def test_monitoring_waits_for_a_runner_that_has_traded(tmp_path: Path) -> None:
+    """Without a journal there is nothing to audit: the tick says so, and no run turns red."""
+    context = dg.build_schedule_context(
+        scheduled_execution_time=datetime(2026, 11, 21, 0, 35, tzinfo=UTC),
+        resources={
+            "market_clock": StoppedClock(folder="", venue_url="", at="2025-12-21T00:35+00:00"),
+            "journal": Journal(path=str(tmp_path / "journal.sqlite")),
+        },
+    )
+    found = daily_monitor_schedule(context)
+    assert isinstance(found, dg.SkipReason)
+    assert "no journal" in str(found.skip_message)
+
+
+def test_the_running_week_can_be_monitored() -> None:
+    """The week of this very moment is one of the keys, and the next one is not."""
+    now_ms = int(datetime.now(UTC).timestamp()) * 1000
+    weeks = [week_of(now_ms + days * 86_400_000) for days in (0, 7)]
+    keys = [week_key("BTCUSDT", week) for week in weeks]
+    assert [symbol_by_live_week.has_partition_key(key) for key in keys] == [True, False]
 
 
 def test_schedules_keep_to_utc() -> None:

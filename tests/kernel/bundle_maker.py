@@ -121,3 +121,10 @@ def write(
     signed = publication_of(**({"digest": folder.name, "key": key} | (publication or {})))
     (folder / "signature").write_bytes(canonical_json(signed))
     return folder
+
+
+def unsigned(root: Path, name: str) -> str:
+    """Write a sound bundle that nobody has published; return its digest, another for each name."""
+    folder = write(root, tracking_run=name)
+    (folder / "signature").unlink()
+    return folder.name

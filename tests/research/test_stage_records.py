@@ -22,8 +22,8 @@ from research.datasets import matrix
 from research.datasets.files import TrainingSet
 from research.features.certificate import LeakCertificate
 from research.gates import judgement
-from research.gates.accounts import Accounts
-from research.gates.comparison import champion_of, compare, features_needed
+from research.gates.accounts import Accounts, Contest
+from research.gates.comparison import NO_DECISIONS, compare, features_needed
 from research.gates.evidence import Evaluation, evaluate_calibration
 from research.gates.gates import GateReport
 from research.labels.triple_barrier import triple_barrier
@@ -136,9 +136,8 @@ def test_judge_on_records_is_judge_on_the_things(direct: Retrained, settings: Se
         folds=direct.walk.folds,
         whole=direct.walk.whole,
         stressed=direct.walk.stressed,
-        champion=None,
+        contest=None,
         champion_digest="",
-        without_champion="no champion to beat",
     )
     evaluation = evaluate_calibration(direct.candidate).to_dict()
     read = Evaluation.from_dict(json.loads(json.dumps(evaluation)))
@@ -152,40 +151,48 @@ def test_judge_on_records_is_judge_on_the_things(direct: Retrained, settings: Se
     assert table["threshold"].dtype == np.float64
 
 
-def test_a_candidate_held_against_itself_is_no_better(
+def test_a_comparison_goes_through_its_record(
     retrained: Installation, direct: Retrained, settings: Settings
 ) -> None:
-    """As champion on the same decisions a candidate earns what it earns, not a cent more."""
-    lake = retrained.lake
+    """As champion on the same decisions a candidate is refused for not being better, read back."""
+    lake, champion = retrained.lake, candidates.predecessor(candidates.to_files(direct.candidate))
     found = compare(
-        lake.bars(SYMBOL, CUTOFF_MS),
-        lake.series(SYMBOL, CUTOFF_MS),
-        rows(retrained, *features_needed(direct.candidate)),
-        direct.candidate,
-        direct.candidate,
-        "",
-        settings,
+        bars=lake.bars(SYMBOL, CUTOFF_MS),
+        series=lake.series(SYMBOL, CUTOFF_MS),
+        matrix=rows(retrained, *features_needed(champion)),
+        candidate=direct.candidate,
+        champion=champion,
+        live=NO_DECISIONS,
+        settings=settings,
     )
-    assert found.champion == found.walk.whole
-    assert [row["account"] for row in found.accounts()] == ["candidate", "under stress", "champion"]
+    accounts = [row["account"] for row in found.accounts()]
+    assert accounts == ["candidate", "under stress", "candidate on shared bars", "champion"]
     assert len(found.series()["fold_win_rate"]) == 3  # type: ignore[arg-type]
+    evaluation = evaluate_calibration(direct.candidate)
+    walk = Accounts.from_dict(json.loads(json.dumps(found.figures("a" * 64).to_dict())))
+    report = judgement.judge(direct.candidate, direct.prepared.table, evaluation, walk, settings)
+    named = {outcome.gate: outcome for outcome in report.outcomes}
+    assert named["shared_bars"].value == 1.0
+    assert named["score"].threshold is not None
+    assert walk.contest == found.contest
+    assert walk.contest is not None
+    assert walk.contest.champion == walk.contest.candidate == walk.whole
 
 
-def test_a_champion_of_another_catalogue_is_not_compared(direct: Retrained) -> None:
-    """Features that changed or are gone are not what the champion was trained on."""
-    files = candidates.to_files(direct.candidate)
-    held, without = champion_of(files)
-    assert held is not None
-    assert (held.feature_names, without) == (direct.candidate.feature_names, "")
-    summary = json.loads(files["candidate.json"])
-    renamed = {**summary, "feature_names": ["atr_norm", *summary["feature_names"][1:]]}
-    for other in (renamed, {**summary, "feature_hash": "0" * 64}):
-        old = {**files, "candidate.json": json.dumps(other).encode()}
-        assert champion_of(old) == (
-            None,
-            "not compared: the champion decides on features of another catalogue",
-        )
-    assert champion_of(None) == (None, "no champion to beat")
+def test_accounts_of_an_earlier_version_are_not_taken_for_a_comparison(direct: Retrained) -> None:
+    """A record that was made before contests were kept names a champion and compares nothing."""
+    accounts = Accounts(
+        folds=direct.walk.folds,
+        whole=direct.walk.whole,
+        stressed=direct.walk.stressed,
+        contest=None,
+        champion_digest="a" * 64,
+    )
+    stored = accounts.to_dict()
+    del stored["contest"]
+    old = stored | {"champion": None, "without_champion": "not compared"}
+    assert Accounts.from_dict(old).contest == Contest(None, None, 0.0)
+    assert Accounts.from_dict(old | {"champion_digest": ""}).contest is None
 
 
 def certificate_of(installation: Installation) -> LeakCertificate:

@@ -14,6 +14,7 @@ from orchestration.resources.runner_client import RunnerClient
 from research.promotion.records import PromotionRequest
 from research.promotion.rules import Evidence
 from sensors.swap import swap_sensor
+from tests.kernel.bundle_maker import unsigned
 from tests.sensors.runner import FakeRunner
 
 A, B = "a" * 64, "b" * 64
@@ -33,7 +34,7 @@ def store(tmp_path: Path) -> PromotionStore:
 
 def published(store: PromotionStore, digest: str, champion: str = "") -> None:
     """Put a bundle through request, approval and publication."""
-    (Path(store.home) / "bundles" / digest).mkdir(parents=True)
+    (Path(store.home) / "bundles" / digest).mkdir(parents=True, exist_ok=True)
     request = PromotionRequest("BTCUSDT", "15m", "2025-12-07", digest, "g", "d", 9, champion, 10)
     store.submit(request, 10)
     store.decide(request.id, "approved", "Ada", "", 20)
@@ -81,14 +82,15 @@ def test_swap_sensor_moves_the_runner_and_confirms_what_it_runs(
 
 def test_swap_sensor_follows_each_publication(store: PromotionStore, runner: FakeRunner) -> None:
     """The next epoch moves the runner again, and so does a rollback."""
-    published(store, A)
+    first = unsigned(Path(store.home) / "bundles", "first")
+    published(store, first)
     cursor = tick(store, runner.url).cursor
-    published(store, B, champion=A)
+    published(store, B, champion=first)
     cursor = tick(store, runner.url, cursor).cursor
     store.roll_back("BTCUSDT", "Ada", "drawdown", 40)
     tick(store, runner.url, cursor)
     assert [order["epoch"] for order in runner.asked] == [1, 2, 3]
-    assert runner.digests == {"BTCUSDT": A}
+    assert runner.digests == {"BTCUSDT": first}
     assert swaps(store) == [("swap_confirmed", 1), ("swap_confirmed", 2), ("swap_confirmed", 3)]
 
 

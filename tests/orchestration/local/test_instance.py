@@ -4,12 +4,19 @@ from pathlib import Path
 
 import dagster as dg
 import yaml
+from dagster._core.events import JobFailureData, RunFailureReason
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
 
 from orchestration.environments import Environment
-from orchestration.local.instance import instance_settings, mlflow_database, write_instance
+from orchestration.local.instance import ensure_instance, mlflow_database, write_instance
+
+
+@dg.job
+def retrain() -> None:
+    """Stand for a job."""
+
 
 URL = "postgresql://ada:secret@db.example:5432/tidegate"
 
@@ -48,10 +55,19 @@ def test_a_slow_start_is_no_failed_start(tmp_path: Path) -> None:
 
 
 def test_killed_runs_are_resumed_and_refused_ones_are_not(tmp_path: Path) -> None:
-    """Only a run whose process died is retried; a run that failed said why and stays failed."""
-    retries = instance_settings(environment(tmp_path))["run_retries"]
-    assert retries["enabled"]
-    assert not retries["retry_on_asset_or_op_failure"]
+    """Only a run whose process died goes on; a run that failed said why and stays failed."""
+    folder = ensure_instance(environment(tmp_path))
+    with dg.DagsterInstance.from_config(str(folder)) as instance:
+        died, failed = (
+            instance.create_run_for_job(retrain, status=dg.DagsterRunStatus.STARTED)
+            for _ in range(2)
+        )
+        instance.report_run_failed(died)
+        instance.report_run_failed(
+            failed, job_failure_data=JobFailureData(None, RunFailureReason.STEP_FAILURE)
+        )
+        tags = [instance.get_run_by_id(one.run_id).tags for one in (died, failed)]
+    assert [one.get("dagster/will_retry") for one in tags] == ["true", "false"]
 
 
 @given(st.sampled_from([URL, f"{URL}?sslmode=require", "postgresql+psycopg2://p:@/x?host=/tmp/pg"]))

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
+from kernel.digest import canonical_json
 from kernel.publication import read_publication
 from orchestration.resources.audit_log import AuditLog
 from orchestration.resources.bundle_store import BundleStore
@@ -22,6 +24,7 @@ from research.promotion.audit import AuditBrokenError
 from research.promotion.records import DecisionRefusedError, PromotionRequest
 from research.promotion.rules import Evidence, PublicationRefusedError, Rule
 from tests.hung import HUNG_S
+from tests.kernel.bundle_maker import unsigned, write
 
 HOUR_MS = 3_600_000
 A, B, C = ("a" * 64, "b" * 64, "c" * 64)
@@ -191,18 +194,144 @@ def test_a_publisher_killed_in_the_middle_of_a_line_published_nothing(
     assert log.read_bytes().endswith(b"\n")
 
 
+@pytest.fixture
+def three(store: PromotionStore, tmp_path: Path) -> tuple[str, str, str]:
+    """Publish three bundles that verify, one after the other; return their digests."""
+    digests = tuple(unsigned(tmp_path / "bundles", name) for name in ("first", "second", "third"))
+    champion = ""
+    for at_ms, digest in enumerate(digests, 30):
+        store.publish(approved(store, digest, champion), unchanged, at_ms)
+        champion = digest
+    first, second, third = digests
+    return first, second, third
+
+
 def test_roll_back_publishes_the_champion_before_under_the_next_epoch(
-    store: PromotionStore, tmp_path: Path
+    store: PromotionStore, tmp_path: Path, three: tuple[str, str, str]
 ) -> None:
     """Rolling back walks down the champions; epochs only grow, and the signature follows."""
-    store.publish(approved(store, A), unchanged, 30)
-    store.publish(approved(store, B, A), unchanged, 31)
-    store.publish(approved(store, C, B), unchanged, 32)
-    rolled = [store.roll_back("BTCUSDT", "Ada", "drawdown", at) for at in (33, 34)]
-    assert [(head["digest"], head["epoch"]) for head in rolled] == [(B, 4), (A, 5)]
-    assert json.loads((tmp_path / "bundles" / A / "signature").read_bytes()) == rolled[1]
-    with pytest.raises(RollbackImpossibleError, match="at least two"):
+    first, second, _ = three
+    reasons = enumerate(("drawdown", "the older one loses as well"), 33)
+    rolled = [store.roll_back("BTCUSDT", "Ada", reason, at) for at, reason in reasons]
+    assert [(head["digest"], head["epoch"]) for head in rolled] == [(second, 4), (first, 5)]
+    assert json.loads((tmp_path / "bundles" / first / "signature").read_bytes()) == rolled[1]
+    with pytest.raises(RollbackImpossibleError, match="a champion before the present one"):
         store.roll_back("BTCUSDT", "Ada", "drawdown", 35)
+
+
+def test_the_same_rollback_asked_for_twice_goes_back_once(
+    store: PromotionStore, three: tuple[str, str, str]
+) -> None:
+    """A run that is launched again finds its effect done, whenever it comes."""
+    heads = [store.roll_back("BTCUSDT", "Ada", "drawdown", at_ms) for at_ms in (33, 99 * HOUR_MS)]
+    assert heads[0] == heads[1]
+    assert store.standing("BTCUSDT").champions == three[:2]
+
+
+def test_the_same_reason_after_a_new_champion_is_a_new_rollback(
+    store: PromotionStore, three: tuple[str, str, str], tmp_path: Path
+) -> None:
+    """What was published since makes it another request."""
+    _, second, _ = three
+    store.roll_back("BTCUSDT", "Ada", "drawdown", 33)
+    fourth = unsigned(tmp_path / "bundles", "fourth")
+    store.publish(approved(store, fourth, second), unchanged, 34)
+    store.roll_back("BTCUSDT", "Ada", "drawdown", 35)
+    assert store.standing("BTCUSDT").champions == three[:2]
+    assert store.standing("BTCUSDT").epoch == 6
+
+
+def lose(folder: Path) -> None:
+    shutil.rmtree(folder)
+
+
+def rot(folder: Path) -> None:
+    (folder / "signal.onnx").write_bytes(b"another graph")
+
+
+def outlive(folder: Path) -> None:
+    """Make it a bundle of a catalogue that is no more; its digest is that of its manifest."""
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    content = canonical_json(manifest | {"feature_hash": "0" * 64})
+    (folder / "manifest.json").write_bytes(content)
+
+
+@pytest.mark.parametrize("spoil", [lose, rot, outlive])
+def test_a_rollback_to_a_bundle_that_does_not_verify_records_nothing(
+    store: PromotionStore,
+    tmp_path: Path,
+    three: tuple[str, str, str],
+    spoil: Callable[[Path], None],
+) -> None:
+    """The champion stays, the log stays, and the next older version that is sound is offered."""
+    first, second, third = three
+    spoil(tmp_path / "bundles" / second)
+    before = store.entries()
+    with pytest.raises(RollbackImpossibleError, match=f"--to {first[:12]}"):
+        store.roll_back("BTCUSDT", "Ada", "drawdown", 33)
+    assert store.entries() == before
+    assert store.standing("BTCUSDT").champion == third
+    assert store.roll_back("BTCUSDT", "Ada", "drawdown", 34, first[:12])["digest"] == first
+
+
+def test_a_bundle_of_another_catalogue_is_gone_back_to_by_nobody(
+    store: PromotionStore, tmp_path: Path
+) -> None:
+    """A folder that is whole in itself, and signed once, but whose features no longer exist."""
+    folder = write(tmp_path / "bundles", feature_hash="0" * 64)
+    last = unsigned(tmp_path / "bundles", "last")
+    store.publish(approved(store, folder.name), unchanged, 30)
+    store.publish(approved(store, last, folder.name), unchanged, 31)
+    with pytest.raises(RollbackImpossibleError, match="wrong_feature_hash"):
+        store.roll_back("BTCUSDT", "Ada", "drawdown", 33)
+    assert store.standing("BTCUSDT").champion == last
+
+
+def test_any_earlier_version_can_be_named(
+    store: PromotionStore, three: tuple[str, str, str]
+) -> None:
+    """Two steps down at once, and up again to what was rolled back; below stays what was below."""
+    first, second, third = three
+    store.roll_back("BTCUSDT", "Ada", "both lose", 33, first)
+    assert store.standing("BTCUSDT").champions == (first,)
+    store.roll_back("BTCUSDT", "Ada", "it was the market", 34, third[:8])
+    assert store.standing("BTCUSDT").champions == (first, third)
+    store.roll_back("BTCUSDT", "Ada", "it was not", 35)
+    assert store.standing("BTCUSDT").champions == (first,)
+    assert [one["digest"] for one in store.standing("BTCUSDT").earlier] == [third, second]
+
+
+@pytest.mark.parametrize("to", ["f" * 64, "", "12"])
+def test_a_rollback_to_what_was_never_published_names_what_was(
+    store: PromotionStore, tmp_path: Path, to: str
+) -> None:
+    """An unknown digest, one too short, and no earlier champion at all: nothing is recorded."""
+    store.publish(approved(store, unsigned(tmp_path / "bundles", "only")), unchanged, 30)
+    with pytest.raises(RollbackImpossibleError, match="earlier versions: none"):
+        store.roll_back("BTCUSDT", "Ada", "drawdown", 33, to)
+    assert store.standing("BTCUSDT").epoch == 1
+
+
+def test_the_same_decision_asked_for_twice_is_recorded_once(store: PromotionStore) -> None:
+    """A repeated run does not renew an approval; after it has expired a new one is a new one."""
+    request = store.submit(request_for(A), 10)
+    answers = [store.decide(request.id, "approved", "Ada", "", at_ms) for at_ms in (20, 21)]
+    assert answers[0] == answers[1]
+    later = store.decide(request.id, "approved", "Ada", "", 20 + HOUR_MS)
+    assert later.expires_at_ms == 20 + 2 * HOUR_MS
+    assert [entry.kind for entry in store.entries()] == ["requested", "approved", "approved"]
+
+
+@pytest.mark.parametrize("folder", ["requests", "approvals"])
+def test_a_damaged_record_stops_no_other_request(
+    store: PromotionStore, tmp_path: Path, folder: str
+) -> None:
+    """The others are published; the damaged one is named with what is wrong with it."""
+    bad, good = approved(store, A), approved(store, B, symbol="ETHUSDT")
+    (tmp_path / "promotion" / folder / f"{bad}.json").write_text('{"id": "half of it')
+    assert [request.id for request, _ in store.publishable()] == [good]
+    (sentence,) = store.damaged()
+    assert bad in sentence
 
 
 @pytest.mark.parametrize(("actor", "reason"), [("", "drawdown"), ("Ada", " ")])

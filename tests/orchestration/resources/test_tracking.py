@@ -1,6 +1,7 @@
 """MLflow on SQLite: what a retrain leaves there for people to compare, and who is champion."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,33 @@ def test_log_writes_a_parent_run_with_nested_runs(tracking: Tracking, client: Ml
     assert files == ["files/reliability.png"]
     assert sorted(str(child.info.run_name) for child in children) == ["lightgbm", "xgboost"]
     assert client.get_experiment(run.info.experiment_id).name == EXPERIMENT
+
+
+def test_a_log_that_is_written_again_is_the_same_run(
+    tracking: Tracking, client: MlflowClient
+) -> None:
+    """A writer that was killed and repeated leaves one parent, one child, each value once."""
+    parent = RunLog("BTCUSDT 2025-12-14", metrics={"win_rate": [0.5, 0.6]}, origin="run BTCUSDT")
+    child = RunLog("xgboost", params={"rounds": 12}, origin="run BTCUSDT xgboost")
+    ids = [tracking.log(parent, [child]) for _ in range(2)]
+    run = client.get_run(ids[0])
+    assert ids[0] == ids[1]
+    assert len(client.search_runs([run.info.experiment_id])) == 2
+    assert [m.value for m in client.get_metric_history(ids[0], "win_rate")] == [0.5, 0.6]
+    assert tracking.log(replace(parent, origin="another run"), []) != ids[0]
+
+
+def test_register_again_is_the_same_version_and_leaves_a_decision_alone(
+    tracking: Tracking, client: MlflowClient
+) -> None:
+    """A run holds one version; judged again it may change its mind until a person has spoken."""
+    version = registered(tracking, "aa")
+    run_id = str(client.get_model_version(MODEL, version).run_id)
+    assert tracking.register(run_id, MODEL, graph(), "rejected", {"reasons": "x"}) == version
+    assert client.get_model_version(MODEL, version).tags["state"] == "rejected"
+    tracking.set_state(MODEL, "aa", "approved")
+    assert tracking.register(run_id, MODEL, graph(), "pending", {}) == version
+    assert client.get_model_version(MODEL, version).tags["state"] == "approved"
 
 
 def test_add_extends_a_finished_run(tracking: Tracking, client: MlflowClient) -> None:

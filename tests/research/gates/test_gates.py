@@ -4,7 +4,8 @@ import json
 import pytest
 
 from research.evaluation.metrics import Metrics
-from research.gates.gates import Evidence, GateReport, Outcome, evaluate
+from research.gates.accounts import Contest
+from research.gates.gates import NOT_COMPARED, Evidence, GateReport, Outcome, evaluate
 from research.settings import GateSettings
 from research.training.parity import Parity
 from tests.research.worlds import settings
@@ -35,6 +36,10 @@ def evidence(**changes: object) -> Evidence:
     return dataclasses.replace(good, **changes)
 
 
+def contest(candidate: Metrics, champion: Metrics, share: float = 1.0) -> Contest:
+    return Contest(candidate=candidate, champion=champion, share=share)
+
+
 def folds(**changes: float) -> tuple[Metrics, ...]:
     return (metrics(), metrics(**changes), metrics())
 
@@ -42,7 +47,8 @@ def folds(**changes: float) -> tuple[Metrics, ...]:
 def test_gates_accept_what_meets_every_threshold():
     """Evidence above every threshold passes, with and without a champion it beats."""
     assert evaluate(evidence(), None, SETTINGS).accepted
-    assert evaluate(evidence(), metrics(score=2.0), SETTINGS).accepted
+    beaten = contest(metrics(), metrics(score=2.0))
+    assert evaluate(evidence(), beaten, SETTINGS).accepted
 
 
 def test_gates_pass_values_equal_to_their_thresholds():
@@ -103,8 +109,40 @@ def test_each_gate_refuses_its_own_failing_evidence(
 )
 def test_gates_refuse_what_does_not_beat_the_champion(gate: str, whole: Metrics, champion: Metrics):
     """Two points more drawdown, or a score less than 2 % better, is not worth a change."""
-    report = evaluate(evidence(whole=whole), champion, SETTINGS)
+    report = evaluate(evidence(whole=whole), contest(whole, champion), SETTINGS)
     assert [one.gate for one in report.outcomes if not one.passed] == [gate]
+
+
+def test_gates_judge_candidate_and_champion_on_the_bars_they_share():
+    """What the candidate earned where the champion could not be asked does not beat it."""
+    report = evaluate(
+        evidence(whole=metrics(score=9.0)),
+        contest(metrics(score=2.0), metrics(score=2.0), share=0.8),
+        SETTINGS,
+    )
+    assert [one.gate for one in report.outcomes if not one.passed] == ["score"]
+
+
+def test_gates_cap_the_drawdown_on_the_bars_that_the_champion_does_not_share():
+    """Beyond the contest the cap of a candidate without a champion holds."""
+    report = evaluate(
+        evidence(whole=metrics(max_drawdown=0.21)),
+        contest(metrics(), metrics(score=1.0), share=0.8),
+        SETTINGS,
+    )
+    assert [one.gate for one in report.outcomes if not one.passed] == ["max_drawdown_of_all_bars"]
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [Contest(None, None, 0.0), contest(metrics(score=9.0), metrics(score=0.0), share=0.49)],
+)
+def test_what_cannot_be_compared_with_the_champion_is_refused(unknown: Contest):
+    """Too few shared bars: the report says that nothing was compared, and nobody passes by it."""
+    report = evaluate(evidence(), unknown, SETTINGS)
+    refused = [one for one in report.outcomes if not one.passed]
+    assert [one.gate for one in refused] == ["shared_bars", "score"]
+    assert refused[1].reason == NOT_COMPARED
 
 
 def test_gates_refuse_a_figure_that_is_not_a_number():
