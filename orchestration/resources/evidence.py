@@ -1,6 +1,6 @@
 """Derive again, from the files, what a request for promotion rests on."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -40,7 +40,7 @@ class EvidenceReader(dg.ConfigurableResource):
         names = ["open_time_ms", "bundle_digest", *LIVE_PROBABILITIES]
         if not weeks or not digest:
             return NO_DECISIONS
-        rows = pd.concat([week[names] for week in weeks], ignore_index=True)
+        rows: Any = pd.concat([week[names] for week in weeks], ignore_index=True)
         decided_ms = rows["open_time_ms"].to_numpy(np.int64) + bar_ms
         own = (rows["bundle_digest"] == digest).to_numpy() & (decided_ms <= until_ms)
         return Decisions(

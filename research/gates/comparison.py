@@ -157,8 +157,9 @@ def contest(
     ours = np.full((len(market.bars), 3), np.nan, np.float32)
     for fold in folds:
         ours[fold.bar] = fold.probabilities
-    said, known = (np.isfinite(p[first:stop]).all(axis=1) for p in (ours, champion))
-    shared = said & known
+    said = np.isfinite(ours[first:stop]).all(axis=1)
+    known = np.isfinite(champion[first:stop]).all(axis=1)
+    shared: NDArray[np.bool_] = np.logical_and(said, known)
     if not shared.any():
         return Contest(candidate=None, champion=None, share=0.0)
     span = market.slice(first, stop)

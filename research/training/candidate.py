@@ -135,7 +135,8 @@ def predecessor(files: Mapping[str, bytes]) -> Predecessor:
     names = tuple(summary["feature_names"])
     todays = set(names) <= set(FEATURES) and summary.get("feature_hash") == feature_hash(names)
     stored = pd.read_parquet(io.BytesIO(files["oof.parquet"]))
-    said = stored[stored["fold"] >= 0].sort_values("start_ms")
+    judged = (stored["fold"] >= 0).to_numpy()
+    said: Any = stored[judged].sort_values("start_ms")
     return Predecessor(
         signal=files["signal.onnx"],
         feature_names=names if todays else (),
