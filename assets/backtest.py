@@ -39,6 +39,7 @@ def walk_forward(
     tracked: TrackedCandidate,
 ) -> dg.MaterializeResult[Accounts]:
     """Hold each fold's figures, one account through all, it under stress, and the champion's."""
+    from kernel.trading import OPEN_TIME_MS
     from research.datasets.matrix import rows_of
     from research.evaluation import figures
     from research.gates import comparison
@@ -59,13 +60,14 @@ def walk_forward(
         live=evidence.live_decisions(name, champion, until_ms, chosen.bar_ms),
         settings=chosen,
     )
-    plot = figures.equity_png(found.walk.result.rows[:, 0], found.walk.result.equity)
+    plot = figures.equity_png(found.walk.result.rows[:, OPEN_TIME_MS], found.walk.result.equity)
     log = RunLog("", metrics=found.series(), files={"equity.png": plot})
     tracking.add(tracked.tracking_run, log)
     return dg.MaterializeResult(
         value=found.figures(champion),
         metadata={
             "trades": found.walk.whole.trades,
+            "bars_with_known_funding": found.walk.funding_share,
             "accounts": table(found.accounts()),
             "folds": table(fold.to_dict() for fold in found.walk.folds),
             "champion": found.verdict or champion,

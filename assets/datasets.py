@@ -49,11 +49,12 @@ def training_set(
     data_digest = lake.digest(name, until_ms)
     rows = tables.rows_of(feature_store.read(name, names, until_ms), bars)
     values = tables.feature_values(rows, names)
-    built = dataset.build(bars, values, labelled.labels, names, chosen.validation)
+    built = dataset.build(bars, values, labelled.labels, names, chosen.validation, chosen.bar_ms)
     return dg.MaterializeResult(
         value=TrainingSet(table=built, data_digest=data_digest),
         metadata={
             "dagster/row_count": len(built.y),
+            "not_learned_for_a_hole": built.let_out,
             "features": len(built.feature_names),
             "feature_hash": feature_hash(built.feature_names),
             "left_out": ", ".join(built.left_out) or "none",

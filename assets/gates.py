@@ -50,11 +50,19 @@ def verdict(
     walk: Accounts,
 ) -> tuple[dg.MaterializeResult[GateReport], dg.MaterializeResult[Any]]:
     """Judge the candidate on what was recorded of it; a refused one is written down as well."""
-    from research.gates import judgement
+    from research.gates import gates, judgement
 
     chosen = settings.load()
     candidate = tracked.candidate
-    found = judgement.judge(candidate, training_set.table, evaluation, walk, chosen)
+    spot = settings.universe().trades_spot
+    found = judgement.judge(
+        candidate,
+        training_set.table,
+        evaluation,
+        walk,
+        chosen,
+        without_funding=gates.without_funding(symbol(context), chosen.gates, spot=spot),
+    )
     rows = judgement.outcome_table(found, symbol(context), week(context))
     log = gate_log(found)
     model = model_name(symbol(context), chosen.timeframe)

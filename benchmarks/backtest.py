@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from kernel.bars import Bars
+from kernel.observation import Series, settled_by_hour
 from kernel.trading import Trader, TradingSettings, fold
 from research.backtest import run as backtest
 from research.evaluation.metrics import summarize
@@ -45,10 +46,12 @@ def market() -> tuple[Bars, dict[str, np.ndarray]]:
     low = np.minimum(opened, close) * np.exp(-rng.exponential(0.001, BARS))
     times = 1_577_836_800_000 + np.arange(BARS, dtype=np.int64) * BAR_MS
     bars = Bars(times, opened, high, low, close, np.ones(BARS))
+    settled_ms = np.arange(times[0], times[-1], 28_800_000)
+    rates = Series("funding_rate", settled_ms, settled_ms, np.full(len(settled_ms), 1e-4))
     known = {
         "atr": close * 0.005,
         "probabilities": rng.dirichlet([2.0, 2.0, 2.0], BARS),
-        "funding": np.full(BARS, 1e-4),
+        "funding": settled_by_hour(rates, times + BAR_MS),
     }
     return bars, known
 
@@ -67,10 +70,10 @@ def milliseconds(work: Callable[[], object]) -> float:
 def main() -> None:
     """Print the figures of the paired run."""
     bars, known = market()
-    result = backtest.run(bars, **known, settings=SETTINGS)
+    result = backtest.run(bars, **known, settings=SETTINGS, bar_ms=BAR_MS)
     rows = result.rows
     folded = milliseconds(lambda: fold(rows, SETTINGS))
-    whole = milliseconds(lambda: backtest.run(bars, **known, settings=SETTINGS))
+    whole = milliseconds(lambda: backtest.run(bars, **known, settings=SETTINGS, bar_ms=BAR_MS))
     summary = milliseconds(lambda: summarize(result.trades, result.equity, BAR_MS))
     some = rows[:SLICE].tolist()
 

@@ -6,16 +6,17 @@ the open, a target that it jumped over fills at the target: the worse price in b
 """
 
 import math
+from collections.abc import Sequence
 from enum import IntEnum
 
 from kernel.risk import RISK_SIZE, State
 
-FUNDING_INTERVAL_MS = 28_800_000.0
+HOUR_MS = 3_600_000.0
 BPS = 1e-4
 
 # Slots of the position part of the trading state, after those of kernel.risk.
 CASH = RISK_SIZE
-LAST_OPEN_MS = RISK_SIZE + 1
+LAST_CLOSE_MS = RISK_SIZE + 1
 PENDING_SIDE = RISK_SIZE + 2
 PENDING_QUANTITY = RISK_SIZE + 3
 PENDING_ATR = RISK_SIZE + 4
@@ -25,7 +26,7 @@ ENTRY_PRICE = RISK_SIZE + 7
 ENTRY_MS = RISK_SIZE + 8
 TAKE_PROFIT = RISK_SIZE + 9
 STOP_LOSS = RISK_SIZE + 10
-BARS_HELD = RISK_SIZE + 11
+SETTLED_MS = RISK_SIZE + 11
 FEES = RISK_SIZE + 12
 FUNDING = RISK_SIZE + 13
 STATE_SIZE = RISK_SIZE + 14
@@ -69,26 +70,44 @@ def open_pending(
     state[ENTRY_MS] = open_time_ms
     state[TAKE_PROFIT] = open_price + side * take_profit_atr * atr
     state[STOP_LOSS] = open_price - side * stop_loss_atr * atr
-    state[BARS_HELD] = 0.0
+    state[SETTLED_MS] = open_time_ms
     state[FEES] = fee
     state[FUNDING] = 0.0
     state[CASH] -= fee
     state[PENDING_SIDE] = 0.0
 
 
-def settle_funding(state: State, open_time_ms: float, open_price: float, rate: float) -> float:
-    """Return the funding paid (negative: received) by the position held into this bar's open.
+def settle_funding(
+    state: State,
+    rates: Sequence[float],
+    first: int,
+    close_time_ms: float,
+    until_ms: float,
+    open_price: float,
+    costs_only: bool,
+) -> float:
+    """Return the funding paid (negative: received) for what settled after the last one counted.
 
-    Settlements are at 00:00, 08:00 and 16:00 UTC (Binance USDⓈ-M contract rules); one that falls
-    into missing bars is settled at the next bar. A position opened at this very open pays nothing;
-    an unknown rate is 0.
+    `rates[first:]` are those of the full hours before the close, latest first, NaN where nothing
+    settled or it is not known yet. Each hour up to `until_ms` that the position was held at is
+    charged once, at its own rate, on the notional at this bar's open: also one that became known
+    late, or fell into missing bars. A position opened at a settlement pays nothing then.
+    `costs_only` leaves out what would be received.
     """
-    settlements = float(math.floor(open_time_ms / FUNDING_INTERVAL_MS)) - float(
-        math.floor(state[LAST_OPEN_MS] / FUNDING_INTERVAL_MS)
-    )
-    if settlements <= 0.0 or math.isnan(rate):
-        return 0.0
-    paid = state[SIDE] * state[QUANTITY] * open_price * rate * settlements
+    latest_ms = (math.ceil(close_time_ms / HOUR_MS) - 1.0) * HOUR_MS
+    notional = state[SIDE] * state[QUANTITY] * open_price
+    counted_ms = state[SETTLED_MS]
+    paid = 0.0
+    settled_ms = latest_ms
+    for at in range(first, len(rates)):
+        if settled_ms <= state[SETTLED_MS]:
+            break
+        if settled_ms <= until_ms and not math.isnan(rates[at]):
+            counted_ms = max(counted_ms, settled_ms)
+            if not costs_only or notional * rates[at] > 0.0:
+                paid += notional * rates[at]
+        settled_ms -= HOUR_MS
+    state[SETTLED_MS] = counted_ms
     state[FUNDING] += paid
     state[CASH] -= paid
     return paid
@@ -118,10 +137,25 @@ def exit_of(
 
 
 def hold(
-    state: State, open_price: float, high: float, low: float, close: float, horizon_bars: float
+    state: State,
+    open_time_ms: float,
+    close_time_ms: float,
+    open_price: float,
+    high: float,
+    low: float,
+    close: float,
+    horizon_bars: float,
 ) -> tuple[float, float]:
-    """Hold the position through a bar; return its exit like `exit_of`, without closing it yet."""
-    state[BARS_HELD] += 1.0
+    """Return the exit of the position in this bar like `exit_of`, without closing it yet.
+
+    The horizon is time: a position whose horizon ended where bars are missing leaves at the open of
+    the next bar.
+    """
+    ends_ms = state[ENTRY_MS] + horizon_bars * (close_time_ms - open_time_ms)
+    if open_time_ms >= ends_ms:
+        high = open_price
+        low = open_price
+        close = open_price
     return exit_of(
         state[SIDE],
         open_price,
@@ -130,7 +164,7 @@ def hold(
         close,
         state[TAKE_PROFIT],
         state[STOP_LOSS],
-        state[BARS_HELD] >= horizon_bars,
+        close_time_ms >= ends_ms,
     )
 
 

@@ -33,7 +33,7 @@ SERIES_TABLE = {  # the raw table that holds each as-of series
 }
 SERIES = tuple(SERIES_TABLE)
 DATED_SERIES = tuple(  # whose values are counted once each: an observation says of when they are
-    name for name, table in SERIES_TABLE.items() if table in ("funding", "onchain")
+    name for name, table in SERIES_TABLE.items() if table == "onchain"
 )
 OTHER_MARKET = "BTCUSDT"  # the market that every symbol is compared with
 OBSERVED_TABLES = (  # the raw tables that hold what a symbol's observations are made of
@@ -55,23 +55,38 @@ MINUTE_FIELDS = tuple(
     f"minute_{minute:02d}_{name}" for minute in range(MINUTES_IN_BAR) for name in BAR_FIELDS[1:]
 )
 TIME_FIELDS = tuple(f"{name}_time_ms" for name in DATED_SERIES)
+FUNDING_HOURS = 24
+# The rate settled at the last full hour before the close, and at each of the 23 before it: some
+# symbols settle every eight hours, some every hour, and some change from one to the other.
+FUNDING_FIELDS = tuple(f"funding_{hours:02d}h_earlier" for hours in range(FUNDING_HOURS))
 OBSERVATION_FIELDS = (
-    *(*BAR_FIELDS, *SERIES, *TRADE_FIELDS, *DEPTH_FIELDS, *MINUTE_FIELDS, *TIME_FIELDS),
+    *BAR_FIELDS,
+    *SERIES,
+    *TRADE_FIELDS,
+    *DEPTH_FIELDS,
+    *MINUTE_FIELDS,
+    *TIME_FIELDS,
+    *FUNDING_FIELDS,
 )
-_FIRST_TRADE, _FIRST_DEPTH, _FIRST_MINUTE = (
-    OBSERVATION_FIELDS.index(names[0]) for names in (TRADE_FIELDS, DEPTH_FIELDS, MINUTE_FIELDS)
+_FIRST_TRADE, _FIRST_DEPTH, _FIRST_MINUTE, _FIRST_FUNDING = (
+    OBSERVATION_FIELDS.index(names[0])
+    for names in (TRADE_FIELDS, DEPTH_FIELDS, MINUTE_FIELDS, FUNDING_FIELDS)
 )
 _TRADES = slice(_FIRST_TRADE, _FIRST_DEPTH)
 _DEPTH = slice(_FIRST_DEPTH, _FIRST_MINUTE)
 MINUTE_MS = 60_000
-_HOUR_MS = 3_600_000
+HOUR_MS = 3_600_000
 _DAY_MS = 86_400_000
 MAX_AGE_MS: dict[str, int] = {
     "funding_rate": _DAY_MS,
-    "open_interest": 2 * _HOUR_MS,
+    "open_interest": 2 * HOUR_MS,
     "fear_greed": 3 * _DAY_MS,
     **dict.fromkeys((name for name in SERIES if SERIES_TABLE[name] == "onchain"), 4 * _DAY_MS),
     **dict.fromkeys(("mark_close", "index_close", "btc_close"), 15 * 60_000),  # this very bar
+}
+LOOKBACK_MS: dict[str, int] = {  # how much older than a close a row may be that a bar looks at
+    **MAX_AGE_MS,
+    "funding_rate": _DAY_MS + HOUR_MS,  # stamps lie up to half an hour off the hour they settle
 }
 
 
@@ -130,7 +145,7 @@ def observe(market: Market, bar_ms: int) -> NDArray[np.float64]:
     bar's close (ties: the latest `known_at_ms`, then the larger value, non-finite last). Missing,
     non-finite, or older than `MAX_AGE_MS` at the close: NaN. Of `DATED_SERIES` its event time
     follows. The minutes are the last 15 that open within the bar; of trades and depth see
-    `kernel.order_flow`.
+    `kernel.order_flow`, of `FUNDING_FIELDS` see `settled_by_hour`.
     """
     bars = market.bars
     observations = np.full((len(bars), len(OBSERVATION_FIELDS)), NAN)
@@ -143,6 +158,8 @@ def observe(market: Market, bar_ms: int) -> NDArray[np.float64]:
         observations[:, OBSERVATION_FIELDS.index(name)] = value
         if name in DATED_SERIES:
             observations[:, OBSERVATION_FIELDS.index(f"{name}_time_ms")] = event_ms
+    if (funding := market.series.get("funding_rate")) is not None:
+        observations[:, _FIRST_FUNDING:] = settled_by_hour(funding, close_ms)
     observations[:, _TRADES] = trades_in_bars(market.trades, bars, bar_ms)
     observations[:, _DEPTH] = depth_in_bars(market.depth, bars, bar_ms)
     _place_minutes(observations, market.minutes, bars.open_time_ms, bar_ms)
@@ -197,6 +214,46 @@ def as_of(
     found[fresh] = value[row[fresh]]
     found_ms[fresh] = rows.event_time_ms[row[fresh]]
     return found, found_ms
+
+
+def settlement_ms(event_time_ms: int) -> int:
+    """Return the full hour at which a rate settled: the one nearest to its stamp, which jitters."""
+    return (event_time_ms + HOUR_MS // 2) // HOUR_MS * HOUR_MS
+
+
+def last_settlement_ms(close_ms: int) -> int:
+    """Return the last full hour before a close; what settles at the close is the next bar's."""
+    return (close_ms - 1) // HOUR_MS * HOUR_MS
+
+
+def settled_by_hour(rows: Series, close_ms: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the rates settled in the 24 hours before each close, float64[n, 24], latest first.
+
+    Column k is the rate of `last_settlement_ms(close)` less k hours, the best row known at the
+    close as in `as_of`; NaN where nothing settled then, or it is not known yet. A settlement has
+    one column whatever its stamps, so whoever counts columns counts each settlement once.
+    """
+    settled = np.full((len(close_ms), FUNDING_HOURS), NAN)
+    if not len(rows.value) or not len(close_ms):
+        return settled
+    value = np.where(np.isfinite(rows.value), rows.value + 0.0, np.inf)
+    order = np.lexsort((value, rows.known_at_ms, rows.event_time_ms))
+    value = value[order]
+    hour_ms = (rows.event_time_ms[order] + HOUR_MS // 2) // HOUR_MS * HOUR_MS
+    latest_ms = (close_ms - 1) // HOUR_MS * HOUR_MS
+    # The bars that see a row stand side by side, from the first that closes after the hour and
+    # knows it to the last that reaches a day back. Of two rows of an hour the better comes last.
+    first = np.maximum(
+        np.searchsorted(latest_ms, hour_ms, side="left"),
+        np.searchsorted(close_ms, rows.known_at_ms[order], side="left"),
+    )
+    stop = np.searchsorted(latest_ms, hour_ms + (FUNDING_HOURS - 1) * HOUR_MS, side="right")
+    seen = np.maximum(stop - first, 0)
+    row = np.repeat(np.arange(len(value)), seen)
+    bar = np.arange(len(row)) - np.repeat(np.cumsum(seen) - seen, seen) + first[row]
+    settled[bar, (latest_ms[bar] - hour_ms[row]) // HOUR_MS] = value[row]
+    settled[np.isinf(settled)] = NAN
+    return settled
 
 
 def check_name(name: str) -> None:

@@ -5,6 +5,9 @@ from math import inf, isfinite
 
 from kernel.observation import (
     DATED_SERIES,
+    FUNDING_HOURS,
+    HOUR_MS,
+    LOOKBACK_MS,
     MAX_AGE_MS,
     MINUTE_FIELDS,
     MINUTE_MS,
@@ -12,6 +15,8 @@ from kernel.observation import (
     NAN,
     SERIES,
     check_name,
+    last_settlement_ms,
+    settlement_ms,
 )
 from kernel.order_flow import known_too_early
 from kernel.tapes import BookTape, TradeTape
@@ -84,6 +89,7 @@ class Observer:
         for minutes_ago in range(MINUTES_IN_BAR, 0, -1):
             row += self._minute(close_ms - minutes_ago * MINUTE_MS, open_ms, close_ms)
         row += [latest[name][1] for name in DATED_SERIES]
+        row += self._settled(close_ms)
         return row
 
     def forget(self, before_ms: int) -> None:
@@ -93,7 +99,7 @@ class Observer:
         for at in [at for at in self._minutes if at < before_ms]:
             del self._minutes[at]
         for name, rows in self._rows.items():
-            oldest_ms = before_ms + self._bar_ms - MAX_AGE_MS[name]
+            oldest_ms = before_ms + self._bar_ms - LOOKBACK_MS[name]
             del rows[: bisect_left(rows, oldest_ms, key=lambda row: row[0])]
 
     def _latest(self, name: str, close_ms: int) -> tuple[float, float]:
@@ -106,6 +112,19 @@ class Observer:
             if known_at_ms <= close_ms:
                 return (value, float(event_time_ms)) if value < inf else _NONE
         return _NONE
+
+    def _settled(self, close_ms: int) -> list[float]:
+        """Return the rates settled in the 24 hours before a close, as `settled_by_hour`."""
+        settled = [NAN] * FUNDING_HOURS
+        latest_ms = last_settlement_ms(close_ms)
+        rows = self._rows["funding_rate"]
+        oldest_ms = close_ms - LOOKBACK_MS["funding_rate"]
+        for at in range(bisect_left(rows, (oldest_ms, 0, -inf)), len(rows)):
+            event_time_ms, known_at_ms, value = rows[at]
+            hours = (latest_ms - settlement_ms(event_time_ms)) // HOUR_MS
+            if known_at_ms <= close_ms and 0 <= hours < FUNDING_HOURS:
+                settled[hours] = value if value < inf else NAN
+        return settled
 
     def _minute(self, at_ms: int, open_ms: int, close_ms: int) -> tuple[float, ...]:
         known_at_ms, values = self._minutes.get(at_ms, (close_ms, _NO_MINUTE))

@@ -2,7 +2,8 @@
 
 A row is known at its bar's close. In order, the step rolls the guards' windows, settles funding,
 fills the order of the previous close at this open, lets barriers and horizon close the position,
-marks the account at the close, trips guards, and last decides on an order for the next open.
+marks the account at the close, trips guards, and last decides on an order for the next open. An
+order whose next open is missing is dropped: nobody knows what became of the market meanwhile.
 """
 
 import math
@@ -12,11 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kernel import fills
+from kernel import fills, trading_settings
 from kernel.compiled import compiled
 from kernel.decision import decide
 from kernel.fills import (
     STATE_SIZE,
+    ExitReason,
     close_position,
     equity_at,
     fill_price,
@@ -24,6 +26,7 @@ from kernel.fills import (
     open_pending,
     settle_funding,
 )
+from kernel.observation import FUNDING_FIELDS
 from kernel.risk import Guard, State, blocking_guard, count_trade, roll_windows, size, start, watch
 from kernel.trading_settings import TradingSettings
 
@@ -42,17 +45,31 @@ __all__ = [
 
 INPUT_FIELDS = (
     "open_time_ms",
+    "close_time_ms",
     "open",
     "high",
     "low",
     "close",
     "atr",
-    "funding_rate",
     "p_sell",
     "p_hold",
     "p_buy",
     "abstain",
+    *FUNDING_FIELDS,
 )
+# Slots of a row, in the order of INPUT_FIELDS.
+OPEN_TIME_MS = 0
+CLOSE_TIME_MS = 1
+OPEN = 2
+HIGH = 3
+LOW = 4
+CLOSE = 5
+ATR = 6
+P_SELL = 7
+P_HOLD = 8
+P_BUY = 9
+ABSTAIN = 10
+FIRST_FUNDING = 11
 # What happened in the bar; trade_* fields are set on the bar that closes a trade, else 0.
 OUTPUT_FIELDS = (
     "order",
@@ -75,6 +92,26 @@ OUTPUT_FIELDS = (
     "trade_fees",
     "trade_funding",
 )
+# Slots of what comes out, in the order of OUTPUT_FIELDS.
+ORDER = 0
+ORDER_QUANTITY = 1
+BLOCKED = 2
+ENTRY_SIDE = 3
+ENTRY_PRICE = 4
+QUANTITY = 5
+EXIT_REASON = 6
+EXIT_PRICE = 7
+FEES = 8
+FUNDING = 9
+PNL = 10
+POSITION_SIDE = 11
+EQUITY = 12
+TRADE_SIDE = 13
+TRADE_QUANTITY = 14
+TRADE_ENTRY_MS = 15
+TRADE_ENTRY_PRICE = 16
+TRADE_FEES = 17
+TRADE_FUNDING = 18
 TRADE_DTYPE = np.dtype(
     [
         ("entry_time_ms", np.int64),
@@ -103,38 +140,90 @@ def step(
     """
     for i in range(len(out)):
         out[i] = 0.0
-    cost_bps = settings[8] + settings[9]
-    fee_bps = settings[7]
-    roll_windows(state, row[0])
+    cost_bps = settings[trading_settings.HALF_SPREAD_BPS] + settings[trading_settings.SLIPPAGE_BPS]
+    fee_bps = settings[trading_settings.FEE_BPS]
+    roll_windows(state, row[OPEN_TIME_MS])
     fees_before = state[fills.FEES]
     if state[fills.SIDE] != 0.0:
-        out[9] = settle_funding(state, row[0], row[1], row[6])
-    state[fills.LAST_OPEN_MS] = row[0]
+        out[FUNDING] = _settle(state, row, row[OPEN_TIME_MS], False)
+    if state[fills.LAST_CLOSE_MS] != row[OPEN_TIME_MS]:
+        state[fills.PENDING_SIDE] = 0.0
+    state[fills.LAST_CLOSE_MS] = row[CLOSE_TIME_MS]
     if state[fills.PENDING_SIDE] != 0.0:
-        open_pending(state, row[0], row[1], settings[2], settings[3], cost_bps, fee_bps)
+        open_pending(
+            state,
+            row[OPEN_TIME_MS],
+            row[OPEN],
+            settings[trading_settings.TAKE_PROFIT_ATR],
+            settings[trading_settings.STOP_LOSS_ATR],
+            cost_bps,
+            fee_bps,
+        )
         fees_before = 0.0
         _report_entry(state, out)
     if state[fills.SIDE] != 0.0:
-        reason, price = hold(state, row[1], row[2], row[3], row[4], settings[4])
+        reason, price = hold(
+            state,
+            row[OPEN_TIME_MS],
+            row[CLOSE_TIME_MS],
+            row[OPEN],
+            row[HIGH],
+            row[LOW],
+            row[CLOSE],
+            settings[trading_settings.HORIZON_BARS],
+        )
+        # A barrier is touched at a moment that nobody knows: what settles within that bar counts
+        # where it costs, never where it pays.
+        left_at_close = reason == ExitReason.HORIZON.value
+        touched = reason > 0.0 and not left_at_close
+        out[FUNDING] += _settle(state, row, row[CLOSE_TIME_MS], touched)
         if reason != 0.0:
             _report_trade(state, out, reason, price, cost_bps, fee_bps)
-        out[8] = state[fills.FEES] - fees_before
-    equity = equity_at(state, row[4])
-    watch(state, equity, settings[10], settings[11], settings[12], settings[13], settings[14])
-    side = decide(row[7], row[8], row[9], settings[0], settings[1])
-    atr, abstain = row[5], row[10]
-    quantity = size(equity, row[4], atr, settings[3], settings[5], settings[6])
-    if side != 0.0 and state[fills.SIDE] == 0.0 and abstain == 0.0 and atr > 0.0:
-        _order(state, out, side, quantity, atr)
-    out[11] = state[fills.SIDE]
-    out[12] = equity
+        out[FEES] = state[fills.FEES] - fees_before
+    equity = equity_at(state, row[CLOSE])
+    watch(
+        state,
+        equity,
+        settings[trading_settings.MAX_DAILY_LOSS],
+        settings[trading_settings.MAX_WEEKLY_DRAWDOWN],
+        settings[trading_settings.MAX_SESSION_DRAWDOWN],
+        settings[trading_settings.MAX_CONSECUTIVE_LOSSES],
+        settings[trading_settings.PAUSE_BARS],
+    )
+    side = decide(
+        row[P_SELL],
+        row[P_HOLD],
+        row[P_BUY],
+        settings[trading_settings.MIN_CONFIDENCE],
+        settings[trading_settings.MIN_PROB_DIFF],
+    )
+    quantity = size(
+        equity,
+        row[CLOSE],
+        row[ATR],
+        settings[trading_settings.STOP_LOSS_ATR],
+        settings[trading_settings.RISK_PER_TRADE],
+        settings[trading_settings.MAX_NOTIONAL_FRACTION],
+    )
+    free = state[fills.SIDE] == 0.0 and row[ABSTAIN] == 0.0
+    if side != 0.0 and free and row[ATR] > 0.0:
+        _order(state, out, side, quantity, row[ATR])
+    out[POSITION_SIDE] = state[fills.SIDE]
+    out[EQUITY] = equity
+
+
+def _settle(state: State, row: Sequence[float], until_ms: float, costs_only: bool) -> float:
+    """Settle the funding of this row's hours up to a moment, and return what it cost."""
+    return settle_funding(
+        state, row, FIRST_FUNDING, row[CLOSE_TIME_MS], until_ms, row[OPEN], costs_only
+    )
 
 
 def _report_entry(state: State, out: MutableSequence[float]) -> None:
     """Write the entry that was just filled."""
-    out[3] = state[fills.SIDE]
-    out[4] = state[fills.ENTRY_PRICE]
-    out[5] = state[fills.QUANTITY]
+    out[ENTRY_SIDE] = state[fills.SIDE]
+    out[ENTRY_PRICE] = state[fills.ENTRY_PRICE]
+    out[QUANTITY] = state[fills.QUANTITY]
 
 
 def _report_trade(
@@ -146,16 +235,16 @@ def _report_trade(
     fee_bps: float,
 ) -> None:
     """Close the position and write the whole trade."""
-    out[6] = reason
-    out[7] = fill_price(price, -state[fills.SIDE], cost_bps)
-    out[13] = state[fills.SIDE]
-    out[14] = state[fills.QUANTITY]
-    out[15] = state[fills.ENTRY_MS]
-    out[16] = state[fills.ENTRY_PRICE]
-    out[10] = close_position(state, out[7], fee_bps)
-    out[17] = state[fills.FEES]
-    out[18] = state[fills.FUNDING]
-    count_trade(state, out[10])
+    out[EXIT_REASON] = reason
+    out[EXIT_PRICE] = fill_price(price, -state[fills.SIDE], cost_bps)
+    out[TRADE_SIDE] = state[fills.SIDE]
+    out[TRADE_QUANTITY] = state[fills.QUANTITY]
+    out[TRADE_ENTRY_MS] = state[fills.ENTRY_MS]
+    out[TRADE_ENTRY_PRICE] = state[fills.ENTRY_PRICE]
+    out[PNL] = close_position(state, out[EXIT_PRICE], fee_bps)
+    out[TRADE_FEES] = state[fills.FEES]
+    out[TRADE_FUNDING] = state[fills.FUNDING]
+    count_trade(state, out[PNL])
 
 
 def _order(
@@ -165,13 +254,13 @@ def _order(
     guard = blocking_guard(state)
     if guard == 0.0 and not quantity > 0.0:
         guard = float(Guard.NOTIONAL.value)
-    out[2] = guard
+    out[BLOCKED] = guard
     if guard == 0.0:
         state[fills.PENDING_SIDE] = side
         state[fills.PENDING_QUANTITY] = quantity
         state[fills.PENDING_ATR] = atr
-        out[0] = side
-        out[1] = quantity
+        out[ORDER] = side
+        out[ORDER_QUANTITY] = quantity
 
 
 def initial_state(settings: TradingSettings) -> NDArray[np.float64]:
@@ -193,7 +282,7 @@ def fold(
     the wrong shape, not finite or not positive in price, or not ascending in time.
     """
     state = initial_state(settings) if state is None else _checked_state(state).copy()
-    _check_rows(rows, state[fills.LAST_OPEN_MS])
+    _check_rows(rows, state[fills.LAST_CLOSE_MS])
     out = np.empty((len(rows), len(OUTPUT_FIELDS)))
     compiled(_fold)(np.ascontiguousarray(rows), settings.vector(), state, out)
     return out, state
@@ -221,7 +310,7 @@ class Trader:
     def push(self, row: Sequence[float]) -> list[float]:
         """Advance by one bar (INPUT_FIELDS), return OUTPUT_FIELDS; raise ValueError like `fold`."""
         values = [float(value) for value in row]
-        _check_row(values, self._state[fills.LAST_OPEN_MS])
+        _check_row(values, self._state[fills.LAST_CLOSE_MS])
         out = [0.0] * len(OUTPUT_FIELDS)
         step(self._state, values, self._settings, out)
         return out
@@ -237,21 +326,21 @@ def trades(rows: NDArray[np.float64], out: NDArray[np.float64]) -> NDArray[Any]:
     Times are the open times of the bars of entry and exit; a trade entered before the first row is
     whole.
     """
-    closed = np.flatnonzero(out[:, OUTPUT_FIELDS.index("exit_reason")])
+    closed = np.flatnonzero(out[:, EXIT_REASON])
     table = np.zeros(len(closed), dtype=TRADE_DTYPE)
-    table["exit_time_ms"] = rows[closed, 0]
-    for name, source in {
-        "entry_time_ms": "trade_entry_ms",
-        "side": "trade_side",
-        "quantity": "trade_quantity",
-        "entry_price": "trade_entry_price",
-        "exit_price": "exit_price",
-        "fees": "trade_fees",
-        "funding": "trade_funding",
-        "pnl": "pnl",
-        "exit_reason": "exit_reason",
+    table["exit_time_ms"] = rows[closed, OPEN_TIME_MS]
+    for name, slot in {
+        "entry_time_ms": TRADE_ENTRY_MS,
+        "side": TRADE_SIDE,
+        "quantity": TRADE_QUANTITY,
+        "entry_price": TRADE_ENTRY_PRICE,
+        "exit_price": EXIT_PRICE,
+        "fees": TRADE_FEES,
+        "funding": TRADE_FUNDING,
+        "pnl": PNL,
+        "exit_reason": EXIT_REASON,
     }.items():
-        table[name] = out[closed, OUTPUT_FIELDS.index(source)]
+        table[name] = out[closed, slot]
     return table
 
 
@@ -264,43 +353,42 @@ def _checked_state(state: NDArray[np.float64]) -> NDArray[np.float64]:
     return state
 
 
-def _check_rows(rows: NDArray[np.float64], last_open_ms: float) -> None:
+def _check_rows(rows: NDArray[np.float64], last_close_ms: float) -> None:
     width = len(INPUT_FIELDS)
     if rows.ndim != 2 or rows.shape[1] != width or rows.dtype != np.float64:
         raise ValueError(
             f"trading rows: found {rows.dtype}{list(rows.shape)}, expected float64[n, {width}]"
         )
-    bad = compiled(_first_bad_row)(np.ascontiguousarray(rows), last_open_ms)
+    bad = compiled(_first_bad_row)(np.ascontiguousarray(rows), last_close_ms)
     if bad >= 0:
-        _check_row(rows[bad].tolist(), rows[bad - 1, 0] if bad else last_open_ms)
+        _check_row(rows[bad].tolist(), rows[bad - 1, CLOSE_TIME_MS] if bad else last_close_ms)
 
 
-def _first_bad_row(rows: NDArray[np.float64], last_open_ms: float) -> int:
-    last = last_open_ms
+def _first_bad_row(rows: NDArray[np.float64], last_close_ms: float) -> int:
+    last = last_close_ms
     for i in range(len(rows)):
         if not row_is_sound(rows[i], last):
             return i
-        last = rows[i, 0]
+        last = rows[i, CLOSE_TIME_MS]
     return -1
 
 
-def row_is_sound(row: Sequence[float], last_open_ms: float) -> bool:
+def row_is_sound(row: Sequence[float], last_close_ms: float) -> bool:
     """Say whether time moves forward and the prices are finite, positive and within low..high."""
-    low, high = row[3], row[2]
     return (
-        last_open_ms < row[0] < math.inf
-        and low > 0.0
-        and low <= row[1] <= high
-        and low <= row[4] <= high < math.inf
+        last_close_ms <= row[OPEN_TIME_MS] < row[CLOSE_TIME_MS] < math.inf
+        and row[LOW] > 0.0
+        and row[LOW] <= row[OPEN] <= row[HIGH]
+        and row[LOW] <= row[CLOSE] <= row[HIGH] < math.inf
     )
 
 
-def _check_row(row: Sequence[float], last_open_ms: float) -> None:
+def _check_row(row: Sequence[float], last_close_ms: float) -> None:
     if len(row) != len(INPUT_FIELDS):
         raise ValueError(f"trading row: found {len(row)} values, expected {len(INPUT_FIELDS)}")
-    if not row_is_sound(row, last_open_ms):
+    if not row_is_sound(row, last_close_ms):
         raise ValueError(
-            f"trading row: found time and prices {list(row[:5])},"
-            f" expected a time after {last_open_ms:.0f} and finite positive prices"
-            " with low <= open, close <= high"
+            f"trading row: found times and prices {list(row[: CLOSE + 1])},"
+            f" expected to open at or after {last_close_ms:.0f} and to close later, and finite"
+            " positive prices with low <= open, close <= high"
         )

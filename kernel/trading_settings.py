@@ -8,6 +8,24 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+# Slots of `TradingSettings.vector()`, in the order of the fields.
+MIN_CONFIDENCE = 0
+MIN_PROB_DIFF = 1
+TAKE_PROFIT_ATR = 2
+STOP_LOSS_ATR = 3
+HORIZON_BARS = 4
+RISK_PER_TRADE = 5
+MAX_NOTIONAL_FRACTION = 6
+FEE_BPS = 7
+HALF_SPREAD_BPS = 8
+SLIPPAGE_BPS = 9
+MAX_DAILY_LOSS = 10
+MAX_WEEKLY_DRAWDOWN = 11
+MAX_SESSION_DRAWDOWN = 12
+MAX_CONSECUTIVE_LOSSES = 13
+PAUSE_BARS = 14
+INITIAL_EQUITY = 15
+
 _WHOLE = frozenset({"horizon_bars", "max_consecutive_losses", "pause_bars"})
 _SHARES = frozenset(
     {
@@ -65,7 +83,8 @@ class TradingSettings:
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Build settings from exactly the known names; raise ValueError naming what is not."""
         names = {field.name for field in fields(cls)}
-        missing, unknown = sorted(names - set(values)), sorted(map(str, set(values) - names))
+        missing = sorted(names - set(values))
+        unknown = sorted(map(str, set(values) - names))
         if missing or unknown:
             raise ValueError(
                 f"trading settings: found missing {missing} and unknown {unknown},"

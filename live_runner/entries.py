@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from kernel.decision import Abstain
+from kernel.holes import bars_let_out
 from live_runner.health import Health
 from live_runner.journal.journal import Journal
-from live_runner.market.venue import DAY_MS
 from live_runner.models.model import Model
 
 
@@ -85,9 +85,9 @@ class Entries:
         after_ms = max(open_time_ms - 2 * needed * bar_ms, model.begins_ms)
         for last_ms, lost in self._journal.holes(self._symbol, after_ms, open_time_ms, bar_ms):
             since = (open_time_ms - last_ms) // bar_ms
-            settled = min(max(lost, DAY_MS // bar_ms), needed)
-            if since < settled:
-                return f"{since} of {settled} bars since a hole"
+            wait = bars_let_out(lost, needed, bar_ms)
+            if since < wait:
+                return f"{since} of {wait} bars since a hole"
         return ""
 
 

@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from kernel.observation import OBSERVATION_FIELDS
+from kernel.observation import FUNDING_FIELDS, OBSERVATION_FIELDS
 from live_runner.candles import Arrival
 from live_runner.entries import Entries, Permission
 from live_runner.health import Health
@@ -19,7 +19,8 @@ from live_runner.metrics import Metrics
 from live_runner.models.model import ATR, Model
 from live_runner.orders import order_changes
 
-FUNDING = OBSERVATION_FIELDS.index("funding_rate")
+FIRST_SETTLED = OBSERVATION_FIELDS.index(FUNDING_FIELDS[0])
+SETTLED = slice(FIRST_SETTLED, FIRST_SETTLED + len(FUNDING_FIELDS))
 
 
 class SymbolLoop:
@@ -77,8 +78,18 @@ class SymbolLoop:
         features = model.stream.push(observation)
         abstain, reason = self._entries.permission(model, candle.open_time_ms, features, stale)
         probabilities = model.judge(features)
-        atr = features[ATR] * candle.close
-        row = [*map(float, candle[:5]), atr, observation[FUNDING], *probabilities, float(abstain)]
+        row = [
+            float(candle.open_time_ms),
+            float(candle.open_time_ms + self._bar_ms),
+            candle.open,
+            candle.high,
+            candle.low,
+            candle.close,
+            features[ATR] * candle.close,
+            *probabilities,
+            float(abstain),
+            *observation[SETTLED],
+        ]
         out = model.trader.push(row)
         orders, pending = order_changes(
             symbol=self.symbol,

@@ -6,21 +6,22 @@ from dataclasses import dataclass
 from kernel.decision import CLASSES
 from kernel.fills import ExitReason
 from kernel.risk import Guard
-from kernel.trading import INPUT_FIELDS, OUTPUT_FIELDS
+from kernel.trading import (
+    BLOCKED,
+    ENTRY_PRICE,
+    ENTRY_SIDE,
+    EXIT_PRICE,
+    EXIT_REASON,
+    ORDER,
+    ORDER_QUANTITY,
+    P_BUY,
+    P_SELL,
+    QUANTITY,
+    TRADE_QUANTITY,
+    TRADE_SIDE,
+)
 from live_runner.journal.journal import OrderChange
 
-ORDER = OUTPUT_FIELDS.index("order")
-QUANTITY_ASKED = OUTPUT_FIELDS.index("order_quantity")
-BLOCKED = OUTPUT_FIELDS.index("blocked")
-ENTRY_SIDE = OUTPUT_FIELDS.index("entry_side")
-ENTRY_PRICE = OUTPUT_FIELDS.index("entry_price")
-QUANTITY = OUTPUT_FIELDS.index("quantity")
-EXIT_REASON = OUTPUT_FIELDS.index("exit_reason")
-EXIT_PRICE = OUTPUT_FIELDS.index("exit_price")
-TRADE_SIDE = OUTPUT_FIELDS.index("trade_side")
-TRADE_QUANTITY = OUTPUT_FIELDS.index("trade_quantity")
-P_SELL = INPUT_FIELDS.index("p_sell")
-P_BUY = INPUT_FIELDS.index("p_buy")
 assert CLASSES == ("SELL", "HOLD", "BUY")
 
 
@@ -38,12 +39,16 @@ def order_changes(
 
     `row` and `out` are the kernel's vectors of the bar, `pending` the id that waited before it, ''
     for none. Times: an entry is created at the close that decides it and filled at the next bar's
-    open; an exit is created and filled within its bar, recorded at its close.
+    open, or cancelled where that bar is missing; an exit is created and filled within its bar,
+    recorded at its close.
     """
     bar = _Bar(symbol, open_time_ms, open_time_ms + bar_ms)
     changes: list[OrderChange] = []
     if out[ENTRY_SIDE] != 0.0:
         changes.append(_filled_entry(bar, out, pending))
+        pending = ""
+    elif pending:
+        changes.append(_cancelled_entry(bar, pending))
         pending = ""
     if out[EXIT_REASON] != 0.0:
         changes += _exit(bar, out)
@@ -78,6 +83,21 @@ def _filled_entry(bar: _Bar, out: Sequence[float], pending: str) -> OrderChange:
         filled_ms=bar.open_ms,
         price=out[ENTRY_PRICE],
         reason="",
+    )
+
+
+def _cancelled_entry(bar: _Bar, pending: str) -> OrderChange:
+    return OrderChange(
+        id=pending,
+        symbol=bar.symbol,
+        at_ms=bar.open_ms,
+        side=0,
+        quantity=0.0,
+        kind="entry",
+        state="cancelled",
+        filled_ms=0,
+        price=0.0,
+        reason="its next bar is missing",
     )
 
 
@@ -123,7 +143,7 @@ def _asked_entry(bar: _Bar, out: Sequence[float], state: str) -> OrderChange:
         symbol=bar.symbol,
         at_ms=bar.close_ms,
         side=int(out[ORDER]),
-        quantity=out[QUANTITY_ASKED],
+        quantity=out[ORDER_QUANTITY],
         kind="entry",
         state=state,
         filled_ms=0,

@@ -207,6 +207,11 @@ class UniverseSettings:
         """Return what is said of a symbol, which is nothing in the common case."""
         return self.instruments.get(symbol, InstrumentSettings())
 
+    @property
+    def trades_spot(self) -> bool:
+        """Return whether the candles that are traded are of a spot market, which has no funding."""
+        return self.sources[self.market["candles"].source].market == "spot"
+
     def table_start_ms(self, table: str) -> int:
         """Return the first millisecond (UTC) that is read of a table."""
         return _midnight_ms(self.market[table].history_start or self.history_start)

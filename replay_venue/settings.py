@@ -2,12 +2,14 @@
 
 import argparse
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 from replay_venue.market.edges import FAMILIES, NO_EDGES, Edges, edges
+from replay_venue.market.funding import INTERVALS, PERIOD_HOURS, FundingSchedule
 from replay_venue.market.generated import GeneratedSource
 from replay_venue.market.series import MarketSource
 from replay_venue.market.weather import GENESIS_MS
@@ -33,6 +35,7 @@ class VenueSettings:
     seed: int
     edge: float
     edges: Edges
+    schedules: Mapping[str, FundingSchedule]
     venue: str | None
     history_start_ms: int
     start_ms: int | None
@@ -63,6 +66,14 @@ def parse(arguments: list[str]) -> VenueSettings:
         metavar="FAMILY=IC,...",
         help=f"further edges by information coefficient; families: {', '.join(FAMILIES)}",
     )
+    parser.add_argument(
+        "--funding-hours",
+        type=_schedules,
+        default={},
+        metavar="SYMBOL=HOURS[@TIME],...",
+        help=f"hours between settlements ({', '.join(map(str, INTERVALS))}), and since when, where "
+        f"it is not {PERIOD_HOURS} (generated)",
+    )
     parser.add_argument("--history-start", type=time_ms, metavar="TIME", help="all by default")
     parser.add_argument("--start", type=_start, default=None, metavar="TIME|now")
     parser.add_argument("--speed", type=float, default=1.0, help="market ms per real ms")
@@ -82,6 +93,7 @@ def parse(arguments: list[str]) -> VenueSettings:
         seed=found.seed,
         edge=found.edge,
         edges=found.edges,
+        schedules=found.funding_hours,
         venue=found.venue,
         history_start_ms=first_ms if found.history_start is None else found.history_start,
         start_ms=found.start,
@@ -125,7 +137,9 @@ def _clock(settings: VenueSettings) -> Clock:
 
 def _market(settings: VenueSettings) -> MarketSource:
     if settings.data is None:
-        return GeneratedSource(settings.seed, settings.edge, settings.symbols, settings.edges)
+        return GeneratedSource(
+            settings.seed, settings.edge, settings.symbols, settings.edges, settings.schedules
+        )
     from replay_venue.market.recorded import RecordedSource
 
     return RecordedSource(settings.data, settings.symbols, settings.venue)
@@ -141,6 +155,24 @@ def _edges(text: str) -> Edges:
         return edges({family: float(ic) for family, ic in pairs})
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{error}, as in momentum=0.05,book=0.1") from error
+
+
+def _schedules(text: str) -> dict[str, FundingSchedule]:
+    """Return the schedules of SYMBOL=HOURS[@TIME]; a symbol may be named once for each change."""
+    changes: dict[str, dict[int, int]] = {}
+    try:
+        for part in filter(None, text.split(",")):
+            symbol, _, rule = part.partition("=")
+            hours, _, since = rule.partition("@")
+            own = changes.setdefault(symbol, {0: PERIOD_HOURS})
+            own[time_ms(since) if since else 0] = int(hours)
+        return {
+            symbol: FundingSchedule(tuple(sorted(own.items()))) for symbol, own in changes.items()
+        }
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{error}, as in SOLUSDT=4,BTCUSDT=1@2025-05-02"
+        ) from error
 
 
 def _start(text: str) -> int | None:

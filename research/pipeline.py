@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from kernel import observation
 from kernel.features.engine import compute
 from kernel.features.registry import FEATURES
-from kernel.observation import OBSERVATION_FIELDS, observe
+from kernel.observation import FUNDING_FIELDS, OBSERVATION_FIELDS, observe
 from research.backtest.run import atr_of
 from research.backtest.walk_forward import Market, WalkForward, backtest
 from research.datasets.table import TrainingTable, build
@@ -53,12 +53,12 @@ def prepare(seen: observation.Market, settings: Settings) -> Prepared:
     bars, bar_ms = seen.bars, settings.bar_ms
     observed = observe(seen, bar_ms)
     features, state = compute(observed, starting_state(observed))
-    market = Market(
-        bars, atr_of(features, bars.close), observed[:, OBSERVATION_FIELDS.index("funding_rate")]
-    )
+    first_funding = OBSERVATION_FIELDS.index(FUNDING_FIELDS[0])
+    funding = observed[:, first_funding : first_funding + len(FUNDING_FIELDS)]
+    market = Market(bars, atr_of(features, bars.close), funding)
     labels = triple_barrier(bars, market.atr, settings.labels, bar_ms)
     chosen = features[:, [FEATURES.index(name) for name in settings.features]]
-    table = build(bars, chosen, labels, settings.features, settings.validation)
+    table = build(bars, chosen, labels, settings.features, settings.validation, bar_ms)
     return Prepared(market, features, state, labels, table)
 
 
@@ -74,8 +74,8 @@ def retrain(
 def judge(prepared: Prepared, settings: Settings, contest: Contest | None = None) -> Retrained:
     """Train, trade and judge a candidate of a prepared table."""
     candidate = stack.train(prepared.table, settings)
-    walk = backtest(prepared.market, candidate.folds, settings)
+    walk = backtest(prepared.market, candidate.folds, candidate.feature_names, settings)
     evaluation = evaluate_calibration(candidate)
-    evidence = gather(candidate, prepared.table, walk, evaluation, settings)
+    evidence = gather(candidate, prepared.table, walk, evaluation, settings, without_funding="")
     report = gates.evaluate(evidence, contest, settings.gates)
     return Retrained(prepared, candidate, walk, evaluation, evidence, report)

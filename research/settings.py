@@ -126,7 +126,11 @@ class ModelSettings:
 
 @dataclass(frozen=True, slots=True, config=STRICT)
 class GateSettings:
-    """Thresholds; a value equal to its threshold passes."""
+    """Thresholds; a value equal to its threshold passes.
+
+    `accept_without_funding` names the symbols that a person accepts to be judged on results that
+    exclude funding.
+    """
 
     min_fold_win_rate: float
     min_fold_profit_factor: float
@@ -143,6 +147,7 @@ class GateSettings:
     min_stress_return: float
     max_inference_cpu_ms: float
     max_bundle_bytes: int
+    accept_without_funding: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

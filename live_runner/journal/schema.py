@@ -1,6 +1,6 @@
 """The tables of the journal; BLOBs are little-endian float64 vectors in the kernel's order."""
 
-VERSION = 2
+VERSION = 3
 STATEMENTS = (
     """CREATE TABLE bars (
     symbol TEXT, open_time_ms INTEGER, open REAL, high REAL, low REAL, close REAL, volume REAL,

@@ -7,15 +7,22 @@ from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
-from kernel.observation import MAX_AGE_MS, MINUTE_MS, OTHER_MARKET, SERIES_TABLE
+from kernel.observation import (
+    HOUR_MS,
+    LOOKBACK_MS,
+    MAX_AGE_MS,
+    MINUTE_MS,
+    OTHER_MARKET,
+    SERIES_TABLE,
+)
 from kernel.observer import Observer
 from live_runner.candles import Candle, sound, violation
 from live_runner.market.recordings import TICKS, recorded, tell
 from live_runner.market.venue import DAY_MS, Price, Row, Venue, VenueError
 from live_runner.settings import RunnerSettings
 
-FUNDING_PERIOD_MS = 28_800_000
 RECALLED_MS = 3 * DAY_MS  # at once; what was recorded earlier, page by page: it fills the memory
+FUNDING = ("funding_rate",)
 MINUTES = ("minutes",)
 ONCHAIN = tuple(name for name, table in SERIES_TABLE.items() if table == "onchain")
 Read = Callable[[int, int], Awaitable[list[int]]]
@@ -38,8 +45,9 @@ class Source:
     `read(start_ms, end_ms)` learns the rows of events in [start, end] and returns when they were. A
     newer row than `last_event_ms` cannot be known before `last_event_ms + period_ms + lag_ms`, so
     until then, and for bars that closed before the last fetch, there is nothing to ask for. The
-    period is the shortest so far: some symbols settle funding every four hours or every hour.
-    Candles of its `stream` wait in `heard`, by their open time, until `follow` learns them.
+    period is the shortest so far. Funding may settle at any full hour, whatever it did before, and
+    is asked for once each hour. Candles of its `stream` wait in `heard`, by their open time, until
+    `follow` learns them.
     """
 
     names: tuple[str, ...]
@@ -56,10 +64,13 @@ class Source:
         """Say whether a row that the last fetch could not bring may be known at `close_ms`."""
         if close_ms <= self.fetched_at_ms:
             return False
-        return (
-            self.last_event_ms is None
-            or close_ms >= self.last_event_ms + self.period_ms + self.lag_ms
-        )
+        if self.last_event_ms is None:
+            return True
+        next_ms = self.last_event_ms + self.period_ms
+        if self.names == FUNDING:
+            asked_ms = (self.fetched_at_ms - self.lag_ms) // HOUR_MS * HOUR_MS
+            next_ms = max(next_ms, asked_ms + HOUR_MS)
+        return close_ms >= next_ms + self.lag_ms
 
     def since_ms(self, first_close_ms: int) -> int:
         """Return the event time from which bars closing at `first_close_ms` and later lack rows."""
@@ -272,7 +283,7 @@ def _sources(book: SeriesBook, symbol: str, settings: RunnerSettings) -> list[So
     mark, index, other = map(book.closes, ("mark_close", "index_close", "btc_close"))
     minutes = Stream(symbol, "1m", book.learn_minutes)
     plans: list[tuple[tuple[str, ...], int, Read, Stream | None]] = [
-        (("funding_rate",), FUNDING_PERIOD_MS, book.read_funding, None),
+        (FUNDING, HOUR_MS, book.read_funding, None),
         (("open_interest",), bar_ms, book.read_interest, None),
         (("fear_greed",), DAY_MS, book.read_fear_greed, None),
         (ONCHAIN, DAY_MS, book.read_onchain, None),
@@ -286,7 +297,7 @@ def _sources(book: SeriesBook, symbol: str, settings: RunnerSettings) -> list[So
     sources: list[Source] = []
     for names, period_ms, read, stream in plans:
         lags = [lag for name in names if (lag := settings.lags_ms[name]) is not None]
-        reach_ms = max(MAX_AGE_MS.get(name, bar_ms) for name in names)
+        reach_ms = max(LOOKBACK_MS.get(name, bar_ms) for name in names)
         if lags:
             sources.append(
                 Source(

@@ -11,6 +11,7 @@ from kernel.observation import (
     BAR_FIELDS,
     DATED_SERIES,
     DEPTH_FIELDS,
+    FUNDING_FIELDS,
     MINUTE_FIELDS,
     SERIES,
     TIME_FIELDS,
@@ -31,6 +32,7 @@ FED_BY: Mapping[str, str] = {  # the series that a field of an observation comes
     **dict(zip(SERIES, SERIES, strict=True)),
     **dict(zip(TIME_FIELDS, DATED_SERIES, strict=True)),
     **dict.fromkeys(MINUTE_FIELDS, "minutes"),
+    **dict.fromkeys(FUNDING_FIELDS, "funding_rate"),
     **dict.fromkeys((*BAR_FIELDS, *TRADE_FIELDS, *DEPTH_FIELDS), ""),
 }
 COST_FIELDS = ("funding_rate",)

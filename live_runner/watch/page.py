@@ -1,5 +1,6 @@
 """The status page: one HTML document without a build step, drawn from the journal."""
 
+import math
 import textwrap
 import time
 from collections.abc import Mapping, Sequence
@@ -167,7 +168,7 @@ def _decided(desk: Desk, symbol: str) -> Decided | None:
     code = Abstain(int(inputs["abstain"]))
     said = (
         f"bar of {_time(at_ms)}",
-        f"close {inputs['close']:,.2f}",
+        f"close {price_text(inputs['close'])}",
         "may trade" if code is Abstain.NONE else f"abstains: {code.name.lower()}",
         reason,
         f"{latency_us / 1000:.1f} ms after the bar, {compute_us / 1000:.1f} ms of work",
@@ -185,6 +186,12 @@ def _decided(desk: Desk, symbol: str) -> Decided | None:
     )
 
 
+def price_text(price: float) -> str:
+    """Return a price with two decimals, or six digits where that is more: some cost 0.00001."""
+    decimals = 2 if price >= 1_000.0 else 5 - math.floor(math.log10(price))
+    return f"{price:,.{decimals}f}"
+
+
 def _trades(desk: Desk, symbol: str) -> list[Trade]:
     rows = desk.journal.all(schema.CLOSED_TRADES, symbol, TRADES)
     return [_trade(at_ms, _named(OUTPUT_FIELDS, np.frombuffer(out))) for at_ms, out in rows]
@@ -194,8 +201,8 @@ def _trade(at_ms: int, out: Mapping[str, float]) -> Trade:
     return Trade(
         closed=_time(at_ms),
         side="long" if out["trade_side"] > 0 else "short",
-        entry=f"{out['trade_entry_price']:,.2f}",
-        exit=f"{out['exit_price']:,.2f}",
+        entry=f"{price_text(out['trade_entry_price'])}",
+        exit=f"{price_text(out['exit_price'])}",
         why=_words(ExitReason(int(out["exit_reason"])).name),
         colour="up" if out["pnl"] >= 0 else "down",
         pnl=f"{out['pnl']:+,.2f}",

@@ -327,12 +327,12 @@ class Lake:
         self, name: str, symbol: str, t_ms: int, start_ms: int
     ) -> "tuple[NDArray[Any], ...]":
         """Return event_time_ms, known_at_ms and value of the rows of one series."""
-        from kernel.observation import MAX_AGE_MS, OTHER_MARKET, SERIES_TABLE
+        from kernel.observation import LOOKBACK_MS, OTHER_MARKET, SERIES_TABLE
 
         table, of_other = SERIES_TABLE[name], name == "btc_close"
         value = "close" if TABLES[table].shape == "candle" else name
         files = self._files(
-            table, OTHER_MARKET if of_other else symbol, t_ms, start_ms - MAX_AGE_MS[name]
+            table, OTHER_MARKET if of_other else symbol, t_ms, start_ms - LOOKBACK_MS[name]
         )
         rows = stacked(self._storage.open(files), {**_KEY, value: "double"})
         event_ms, known_ms = rows["event_time_ms"], rows["known_at_ms"]

@@ -1,9 +1,12 @@
 """The generated market as a source."""
 
+from collections.abc import Mapping
+
 from kernel.bars import Bars
 from kernel.onchain_metrics import METRICS
 from replay_venue.market.climate import Climate
 from replay_venue.market.edges import NO_EDGES, Edges
+from replay_venue.market.funding import EIGHT_HOURLY, FundingSchedule
 from replay_venue.market.generator import KEPT_BLOCKS, History
 from replay_venue.market.instruments import Instrument
 from replay_venue.market.micro import Micro
@@ -18,14 +21,27 @@ class GeneratedSource:
     """
 
     def __init__(
-        self, seed: int, edge: float, symbols: tuple[str, ...], planted: Edges = NO_EDGES
+        self,
+        seed: int,
+        edge: float,
+        symbols: tuple[str, ...],
+        planted: Edges = NO_EDGES,
+        schedules: Mapping[str, FundingSchedule] | None = None,
     ) -> None:
         if not symbols:
             raise ValueError("GeneratedSource: found no symbols, expected at least one")
         self.symbols = symbols
         climate, recent = Climate(seed), Recent(KEPT_BLOCKS)
         self._histories = {
-            symbol: History(climate, symbol, edge, planted, recent) for symbol in symbols
+            symbol: History(
+                climate,
+                symbol,
+                edge,
+                planted,
+                recent,
+                (schedules or {}).get(symbol, EIGHT_HOURLY),
+            )
+            for symbol in symbols
         }
         self._micro = {symbol: Micro(history) for symbol, history in self._histories.items()}
 
@@ -53,6 +69,9 @@ class GeneratedSource:
 
     def funding(self, symbol: str, start_ms: int, end_ms: int) -> Points:
         return self._histories[symbol].funding(start_ms, end_ms)
+
+    def funding_hours(self, symbol: str, at_ms: int) -> int:
+        return self._histories[symbol].funding_hours(at_ms)
 
     def open_interest(self, symbol: str, start_ms: int, end_ms: int) -> Points:
         return self._histories[symbol].open_interest(start_ms, end_ms)

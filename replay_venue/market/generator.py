@@ -9,6 +9,13 @@ from kernel.bars import TIMEFRAME_MS, Bars
 from kernel.onchain_metrics import INFLOW, OUTFLOW, SAME
 from replay_venue.market.climate import Climate
 from replay_venue.market.edges import NO_EDGES, Edges
+from replay_venue.market.funding import (
+    EIGHT_HOURLY,
+    HOUR_MS,
+    LIMIT,
+    PERIOD_HOURS,
+    FundingSchedule,
+)
 from replay_venue.market.instruments import Instrument, instrument
 from replay_venue.market.premium import quoted
 from replay_venue.market.recent import Recent
@@ -29,8 +36,9 @@ _ONCHAIN = {
 class Market:
     """One symbol over a window, every value rounded to the decimals its source publishes.
 
-    `funding` every 8 hours, `open_interest` every 15 minutes in base quantity, `fear_greed` daily,
-    known at its stamp; `onchain` daily, known a day after its stamp.
+    `funding` every 8 hours unless the symbol's schedule is another, `open_interest` every 15
+    minutes in base quantity, `fear_greed` daily, known at its stamp; `onchain` daily, known a day
+    after its stamp.
     """
 
     bars: Bars
@@ -73,9 +81,11 @@ class History:
         edge: float,
         planted: Edges = NO_EDGES,
         recent: Recent | None = None,
+        schedule: FundingSchedule = EIGHT_HOURLY,
     ) -> None:
         self.instrument: Instrument = instrument(symbol)
         self.planted = planted
+        self._schedule = schedule
         self.seed = climate.seed
         self._climate = climate
         self._edge = edge
@@ -93,8 +103,40 @@ class History:
         )
 
     def funding(self, start_ms: int, end_ms: int) -> Points:
-        """Return the rates settled in the window."""
-        return self._points("funding", FUNDING_MS, start_ms, end_ms)
+        """Return the rates settled in the window, by the symbol's schedule.
+
+        A settlement of eight hours is drawn with noise; one of fewer is what the premium of that
+        hour asks for, for as long as the interval lasts.
+        """
+        hours = _stamps(HOUR_MS, start_ms, end_ms)
+        interval = self._schedule.hours_at(hours, self._period_rates(hours - 1))
+        settles = hours // HOUR_MS % interval == 0
+        bars = _stamps(BAR_MS, start_ms, end_ms)
+        asked = self.column("premium", BAR_MS, start_ms, end_ms)[bars % HOUR_MS == 0]
+        rates = np.where(
+            interval == PERIOD_HOURS,
+            self._period_rates(hours),
+            np.rint(np.clip(asked * interval / PERIOD_HOURS, -LIMIT, LIMIT) * 1e8) / 1e8,
+        )
+        return Points(hours[settles], rates[settles])
+
+    def funding_hours(self, at_ms: int) -> int:
+        """Return how many hours lie between settlements, as in force at a moment."""
+        at = np.array([at_ms], np.int64)
+        return int(self._schedule.hours_at(at, self._period_rates(at))[0])
+
+    def _period_rates(self, at_ms: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the rate of the last multiple of eight hours at or before each moment, 0 before
+        genesis.
+        """
+        if not len(at_ms):
+            return np.empty(0)
+        period = (at_ms - GENESIS_MS) // FUNDING_MS
+        first_ms = GENESIS_MS + int(period[0]) * FUNDING_MS
+        stop_ms = GENESIS_MS + int(period[-1]) * FUNDING_MS + 1
+        rates = self.column("funding", FUNDING_MS, first_ms, stop_ms)
+        before = np.zeros(max(-int(period[0]), 0))
+        return np.concatenate([before, rates])[period - period[0]]
 
     def open_interest(self, start_ms: int, end_ms: int) -> Points:
         """Return open interest in base quantity at every 15m open in the window."""

@@ -2,6 +2,7 @@
 
 import zlib
 from dataclasses import dataclass
+from decimal import Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +25,29 @@ class Instrument:
     volatility: float
     correlation: float
 
+    @property
+    def tick(self) -> str:
+        """Return the smallest step of the price as a plain decimal."""
+        return f"{10.0**-self.tick_decimals:.{self.tick_decimals}f}"
+
+    @property
+    def lot(self) -> str:
+        """Return the smallest step of the quantity as a plain decimal."""
+        return f"{10.0**-self.lot_decimals:.{self.lot_decimals}f}"
+
+
+def decimals_of(value: float) -> int:
+    """Return how many decimal places the shortest text has that reads back as `value`, 0 where it
+    is none.
+    """
+    exponent = Decimal(repr(value)).normalize().as_tuple().exponent
+    return max(-exponent, 0) if isinstance(exponent, int) else 0
+
 
 _KNOWN = {
     "BTCUSDT": Instrument("BTCUSDT", "BTC", 1, 3, 16_500.0, 90.0, 80_000.0, 1.0, 1.0),
     "ETHUSDT": Instrument("ETHUSDT", "ETH", 2, 3, 1_200.0, 900.0, 600_000.0, 1.25, 0.85),
+    "PEPEUSDT": Instrument("PEPEUSDT", "PEPE", 10, 0, 1.13e-5, 1e8, 3e13, 1.9, 0.7),
 }
 
 

@@ -1,6 +1,5 @@
 """Recorded files as a source: nothing filled, nothing invented, venues never mixed."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -12,7 +11,8 @@ from kernel.bars import TIMEFRAME_MS, Bars
 from kernel.onchain_metrics import METRICS
 from replay_venue.market import recorded_files as files
 from replay_venue.market.candles import merge, select
-from replay_venue.market.instruments import Instrument, instrument
+from replay_venue.market.funding import HOUR_MS, PERIOD_HOURS
+from replay_venue.market.instruments import Instrument, decimals_of, instrument
 from replay_venue.market.recorded_files import Quotes
 from replay_venue.market.series import Book, OnChain, Points, Trades
 
@@ -110,6 +110,13 @@ class RecordedSource:
 
     def funding(self, symbol: str, start_ms: int, end_ms: int) -> Points:
         return _points(self._recorded[symbol].funding, start_ms, end_ms)
+
+    def funding_hours(self, symbol: str, at_ms: int) -> int:
+        """Return the hours between the last two settlements recorded by then, 8 at most."""
+        settled_ms = self._recorded[symbol].funding.time_ms
+        last_ms = settled_ms[: np.searchsorted(settled_ms, at_ms, side="right")][-2:]
+        hours = round(float(np.ptp(last_ms)) / HOUR_MS) if len(last_ms) == 2 else PERIOD_HOURS
+        return min(max(hours, 1), PERIOD_HOURS)
 
     def open_interest(self, symbol: str, start_ms: int, end_ms: int) -> Points:
         return _points(self._recorded[symbol].open_interest, start_ms, end_ms)
@@ -224,12 +231,9 @@ def _rows(time_ms: NDArray[np.int64], start_ms: int, end_ms: int) -> slice:
 
 
 def _with_decimals(known: Instrument, candles: Mapping[str, Bars]) -> Instrument:
-    """Return the instrument with the decimals that its recorded prices need."""
+    """Return the instrument with the decimals that its recorded prices need, and its last price."""
     closes = np.concatenate([bars.close[-2_000:] for bars in candles.values()])
-    decimals = max((_decimals(float(price)) for price in closes), default=0)
-    return replace(known, tick_decimals=max(decimals, known.tick_decimals))
-
-
-def _decimals(value: float) -> int:
-    fraction = repr(value).partition(".")[2]
-    return 0 if not math.isfinite(value) or "e" in fraction else len(fraction.rstrip("0"))
+    decimals = max(map(decimals_of, closes.tolist()), default=0)
+    known = replace(known, tick_decimals=max(decimals, known.tick_decimals))
+    priced = closes[np.isfinite(closes)]
+    return replace(known, price=float(priced[-1])) if len(priced) else known

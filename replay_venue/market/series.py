@@ -103,6 +103,10 @@ class MarketSource(Protocol):
         """Return settled funding rates by settlement time."""
         ...
 
+    def funding_hours(self, symbol: str, at_ms: int) -> int:
+        """Return how many hours lie between settlements, as in force at a moment."""
+        ...
+
     def open_interest(self, symbol: str, start_ms: int, end_ms: int) -> Points:
         """Return open interest in base quantity, every 15 minutes."""
         ...

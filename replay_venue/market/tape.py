@@ -11,6 +11,7 @@ from replay_venue.market import edges
 from replay_venue.market.climate import Climate
 from replay_venue.market.daily import ChainState, Days, chain_days, flow_draws, rounded
 from replay_venue.market.edges import Edges, Memory
+from replay_venue.market.funding import LIMIT
 from replay_venue.market.instruments import Instrument
 from replay_venue.market.prints import trade_counts
 from replay_venue.market.shocks import LEADER, led_shocks
@@ -27,7 +28,6 @@ from replay_venue.market.weather import (
 
 SIGNAL_HALF_LIFE_BARS = 96
 FUNDING_BARS = edges.FUNDING_BARS
-_FUNDING_LIMIT = 0.003
 _OI_RATE = 0.0009  # of open interest, per bar and unit of signal
 _OI_NOISE = 1.5
 _OI_HALF_LIFE_BARS = 14 * DAY_BARS
@@ -215,4 +215,4 @@ def _whole(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def _funding(premium: NDArray[np.float64], noise: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the rates settled: longs pay after the price has run up."""
     rates = edges.funding_of(premium) + edges.FUNDING_NOISE * noise
-    return np.rint(np.clip(rates, -_FUNDING_LIMIT, _FUNDING_LIMIT) * 1e8) / 1e8
+    return np.rint(np.clip(rates, -LIMIT, LIMIT) * 1e8) / 1e8

@@ -123,8 +123,8 @@ def _products(venue: Venue) -> list[JsonObject]:
 
 
 def _product(name: str, what: Instrument) -> JsonObject:
-    lot = f"{10.0**-what.lot_decimals:.{what.lot_decimals}f}"
-    tick = f"{10.0**-what.tick_decimals:.{what.tick_decimals}f}"
+    lot = what.lot
+    tick = what.tick
     base, _, quote = name.partition("-")
     return {
         "product_id": name,

@@ -141,6 +141,9 @@ class Restated:
         points = self._market.funding(symbol, start_ms, end_ms)
         return _with_values(points, self._of("funding", symbol))
 
+    def funding_hours(self, symbol: str, at_ms: int) -> int:
+        return self._market.funding_hours(symbol, at_ms)
+
     def open_interest(self, symbol: str, start_ms: int, end_ms: int) -> Points:
         points = self._market.open_interest(symbol, start_ms, end_ms)
         return _with_values(points, self._of("open_interest", symbol))

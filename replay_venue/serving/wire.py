@@ -1,6 +1,7 @@
 """Market values in the exchange's own shapes; each decimal reads back as the same double."""
 
 import json
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -147,8 +148,10 @@ def levels(price: NDArray[np.float64], quantity: NDArray[np.float64]) -> list[li
 
 def exchange_symbol(what: Instrument, onboard_ms: int) -> JsonObject:
     """Return one entry of `symbols` in GET /fapi/v1/exchangeInfo."""
-    tick = f"{10.0**-what.tick_decimals:.{what.tick_decimals}f}"
-    lot = f"{10.0**-what.lot_decimals:.{what.lot_decimals}f}"
+    tick = what.tick
+    lot = what.lot
+    # A coin of a hundred thousandth of a dollar is ordered by the billion.
+    most = 10.0 ** max(5, 6 - math.floor(math.log10(what.price)))
     return {
         "symbol": what.symbol,
         "pair": what.symbol,
@@ -178,8 +181,13 @@ def exchange_symbol(what: Instrument, onboard_ms: int) -> JsonObject:
                 "maxPrice": "20000000",
                 "tickSize": tick,
             },
-            {"filterType": "LOT_SIZE", "minQty": lot, "maxQty": "100000", "stepSize": lot},
-            {"filterType": "MARKET_LOT_SIZE", "minQty": lot, "maxQty": "10000", "stepSize": lot},
+            {"filterType": "LOT_SIZE", "minQty": lot, "maxQty": f"{most:.0f}", "stepSize": lot},
+            {
+                "filterType": "MARKET_LOT_SIZE",
+                "minQty": lot,
+                "maxQty": f"{most / 10.0:.0f}",
+                "stepSize": lot,
+            },
             {"filterType": "MAX_NUM_ORDERS", "limit": 200},
             {"filterType": "MAX_NUM_ALGO_ORDERS", "limit": 10},
             {"filterType": "MIN_NOTIONAL", "notional": "5"},

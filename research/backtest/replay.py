@@ -20,12 +20,26 @@ from numpy.typing import NDArray
 from kernel.digest import sha256_hex
 from kernel.features.engine import compute
 from kernel.features.registry import FEATURES, STATE_SIZE
-from kernel.observation import OBSERVATION_FIELDS
-from kernel.trading import INPUT_FIELDS, OUTPUT_FIELDS, TradingSettings, fold, trades
+from kernel.observation import FUNDING_FIELDS, OBSERVATION_FIELDS
+from kernel.trading import (
+    ABSTAIN,
+    ATR,
+    CLOSE,
+    ENTRY_PRICE,
+    EXIT_PRICE,
+    FIRST_FUNDING,
+    INPUT_FIELDS,
+    OPEN,
+    OPEN_TIME_MS,
+    OUTPUT_FIELDS,
+    P_SELL,
+    TradingSettings,
+    fold,
+    trades,
+)
 
-_ENTRY_PRICE = OUTPUT_FIELDS.index("entry_price")
-_EXIT_PRICE = OUTPUT_FIELDS.index("exit_price")
-_ABSTAIN = INPUT_FIELDS.index("abstain")
+_ATR = FEATURES.index("atr_14")
+_FIRST_SETTLED = OBSERVATION_FIELDS.index(FUNDING_FIELDS[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +191,8 @@ def _matrix(blobs: Sequence[bytes], width: int, what: str) -> NDArray[np.float64
 
 def _refold(live: _Decisions, settings: dict[str, TradingSettings]) -> NDArray[np.float64]:
     """Fold the recorded rows under the settings in force at each, one account throughout."""
-    state, parts = None, list[NDArray[np.float64]]()
+    state = None
+    parts: list[NDArray[np.float64]] = []
     for digest, places in groupby(range(len(live.rows)), key=live.settings.__getitem__):
         if digest not in settings:
             raise ValueError(
@@ -202,11 +217,13 @@ def _rebuild_rows(db: sqlite3.Connection, symbol: str, live: _Decisions) -> NDAr
             f" expected {len(live.rows)}"
         )
     observations = _matrix([row[5] for row in found], len(OBSERVATION_FIELDS), f"{symbol} obs")
-    rows = live.rows.copy()
-    rows[:, :5] = np.array([row[:5] for row in found], dtype=np.float64)
-    rows[:, 5] = live.features[:, FEATURES.index("atr_14")] * rows[:, 4]
-    rows[:, 6] = observations[:, OBSERVATION_FIELDS.index("funding_rate")]
-    rows[:, 7:_ABSTAIN] = live.probabilities
+    settled = observations[:, _FIRST_SETTLED : _FIRST_SETTLED + len(FUNDING_FIELDS)]
+    rows = live.rows.copy()  # when a bar closes and why it abstained are the runner's own
+    rows[:, OPEN_TIME_MS] = [row[0] for row in found]
+    rows[:, OPEN : CLOSE + 1] = [row[1:5] for row in found]
+    rows[:, ATR] = live.features[:, _ATR] * rows[:, CLOSE]
+    rows[:, P_SELL:ABSTAIN] = live.probabilities
+    rows[:, FIRST_FUNDING:] = settled
     return rows
 
 
@@ -235,7 +252,7 @@ def _recompute(
 
 def _fills(out: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the prices of all fills in time order (entry before exit in a bar)."""
-    prices = out[:, [_ENTRY_PRICE, _EXIT_PRICE]].ravel()
+    prices = out[:, [ENTRY_PRICE, EXIT_PRICE]].ravel()
     return prices[prices != 0.0]
 
 

@@ -9,7 +9,24 @@ from numpy.typing import NDArray
 from kernel.bars import Bars
 from kernel.decision import Abstain
 from kernel.features.registry import FEATURES
-from kernel.trading import INPUT_FIELDS, OUTPUT_FIELDS, fold, trades
+from kernel.observation import FUNDING_HOURS
+from kernel.trading import (
+    ABSTAIN,
+    ATR,
+    CLOSE,
+    CLOSE_TIME_MS,
+    EQUITY,
+    FIRST_FUNDING,
+    HIGH,
+    INPUT_FIELDS,
+    LOW,
+    OPEN,
+    OPEN_TIME_MS,
+    P_BUY,
+    P_SELL,
+    fold,
+    trades,
+)
 from kernel.trading_settings import TradingSettings
 
 
@@ -33,23 +50,26 @@ def run(
     funding: NDArray[np.float64],
     settings: TradingSettings,
     *,
+    bar_ms: int,
     abstain: NDArray[np.float64] | None = None,
     delay_bars: int = 0,
     cost_multiplier: float = 1.0,
 ) -> BacktestResult:
     """Trade the probabilities [n, 3] (CLASSES order, NaN stays out) from a fresh account.
 
-    `atr` [n] is in price units and `funding` [n] is each bar's latest known rate; both, like the
-    probabilities, are known at the bar's close and act from the next open. `delay_bars` acts on
-    what was known that many bars earlier. `cost_multiplier` scales fee, spread, slippage and
-    funding alike.
+    `atr` [n] is in price units; like the probabilities it is known at the bar's close and acts from
+    the next open. `funding` [n, 24] is what settled in the hours before each close, as
+    `kernel.observation.settled_by_hour` has it. `delay_bars` acts on what was known that many bars
+    earlier. `cost_multiplier` scales fee, spread, slippage and funding alike.
     """
-    rows = build_rows(bars, atr, probabilities, funding, abstain=abstain, delay_bars=delay_bars)
+    rows = build_rows(
+        bars, atr, probabilities, funding, bar_ms=bar_ms, abstain=abstain, delay_bars=delay_bars
+    )
     if cost_multiplier != 1.0:
-        rows[:, INPUT_FIELDS.index("funding_rate")] *= cost_multiplier
+        rows[:, FIRST_FUNDING:] *= cost_multiplier
         settings = with_costs(settings, cost_multiplier)
     out, _ = fold(rows, settings)
-    return BacktestResult(rows, out, trades(rows, out), out[:, OUTPUT_FIELDS.index("equity")])
+    return BacktestResult(rows=rows, out=out, trades=trades(rows, out), equity=out[:, EQUITY])
 
 
 def build_rows(
@@ -58,31 +78,34 @@ def build_rows(
     probabilities: NDArray[Any],
     funding: NDArray[np.float64],
     *,
+    bar_ms: int,
     abstain: NDArray[np.float64] | None = None,
     delay_bars: int = 0,
 ) -> NDArray[np.float64]:
     """Return the trading rows float64[n, I] of a history; raises ValueError for misfit shapes."""
     n = len(bars)
     shapes = (atr.shape, probabilities.shape, funding.shape)
-    if shapes != ((n,), (n, 3), (n,)) or delay_bars < 0:
+    expected = ((n,), (n, 3), (n, FUNDING_HOURS))
+    if shapes != expected or delay_bars < 0:
         raise ValueError(
             f"backtest: found atr, probabilities, funding of {shapes} and a delay of {delay_bars},"
-            f" expected {((n,), (n, 3), (n,))} and 0 or more"
+            f" expected {expected} and 0 or more"
         )
-    rows = np.empty((n, len(INPUT_FIELDS)))
-    for column, values in enumerate(
-        (bars.open_time_ms, bars.open, bars.high, bars.low, bars.close)
-    ):
-        rows[:, column] = values
-    late, early = slice(delay_bars, None), slice(0, max(n - delay_bars, 0))
-    rows[:, 5] = np.nan
-    rows[late, 5] = atr[early]
-    rows[:, 6] = funding
-    rows[:, 7:10] = np.nan
-    rows[late, 7:10] = probabilities[early]
-    rows[:, 10] = float(Abstain.NONE)
+    late = slice(delay_bars, None)
+    early = slice(0, max(n - delay_bars, 0))
+    rows = np.full((n, len(INPUT_FIELDS)), np.nan)
+    rows[:, OPEN_TIME_MS] = bars.open_time_ms
+    rows[:, CLOSE_TIME_MS] = bars.open_time_ms + bar_ms
+    rows[:, OPEN] = bars.open
+    rows[:, HIGH] = bars.high
+    rows[:, LOW] = bars.low
+    rows[:, CLOSE] = bars.close
+    rows[late, ATR] = atr[early]
+    rows[late, P_SELL : P_BUY + 1] = probabilities[early]
+    rows[:, ABSTAIN] = float(Abstain.NONE)
     if abstain is not None:
-        rows[late, 10] = abstain[early]
+        rows[late, ABSTAIN] = abstain[early]
+    rows[:, FIRST_FUNDING:] = funding
     return rows
 
 

@@ -7,6 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernel.bars import Bars
+from kernel.decision import Abstain
+from kernel.features.registry import warmup_bars
+from kernel.holes import let_out
 from research.backtest.run import BacktestResult, run
 from research.evaluation.metrics import Metrics, summarize
 from research.settings import Settings
@@ -15,8 +18,8 @@ from research.training.candidate import FoldModel
 
 @dataclass(frozen=True, slots=True)
 class Market:
-    """What a backtest trades on: bars, ATR in price units and funding rate as known at each
-    close, float64[n].
+    """What a backtest trades on: bars, ATR in price units float64[n], and what settled in the hours
+    before each close, float64[n, 24].
     """
 
     bars: Bars
@@ -34,7 +37,8 @@ class WalkForward:
     under stress.
 
     `result` is the run of the one account; its rows are the bars from `start_ms` (open of the
-    first) on.
+    first) on. `funding_share` is the share of them before whose close a settlement of the last 24
+    hours is known: elsewhere results exclude funding.
     """
 
     folds: tuple[Metrics, ...]
@@ -42,51 +46,90 @@ class WalkForward:
     stressed: Metrics
     result: BacktestResult
     start_ms: int
+    funding_share: float
 
 
-def backtest(market: Market, folds: Sequence[FoldModel], settings: Settings) -> WalkForward:
+def backtest(
+    market: Market,
+    folds: Sequence[FoldModel],
+    feature_names: Sequence[str],
+    settings: Settings,
+) -> WalkForward:
     """Trade each fold's probabilities on its own bars: they were known at the close, orders fill
     at the next open.
+
+    `feature_names` are what the folds decide on: after a hole nothing is opened until it is out of
+    them, as live.
     """
-    return backtest_stream(
-        market,
-        [(int(fold.bar[0]), fold.probabilities) for fold in folds],
-        settings,
-    )
+    parts = [(fold.bar, fold.probabilities) for fold in folds]
+    return backtest_stream(market, parts, feature_names, settings)
 
 
 def backtest_stream(
     market: Market,
-    parts: Sequence[tuple[int, NDArray[np.float32]]],
+    parts: Sequence[tuple[NDArray[np.int64], NDArray[np.float32]]],
+    feature_names: Sequence[str],
     settings: Settings,
 ) -> WalkForward:
-    """Trade consecutive parts, each the index of its first bar and float32[m,3] for its m bars."""
-    bar_ms = settings.bar_ms
-    figures = tuple(_figures(market, first, p, settings, bar_ms) for first, p in parts)
-    first = parts[0][0]
-    stop = parts[-1][0] + len(parts[-1][1])
-    probabilities = np.full((stop - first, 3), np.nan)
-    for begin, p in parts:
-        probabilities[begin - first : begin - first + len(p)] = p
-    span = market.slice(first, stop)
-    result = run(span.bars, span.atr, probabilities, span.funding, settings.trading)
-    stressed = run(
-        span.bars, span.atr, probabilities, span.funding, settings.trading,
-        delay_bars=settings.gates.stress_delay_bars,
-        cost_multiplier=settings.gates.stress_cost_multiplier,
-    )  # fmt: skip
+    """Trade consecutive parts, each the indices of its bars, ascending, and float32[m,3] for them.
+
+    Bars between them are traded through without an opinion.
+    """
+    gates = settings.gates
+    first = int(parts[0][0][0])
+    stop = int(parts[-1][0][-1]) + 1
+    probabilities = np.full((len(market.bars), 3), np.nan)
+    for bar, p in parts:
+        probabilities[bar] = p
+    after_hole = let_out(market.bars.open_time_ms, settings.bar_ms, warmup_bars(feature_names))
+    abstain = np.where(after_hole, float(Abstain.NOT_WARM), float(Abstain.NONE))
+    accounts = _Accounts(market, probabilities, abstain, settings)
+    result = accounts.trade(first, stop)
     return WalkForward(
-        folds=figures,
-        whole=summarize(result.trades, result.equity, bar_ms),
-        stressed=summarize(stressed.trades, stressed.equity, bar_ms),
+        folds=tuple(
+            accounts.figures(accounts.trade(int(bar[0]), int(bar[-1]) + 1)) for bar, _ in parts
+        ),
+        whole=accounts.figures(result),
+        stressed=accounts.figures(
+            accounts.trade(
+                first,
+                stop,
+                delay_bars=gates.stress_delay_bars,
+                cost_multiplier=gates.stress_cost_multiplier,
+            )
+        ),
         result=result,
-        start_ms=int(span.bars.open_time_ms[0]),
+        start_ms=int(market.bars.open_time_ms[first]),
+        funding_share=float(np.isfinite(market.funding[first:stop]).any(axis=1).mean()),
     )
 
 
-def _figures(
-    market: Market, first: int, p: NDArray[np.float32], settings: Settings, bar_ms: int
-) -> Metrics:
-    span = market.slice(first, first + len(p))
-    result = run(span.bars, span.atr, p.astype(np.float64), span.funding, settings.trading)
-    return summarize(result.trades, result.equity, bar_ms)
+@dataclass(frozen=True, slots=True)
+class _Accounts:
+    """What every account of one walk trades on, float64 by the bars of the market."""
+
+    market: Market
+    probabilities: NDArray[np.float64]
+    abstain: NDArray[np.float64]
+    settings: Settings
+
+    def trade(
+        self, start: int, stop: int, *, delay_bars: int = 0, cost_multiplier: float = 1.0
+    ) -> BacktestResult:
+        """Return a fresh account through the bars start..stop-1."""
+        span = self.market.slice(start, stop)
+        return run(
+            span.bars,
+            span.atr,
+            self.probabilities[start:stop],
+            span.funding,
+            self.settings.trading,
+            bar_ms=self.settings.bar_ms,
+            abstain=self.abstain[start:stop],
+            delay_bars=delay_bars,
+            cost_multiplier=cost_multiplier,
+        )
+
+    def figures(self, result: BacktestResult) -> Metrics:
+        """Return the figures of an account."""
+        return summarize(result.trades, result.equity, self.settings.bar_ms)

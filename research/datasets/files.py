@@ -51,6 +51,7 @@ def to_files(training_set: TrainingSet) -> dict[str, bytes]:
         "coverage": table.coverage,
         "left_out": list(table.left_out),
         "cutoff_ms": table.cutoff_ms,
+        "let_out": table.let_out,
         "digest": table.digest,
     }
     return {
@@ -87,6 +88,7 @@ def from_files(files: Mapping[str, bytes]) -> TrainingSet:
         coverage=facts["coverage"],
         left_out=tuple(facts["left_out"]),
         cutoff_ms=facts["cutoff_ms"],
+        let_out=facts["let_out"],
         digest=facts["digest"],
     )
     return TrainingSet(table=table, data_digest=files[DATA_DIGEST].decode())

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from kernel.bars import Bars
 from kernel.digest import canonical_json
 from kernel.features.registry import feature, warmup_bars
+from kernel.holes import let_out, run_ends
 from research.datasets.coverage import windows
 from research.labels.triple_barrier import UNRESOLVED_MS, Labels
 from research.settings import WEEK_MS, ValidationSettings
@@ -29,7 +30,8 @@ class TrainingTable:
     `row_weights`. `coverage` is, for each feature asked for, its share of values in the whole
     table or in the poorest window of a fold, of its training or its test rows, whichever is lowest;
     `left_out` names those below the threshold.
-    `cutoff_ms` is the close of the last bar.
+    `cutoff_ms` is the close of the last bar. `let_out` counts rows that are not learned from
+    because of a hole in the bars: they have no label and weigh nothing.
     """
 
     x: Float32
@@ -42,6 +44,7 @@ class TrainingTable:
     coverage: dict[str, float]
     left_out: tuple[str, ...]
     cutoff_ms: int
+    let_out: int
     digest: str
 
 
@@ -51,10 +54,13 @@ def build(
     labels: Labels,
     feature_names: Sequence[str],
     settings: ValidationSettings,
+    bar_ms: int,
 ) -> TrainingTable:
     """Return the table of `bars` with their features, float64[n, F] of the columns named.
 
     Its rows begin where every named feature is warm, in a history that begins with the first bar.
+    A row that follows a hole as closely as the runner would not decide it, or whose label would
+    reach over one, is never learned from: its label is unresolved, its weight 0.
     A feature without a value in more than 1 - min_coverage of the rows, in the whole table or in
     the training or test rows of any one fold of the walk-forward pass, is left out. Raises
     ValueError when no row is warm or no feature is covered.
@@ -66,7 +72,9 @@ def build(
     rows = np.arange(min(warm, len(bars)), len(bars))
     if len(rows) == 0:
         raise ValueError(f"bars: found {len(bars)}, expected more than the {warm} of the warm-up")
-    start, end = labels.start_ms[rows], labels.end_ms[rows]
+    unlearned = _near_holes(bars, labels, warm, bar_ms)[rows]
+    start = labels.start_ms[rows]
+    end = np.where(unlearned, UNRESOLVED_MS, labels.end_ms[rows])
     chosen = features[rows].astype(np.float32)
     coverage = _coverage(chosen, feature_names, blocks(start, end, settings))
     kept = [i for i, name in enumerate(feature_names) if coverage[name] >= settings.min_coverage]
@@ -76,24 +84,46 @@ def build(
         )
     names = tuple(feature_names[i] for i in kept)
     x = np.ascontiguousarray(chosen[:, kept])
-    y = labels.label[rows]
-    weights = row_weights(start, end, settings.recency_half_life_weeks)
+    y = np.where(unlearned, -1, labels.label[rows]).astype(np.int8)
+    weights = np.zeros(len(rows))
+    # An open label counts against its neighbours' uniqueness to the end; one that a hole cut off
+    # never closes, and would for ever.
+    weights[~unlearned] = row_weights(
+        start[~unlearned], end[~unlearned], settings.recency_half_life_weeks
+    )
     return TrainingTable(
-        x=x, y=y, start_ms=start, end_ms=end, bar=rows, weights=weights,
-        feature_names=names, coverage=coverage,
+        x=x,
+        y=y,
+        start_ms=start,
+        end_ms=end,
+        bar=rows,
+        weights=weights,
+        feature_names=names,
+        coverage=coverage,
         left_out=tuple(name for name in feature_names if name not in names),
         cutoff_ms=int(start[-1]),
+        let_out=int(unlearned.sum()),
         digest=_digest(names, x, y, start, end, weights),
-    )  # fmt: skip
+    )
+
+
+def _near_holes(bars: Bars, labels: Labels, warm: int, bar_ms: int) -> NDArray[np.bool_]:
+    """Return bool[n]: bars that follow a hole too closely, or have no label for one to come."""
+    cut_off = ~labels.valid & (run_ends(bars.open_time_ms, bar_ms) < len(bars))
+    return let_out(bars.open_time_ms, bar_ms, warm) | cut_off
 
 
 def blocks(
     start_ms: NDArray[np.int64], end_ms: NDArray[np.int64], settings: ValidationSettings
 ) -> list[Fold]:
-    """Return the walk-forward blocks of the rows; the last one ends at the last decision."""
-    stop_ms, block_ms = int(start_ms[-1]), settings.block_weeks * WEEK_MS
+    """Return the walk-forward blocks of the rows; the last one ends at the last decision.
+
+    A block that lies in a hole, or has nothing before it to learn from, is none.
+    """
+    stop_ms = int(start_ms[-1])
+    block_ms = settings.block_weeks * WEEK_MS
     trained_ms = int(start_ms[0]) + settings.first_train_weeks * WEEK_MS
-    return walk_forward(
+    found = walk_forward(
         start_ms,
         end_ms,
         first_test_ms=max(trained_ms, stop_ms - settings.max_blocks * block_ms),
@@ -101,6 +131,7 @@ def blocks(
         block_ms=block_ms,
         max_train_ms=settings.max_train_weeks * WEEK_MS,
     )
+    return [fold for fold in found if len(fold.train) and len(fold.test)]
 
 
 def _coverage(x: Float32, names: Sequence[str], folds: Sequence[Fold]) -> dict[str, float]:

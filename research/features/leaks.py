@@ -12,6 +12,9 @@ from kernel.observation import (
     BAR_FIELDS,
     DATED_SERIES,
     DEPTH_FIELDS,
+    FUNDING_FIELDS,
+    HOUR_MS,
+    LOOKBACK_MS,
     MAX_AGE_MS,
     MINUTE_FIELDS,
     MINUTE_MS,
@@ -19,7 +22,9 @@ from kernel.observation import (
     TRADE_FIELDS,
     Market,
     Series,
+    last_settlement_ms,
     observe,
+    settlement_ms,
 )
 from kernel.order_flow import Depth, Trades
 
@@ -31,6 +36,10 @@ TICKED = {
     "depth": DEPTH_FIELDS,
     "minutes": MINUTE_FIELDS,
 }
+
+
+_FIRST_SETTLED = OBSERVATION_FIELDS.index(FUNDING_FIELDS[0])
+_SETTLED = slice(_FIRST_SETTLED, _FIRST_SETTLED + len(FUNDING_FIELDS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +100,9 @@ def used_too_early(
         for bar in _drawn(rng, close_ms, rows, samples).tolist():
             expected = _known_row(rows, int(close_ms[bar]))[: len(columns)]
             found = observed[bar, columns].tolist()
+            if name == "funding_rate":
+                found += observed[bar, _SETTLED].tolist()
+                expected += _known_settlements(rows, int(close_ms[bar]))
             if not np.array_equal(found, expected, equal_nan=True):
                 leaks.append(Leak(name, int(close_ms[bar]), f"{found!r}", f"{expected!r}"))
     return leaks
@@ -179,3 +191,20 @@ def _known_row(rows: Series, close_ms: int) -> list[float]:
     value = max(stated, key=lambda x: x if isfinite(x) else np.inf)
     fresh = close_ms - event_ms <= MAX_AGE_MS[rows.name]
     return [value + 0.0, float(event_ms)] if fresh and isfinite(value) else [nan, nan]
+
+
+def _known_settlements(rows: Series, close_ms: int) -> list[float]:
+    """Return the rates of the last 24 full hours before a close, row by row."""
+    latest_ms = last_settlement_ms(close_ms)
+    recent = np.flatnonzero(np.abs(rows.event_time_ms - close_ms) <= LOOKBACK_MS[rows.name])
+    best: dict[int, tuple[int, int, float]] = {}
+    for at in recent.tolist():
+        event_ms = int(rows.event_time_ms[at])
+        known_ms = int(rows.known_at_ms[at])
+        value = float(rows.value[at])
+        row = (event_ms, known_ms, value + 0.0 if isfinite(value) else np.inf)
+        if known_ms <= close_ms:
+            hour_ms = settlement_ms(event_ms)
+            best[hour_ms] = max(best.get(hour_ms, row), row)
+    hours = [latest_ms - k * HOUR_MS for k in range(len(FUNDING_FIELDS))]
+    return [best[at][2] if at in best and isfinite(best[at][2]) else nan for at in hours]

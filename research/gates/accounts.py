@@ -42,7 +42,7 @@ class Accounts:
     """The candidate's gate folds, one account through all of them, it under stress, the contest.
 
     `champion_digest` names the bundle it was held against, '' where there was none; only then there
-    is no contest.
+    is no contest. `funding_share` is that of the traded bars whose settlements are known.
     """
 
     folds: tuple[Metrics, ...]
@@ -50,6 +50,7 @@ class Accounts:
     stressed: Metrics
     contest: Contest | None
     champion_digest: str
+    funding_share: float
 
     def to_dict(self) -> dict[str, Any]:
         """Return every account, ready for JSON."""
@@ -59,6 +60,7 @@ class Accounts:
             "stressed": self.stressed.to_dict(),
             "contest": self.contest.to_dict() if self.contest else None,
             "champion_digest": self.champion_digest,
+            "funding_share": self.funding_share,
         }
 
     @classmethod
@@ -73,4 +75,5 @@ class Accounts:
             stressed=Metrics(**raw["stressed"]),
             contest=contest,
             champion_digest=raw["champion_digest"],
+            funding_share=raw.get("funding_share", 0.0),  # earlier builds did not look
         )

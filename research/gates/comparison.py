@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kernel import observation
 from kernel.bars import Bars
-from kernel.observation import OBSERVATION_FIELDS, Series
+from kernel.observation import Series, settled_by_hour
 from research.backtest.run import run
 from research.backtest.walk_forward import Market, WalkForward, backtest
 from research.datasets.matrix import Table, atr, feature_values
@@ -80,6 +79,7 @@ class Comparison:
             stressed=self.walk.stressed,
             contest=self.contest,
             champion_digest=champion_digest,
+            funding_share=self.walk.funding_share,
         )
 
 
@@ -108,10 +108,9 @@ def compare(
     `matrix` holds, of every bar, `atr_14` and the champion's features; of the series only the
     funding rate is looked at. `live` are the champion's recorded decisions.
     """
-    paid = observation.Market(bars, {FUNDING: series[FUNDING]})
-    observed = observation.observe(paid, settings.bar_ms)
-    market = Market(bars, atr(matrix), observed[:, OBSERVATION_FIELDS.index(FUNDING)])
-    walk = backtest(market, candidate.folds, settings)
+    settled = settled_by_hour(series[FUNDING], bars.open_time_ms + settings.bar_ms)
+    market = Market(bars, atr(matrix), settled)
+    walk = backtest(market, candidate.folds, candidate.feature_names, settings)
     if champion is None:
         return Comparison(walk, None)
     own = feature_values(matrix, champion.feature_names).astype(np.float32)
@@ -175,7 +174,9 @@ def _account(
 ) -> Metrics:
     """Return one account's figures over a span, decided on the shared bars only."""
     decided = np.where(shared[:, None], p, np.nan).astype(np.float64)
-    result = run(span.bars, span.atr, decided, span.funding, settings.trading)
+    result = run(
+        span.bars, span.atr, decided, span.funding, settings.trading, bar_ms=settings.bar_ms
+    )
     return summarize(result.trades, result.equity, settings.bar_ms)
 
 

@@ -80,6 +80,8 @@ def gather(
     walk: WalkForward | Accounts,
     evaluation: Evaluation,
     settings: Settings,
+    *,
+    without_funding: str,
 ) -> Evidence:
     """Return the evidence of a candidate trained on `table` and traded as in `walk`."""
     return Evidence(
@@ -92,4 +94,6 @@ def gather(
         min_coverage=settings.validation.min_coverage,
         inference_cpu_ms=candidate.cost.cpu_ms,
         bundle_bytes=len(candidate.signal),
+        funding_share=walk.funding_share,
+        without_funding=without_funding,
     )

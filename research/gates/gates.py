@@ -29,7 +29,9 @@ class Evidence:
 
     `folds` are the gate folds, `whole` one account through all of them, `stressed` that account
     under dearer and later fills. `coverage` is the lowest share of values of each feature used,
-    `min_coverage` what was asked for.
+    `min_coverage` what was asked for, of funding as well: `funding_share` is that of the traded
+    bars whose settlements are known. `without_funding` says why results may exclude funding all the
+    same, '' where nothing does.
     """
 
     folds: tuple[Metrics, ...]
@@ -41,6 +43,8 @@ class Evidence:
     min_coverage: float
     inference_cpu_ms: float
     bundle_bytes: int
+    funding_share: float
+    without_funding: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,7 @@ def evaluate(candidate: Evidence, contest: Contest | None, settings: GateSetting
         (
             *_fold_outcomes(candidate, settings),
             *_champion_outcomes(candidate.whole, contest, settings),
+            _funding_outcome(candidate),
             *_model_outcomes(candidate, settings),
         )
     )
@@ -143,6 +148,35 @@ def _champion_outcomes(
         yield at_most("max_drawdown_of_all_bars", whole.max_drawdown, cap)
     margin = (settings.min_score_over_champion - 1.0) * abs(contest.champion.score)
     yield at_least("score", contest.candidate.score, contest.champion.score + margin)
+
+
+def _funding_outcome(evidence: Evidence) -> Outcome:
+    """Return whether what was earned is net of funding, or a person accepts that it is not."""
+    share = evidence.funding_share
+    threshold = evidence.min_coverage
+    if share >= threshold:
+        return at_least("funding", share, threshold)
+    excluded = (
+        f"funding: results exclude funding, whose settlements are known for {share:.0%} of the "
+        f"bars traded, expected at least {threshold:.0%}"
+    )
+    if evidence.without_funding:
+        reason = f"{excluded}: {evidence.without_funding}"
+        return Outcome("funding", None, share, threshold, True, reason)
+    remedy = (
+        "ingest the table funding, or accept the symbol by name in gates.yaml under "
+        "accept_without_funding"
+    )
+    return Outcome("funding", None, share, threshold, False, f"{excluded}: {remedy}: refused")
+
+
+def without_funding(symbol: str, settings: GateSettings, *, spot: bool) -> str:
+    """Return why results of a symbol may exclude funding, '' where they may not."""
+    if spot:
+        return f"{symbol} is traded on a spot market, which has none"
+    if symbol in settings.accept_without_funding:
+        return f"accepted for {symbol} by name in gates.yaml"
+    return ""
 
 
 def _model_outcomes(evidence: Evidence, settings: GateSettings) -> Iterator[Outcome]:

@@ -20,9 +20,16 @@ def judge(
     evaluation: Evaluation,
     accounts: Accounts,
     settings: Settings,
+    *,
+    without_funding: str,
 ) -> GateReport:
-    """Return the gates' report on what was recorded of a candidate."""
-    evidence = gather(candidate, table, accounts, evaluation, settings)
+    """Return the gates' report on what was recorded of a candidate.
+
+    `without_funding` says why results may exclude funding, '' where they may not.
+    """
+    evidence = gather(
+        candidate, table, accounts, evaluation, settings, without_funding=without_funding
+    )
     return gates.evaluate(evidence, accounts.contest, settings.gates)
 
 

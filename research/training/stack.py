@@ -20,6 +20,7 @@ from research.graphs.runtime import outputs, row_cost
 from research.models.base import FittedBase, TrainingRows, with_every_class
 from research.models.bases import bases
 from research.models.calibration import fit_meta
+from research.models.threads import pinned_threads
 from research.settings import WEEK_MS, ModelSettings, Settings
 from research.training import parity
 from research.training.candidate import BaseScore, Candidate, FoldModel, OutOfFold
@@ -49,6 +50,11 @@ def train(table: TrainingTable, settings: Settings) -> Candidate:
 
     Raises ValueError where the history holds fewer blocks than the gate folds and one before them.
     """
+    with pinned_threads():
+        return _train(table, settings)
+
+
+def _train(table: TrainingTable, settings: Settings) -> Candidate:
     folds = blocks(table.start_ms, table.end_ms, settings.validation)
     _require_blocks(folds, settings)
     fits = [fit_bases(table, fold.train, settings.models) for fold in folds]

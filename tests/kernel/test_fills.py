@@ -8,9 +8,7 @@ from hypothesis import strategies as st
 
 from kernel import fills
 from kernel.fills import ExitReason, exit_of, fill_price, settle_funding
-from tests.kernel.trading_rows import BAR_MS, MONDAY_MS
-
-HOUR_MS = 3_600_000
+from tests.kernel.trading_rows import BAR_MS, HOUR_MS, MONDAY_MS, hours_before
 
 
 def exit_reason(
@@ -95,43 +93,68 @@ def test_costs_always_hurt(price: float, cost_bps: float) -> None:
     assert fill_price(price, 1.0, cost_bps) == pytest.approx(price * (1 + cost_bps / 10_000))
 
 
-def holding(side: float, last_open_ms: int) -> list[float]:
-    """Return the state of an account that holds 2 units and last saw the given bar."""
+def holding(side: float, since_hour: float) -> list[float]:
+    """Return the state of an account that holds 2 units since some hour of the Monday."""
     state = [0.0] * fills.STATE_SIZE
     state[fills.CASH] = 1_000.0
     state[fills.SIDE] = side
     state[fills.QUANTITY] = 2.0
-    state[fills.LAST_OPEN_MS] = last_open_ms
+    state[fills.ENTRY_MS] = MONDAY_MS + since_hour * HOUR_MS
+    state[fills.SETTLED_MS] = state[fills.ENTRY_MS]
     return state
 
 
+def settle(
+    state: list[float], open_hour: float, rates: dict[int, float], *, costs_only: bool = False
+) -> float:
+    """Settle at the open of a bar of 15 minutes what is known at its close."""
+    open_ms = MONDAY_MS + int(open_hour * HOUR_MS)
+    known = hours_before(
+        open_ms + BAR_MS, {MONDAY_MS + hour * HOUR_MS: rate for hour, rate in rates.items()}
+    )
+    return settle_funding(state, [9.9, *known], 1, open_ms + BAR_MS, open_ms, 100.0, costs_only)
+
+
 @pytest.mark.parametrize(
-    ("last_hour", "hour", "settlements"),
+    ("since_hour", "open_hour", "rates", "paid"),
     [
-        (7.75, 8.0, 1),
-        (8.0, 8.25, 0),
-        (7.75, 8.25, 1),
-        (15.75, 16.0, 1),
-        (23.75, 24.0, 1),
-        (1.0, 25.0, 3),
+        (7.75, 8.0, {8: 0.001}, 0.001),
+        (8.0, 8.0, {8: 0.001}, 0.0),
+        (8.0, 8.25, {8: 0.001}, 0.0),
+        (7.75, 8.25, {8: 0.001}, 0.001),
+        (1.0, 24.0, {8: 0.001, 16: 0.002, 24: -0.004}, -0.001),
+        (1.0, 4.0, {1: 0.5, 2: 0.001, 3: 0.001, 4: 0.001, 5: 0.5}, 0.003),
+        (7.75, 8.0, {8: math.nan}, 0.0),
     ],
 )
-def test_funding_is_settled_at_0_8_and_16_utc(
-    last_hour: float, hour: float, settlements: int
+def test_each_hour_that_settled_is_paid_once_at_its_own_rate(
+    since_hour: float, open_hour: float, rates: dict[int, float], paid: float
 ) -> None:
-    """Each settlement between the last bar and this one is paid once, also when bars are
-    missing."""
-    state = holding(1.0, MONDAY_MS + int(last_hour * HOUR_MS))
-    paid = settle_funding(state, float(MONDAY_MS + int(hour * HOUR_MS)), 100.0, 0.001)
-    assert paid == pytest.approx(0.2 * settlements)
-    assert state[fills.CASH] == pytest.approx(1_000.0 - paid)
-    assert state[fills.FUNDING] == paid
+    """What settled after the entry and up to this open is paid, however long ago the last bar."""
+    state = holding(1.0, since_hour)
+    found = settle(state, open_hour, rates)
+    assert found == pytest.approx(200.0 * paid)
+    assert state[fills.CASH] == pytest.approx(1_000.0 - found)
+    assert state[fills.FUNDING] == found
+    assert settle(state, open_hour, rates) == 0.0
+
+
+def test_a_rate_that_is_known_late_is_paid_late() -> None:
+    """The hour that nobody knew of at its own bar is paid when it is known, and then only once."""
+    state = holding(1.0, 7.0)
+    assert settle(state, 8.0, {}) == 0.0
+    assert settle(state, 8.25, {8: 0.001}) == pytest.approx(0.2)
+    assert settle(state, 8.5, {8: 0.001}) == 0.0
 
 
 def test_funding_is_received_by_the_other_side() -> None:
-    """At a positive rate longs pay shorts; an unknown rate moves nothing."""
-    at_ms = float(MONDAY_MS + 8 * HOUR_MS)
-    before = MONDAY_MS + 8 * HOUR_MS - BAR_MS
-    assert settle_funding(holding(-1.0, before), at_ms, 100.0, 0.001) == pytest.approx(-0.2)
-    assert settle_funding(holding(1.0, before), at_ms, 100.0, -0.001) == pytest.approx(-0.2)
-    assert settle_funding(holding(1.0, before), at_ms, 100.0, math.nan) == 0.0
+    """At a positive rate longs pay shorts."""
+    assert settle(holding(-1.0, 7.0), 8.0, {8: 0.001}) == pytest.approx(-0.2)
+    assert settle(holding(1.0, 7.0), 8.0, {8: -0.001}) == pytest.approx(-0.2)
+
+
+def test_what_may_not_have_been_held_is_counted_where_it_costs() -> None:
+    """Where nobody knows whether the position was still there, nothing is received."""
+    rates = {7: 0.001, 8: -0.004}
+    assert settle(holding(1.0, 6.0), 8.0, rates, costs_only=True) == pytest.approx(0.2)
+    assert settle(holding(-1.0, 6.0), 8.0, rates, costs_only=True) == pytest.approx(0.8)

@@ -14,15 +14,30 @@ from kernel import fills
 from kernel.decision import Abstain
 from kernel.fills import ExitReason
 from kernel.risk import Guard
-from kernel.trading import OUTPUT_FIELDS, Trader, TradingSettings, fold, initial_state, trades
+from kernel.trading import (
+    CLOSE,
+    CLOSE_TIME_MS,
+    FIRST_FUNDING,
+    INPUT_FIELDS,
+    OPEN,
+    OPEN_TIME_MS,
+    OUTPUT_FIELDS,
+    Trader,
+    TradingSettings,
+    fold,
+    initial_state,
+    trades,
+)
 from tests.kernel.trading_rows import (
     DAY_MS,
     FREE,
     GO_LONG,
     GO_SHORT,
     GUARDED,
+    HOUR_MS,
     MONDAY_MS,
     SETTINGS,
+    STAY_OUT,
     bits,
     market,
     row,
@@ -99,7 +114,9 @@ def test_money_in_is_money_out(seed: int, choice: TradingSettings, bars: int) ->
     table = trades(rows, out)
     held = state[fills.SIDE] != 0.0
     open_fees, open_funding = state[[fills.FEES, fills.FUNDING]] if held else (0.0, 0.0)
-    open_gain = state[fills.SIDE] * state[fills.QUANTITY] * (rows[-1, 4] - state[fills.ENTRY_PRICE])
+    open_gain = (
+        state[fills.SIDE] * state[fills.QUANTITY] * (rows[-1, CLOSE] - state[fills.ENTRY_PRICE])
+    )
     gained = column(out, "equity")[-1] - choice.initial_equity
     expected = math.fsum(table["pnl"]) + open_gain - open_fees - open_funding
     tolerance = 1e-12 * choice.initial_equity * bars
@@ -134,7 +151,7 @@ def test_no_bar_knows_what_comes_after_it(seed: int, choice: TradingSettings, cu
     """Cutting the future off, or replacing it by another one, leaves every byte up to the cut."""
     rows = market(seed, 200)
     other = rows.copy()
-    other[cut:, 1:] = market(seed + 1, 200)[cut:, 1:]
+    other[cut:, OPEN:] = market(seed + 1, 200)[cut:, OPEN:]
     whole, _ = fold(rows, choice)
     assert np.array_equal(bits(fold(rows[:cut], choice)[0]), bits(whole[:cut]))
     assert np.array_equal(bits(fold(other, choice)[0][:cut]), bits(whole[:cut]))
@@ -144,16 +161,20 @@ def test_no_bar_knows_what_comes_after_it(seed: int, choice: TradingSettings, cu
 @given(SEEDS)
 def test_an_entry_fills_at_the_open_after_its_decision(seed: int) -> None:
     """No entry uses a price from before its decision's bar closed: it is the next open, plus
-    costs."""
+    costs. Where that bar is missing, nothing is filled."""
     rows = market(seed, 300)
     out, _ = fold(rows, SETTINGS)
     ordered = np.flatnonzero(column(out, "order")[:-1])
+    next_open = rows[1:, OPEN_TIME_MS] == rows[:-1, CLOSE_TIME_MS]
+    ordered = ordered[next_open[ordered]]
     filled = np.flatnonzero(column(out, "entry_side"))
     assert np.array_equal(filled, ordered + 1)
     side = column(out, "entry_side")[filled]
     assert np.array_equal(side, column(out, "order")[ordered])
     assert np.array_equal(column(out, "quantity")[filled], column(out, "order_quantity")[ordered])
-    assert column(out, "entry_price")[filled] == pytest.approx(rows[filled, 1] * (1 + side * 1e-4))
+    assert column(out, "entry_price")[filled] == pytest.approx(
+        rows[filled, OPEN] * (1 + side * 1e-4)
+    )
 
 
 @settings(max_examples=30, deadline=None)
@@ -163,7 +184,7 @@ def test_trades_of_a_window_are_whole(seed: int, begin: int) -> None:
     rows = market(seed, 300)
     out, _ = fold(rows, SETTINGS)
     table = trades(rows, out)
-    tail = table[table["exit_time_ms"] >= rows[begin, 0]]
+    tail = table[table["exit_time_ms"] >= rows[begin, OPEN_TIME_MS]]
     assert trades(rows[begin:], out[begin:]).tobytes() == tail.tobytes()
 
 
@@ -172,8 +193,8 @@ def test_a_winning_trade_by_hand() -> None:
     rows = [
         row(30, (100.0, 101.0, 99.0, 100.0), GO_LONG, atr=2.0),
         row(31, (101.0, 102.0, 100.0, 101.5)),
-        row(32, (102.0, 104.0, 101.0, 103.0), funding_rate=0.001),
-        row(33, (103.0, 105.5, 102.5, 104.0)),
+        row(32, (102.0, 104.0, 101.0, 103.0), settled={8: 0.001}),
+        row(33, (103.0, 105.5, 102.5, 104.0), settled={8: 0.001}),
     ]
     choice = replace(SETTINGS, half_spread_bps=5.0, slippage_bps=5.0, fee_bps=10.0)
     out = pushed(rows, choice)
@@ -192,7 +213,8 @@ def test_a_winning_trade_by_hand() -> None:
 
 def test_a_position_opened_at_a_settlement_pays_nothing_then() -> None:
     """Funding at 08:00 belongs to who held before 08:00, not to who buys at that open."""
-    out = pushed([row(31, wish=GO_LONG), row(32, funding_rate=0.01), row(33, funding_rate=0.01)])
+    rates = {8: 0.01}
+    out = pushed([row(31, wish=GO_LONG), row(32, settled=rates), row(33, settled=rates)])
     assert column(out, "entry_side").tolist() == [0.0, 1.0, 0.0]
     assert not column(out, "funding").any()
 
@@ -218,6 +240,101 @@ def test_horizon_counts_the_entry_bar() -> None:
     out = pushed([row(1, wish=GO_LONG), row(2), row(3), row(4), row(5)], choice)
     assert column(out, "exit_reason").tolist() == [0, 0, 0, ExitReason.HORIZON, 0]
     assert column(out, "position_side").tolist() == [0, 1, 1, 0, 0]
+
+
+@pytest.mark.parametrize(("every_hours", "settlements"), [(1, 24), (4, 6), (8, 3)])
+def test_a_position_pays_what_settles_while_it_is_held(every_hours: int, settlements: int) -> None:
+    """A short of 24 hours pays each settlement of its symbol's own interval at a negative rate."""
+    rates = dict.fromkeys(range(0, 72, every_hours), -0.003)
+    choice = replace(FREE, horizon_bars=96, take_profit_atr=90.0, stop_loss_atr=40.0)
+    flat = (100.0, 100.0, 100.0, 100.0)
+    rows = [
+        row(bar, flat, GO_SHORT if bar == 2 else STAY_OUT, settled=rates) for bar in range(2, 103)
+    ]
+    table = trades(np.array(rows), pushed(rows, choice))
+    quantity = table["quantity"][0]
+    assert table["exit_reason"].tolist() == [ExitReason.HORIZON]
+    assert table["funding"][0] == pytest.approx(settlements * 0.003 * quantity * 100.0)
+
+
+def test_the_interval_may_change_while_a_position_is_held() -> None:
+    """At its cap the symbol goes hourly: 8:00 and 16:00, then every hour, each at its own rate."""
+    rates = {8: 0.001, 16: 0.003} | {hour: 0.003 + 0.001 * (hour - 16) for hour in range(17, 21)}
+    choice = replace(FREE, horizon_bars=200, take_profit_atr=90.0, stop_loss_atr=40.0)
+    flat = (100.0, 100.0, 100.0, 100.0)
+    rows = [
+        row(bar, flat, GO_LONG if bar == 4 else STAY_OUT, settled=rates) for bar in range(4, 84)
+    ]
+    paid = column(pushed(rows, choice), "funding")
+    hours = rows[0][OPEN_TIME_MS] + 900_000 * np.flatnonzero(paid)
+    assert ((hours - MONDAY_MS) / HOUR_MS).tolist() == [8.0, 16.0, 17.0, 18.0, 19.0, 20.0]
+    quantity = column(pushed(rows, choice), "quantity")[1]
+    assert paid[paid != 0.0] == pytest.approx(100.0 * quantity * np.array(list(rates.values())))
+
+
+def test_a_bar_of_four_hours_pays_four_settlements() -> None:
+    """A position that is opened at a settlement pays the others of that bar, each once."""
+    rates = dict.fromkeys(range(24), 0.001)
+    choice = replace(FREE, horizon_bars=2)
+    flat = (100.0, 100.0, 100.0, 100.0)
+    rows = [
+        row(bar, flat, GO_LONG if bar == 0 else STAY_OUT, settled=rates, bar_ms=4 * HOUR_MS)
+        for bar in range(4)
+    ]
+    out = pushed(rows, choice)
+    quantity = column(out, "quantity")[1]
+    assert column(out, "funding") == pytest.approx(
+        np.array([0.0, 3.0, 4.0, 0.0]) * 0.001 * quantity * 100.0
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(SEEDS)
+def test_funding_is_the_sum_of_the_settlements_within_each_trade(seed: int) -> None:
+    """A trade pays every hour that settled after its entry, until the bar that closes it opens."""
+    rows = market(seed, 300, late=False)
+    latest_ms = (np.ceil(rows[:, CLOSE_TIME_MS] / HOUR_MS) - 1) * HOUR_MS
+    rates = {
+        hour_ms - k * HOUR_MS: rate
+        for hour_ms, one in zip(latest_ms, rows, strict=True)
+        for k, rate in enumerate(one[FIRST_FUNDING:])
+        if not np.isnan(rate)
+    }
+    for trade in trades(rows, fold(rows, FREE)[0]):
+        entry_ms, exit_ms = trade["entry_time_ms"], trade["exit_time_ms"]
+        notional = trade["side"] * trade["quantity"]
+        due = math.fsum(
+            notional * rate * rows[np.searchsorted(rows[:, OPEN_TIME_MS], hour_ms), OPEN]
+            for hour_ms, rate in rates.items()
+            if entry_ms < hour_ms <= exit_ms
+        )
+        assert trade["funding"] == pytest.approx(due, abs=1e-9)
+
+
+def test_an_order_whose_next_bar_is_missing_is_dropped() -> None:
+    """After a hole nobody fills what was wanted before it; a new wish is a new order."""
+    out = pushed([row(1, wish=GO_LONG), row(3), row(4, wish=GO_LONG), row(5)])
+    assert column(out, "order").tolist() == [1.0, 0.0, 1.0, 0.0]
+    assert column(out, "entry_side").tolist() == [0.0, 0.0, 0.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("prices", "reason", "price"),
+    [
+        ((100.0, 150.0, 50.0, 120.0), ExitReason.HORIZON, 100.0),
+        ((97.0, 150.0, 50.0, 120.0), ExitReason.STOP_LOSS, 97.0),
+        ((110.0, 150.0, 50.0, 120.0), ExitReason.TAKE_PROFIT, 104.0),
+    ],
+)
+def test_a_horizon_is_time_also_where_bars_are_missing(
+    prices: tuple[float, float, float, float], reason: ExitReason, price: float
+) -> None:
+    """A position whose horizon ended in a hole leaves at the first open after it, and no better."""
+    choice = replace(FREE, horizon_bars=4)
+    rows = [row(1, wish=GO_LONG), row(2), row(3), row(400, prices), row(401)]
+    out = pushed(rows, choice)
+    assert column(out, "exit_reason").tolist() == [0, 0, 0, reason, 0]
+    assert column(out, "exit_price")[3] == price
 
 
 def test_one_position_at_a_time() -> None:
@@ -321,18 +438,19 @@ def test_unsound_bars_are_refused_by_history_and_live_alike(broken: list[float])
     trader = Trader(SETTINGS)
     trader.push(row(0))
     before = trader.snapshot()
-    with pytest.raises(ValueError, match=r"trading row: found .* expected a time after"):
+    with pytest.raises(ValueError, match=r"trading row: found .* expected to open at or after"):
         trader.push(broken)
     assert np.array_equal(trader.snapshot(), before)
-    with pytest.raises(ValueError, match=r"trading row: found .* expected a time after"):
+    with pytest.raises(ValueError, match=r"trading row: found .* expected to open at or after"):
         fold(np.array([row(0), broken]), SETTINGS)
 
 
 def test_wrong_shapes_are_refused() -> None:
     """Rows and states of another width or type say what was expected."""
-    with pytest.raises(ValueError, match=r"expected float64\[n, 11\]"):
+    width = len(INPUT_FIELDS)
+    with pytest.raises(ValueError, match=rf"expected float64\[n, {width}\]"):
         fold(np.zeros((3, 10)), SETTINGS)
-    with pytest.raises(ValueError, match="expected 11"):
+    with pytest.raises(ValueError, match=f"expected {width}"):
         Trader(SETTINGS).push([1.0, 2.0])
     with pytest.raises(ValueError, match="trading state"):
         Trader(SETTINGS, np.full(fills.STATE_SIZE, math.nan))

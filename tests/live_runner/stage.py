@@ -22,7 +22,15 @@ import yaml
 from kernel.decision import rules_probabilities
 from kernel.features.engine import compute
 from kernel.features.registry import FEATURES
-from kernel.observation import OBSERVATION_FIELDS, OTHER_MARKET, SERIES, Market, Series, observe
+from kernel.observation import (
+    FUNDING_FIELDS,
+    OBSERVATION_FIELDS,
+    OTHER_MARKET,
+    SERIES,
+    Market,
+    Series,
+    observe,
+)
 from replay_venue.market.climate import Climate
 from replay_venue.market.generator import History
 from research.backtest.replay import replay
@@ -328,9 +336,12 @@ def trading_rows(
 ) -> np.ndarray:
     """Return the kernel's trading rows of decided bars that did not abstain."""
     atr = features[:, FEATURES.index("atr_14")] * observations[:, 4]
-    funding = observations[:, OBSERVATION_FIELDS.index("funding_rate")]
+    opens = observations[:, 0]
+    first = OBSERVATION_FIELDS.index(FUNDING_FIELDS[0])
+    settled = observations[:, first : first + len(FUNDING_FIELDS)]
     free = np.zeros(len(observations))
-    return np.column_stack([observations[:, :5], atr, funding, probabilities, free])
+    prices = observations[:, 1:5]
+    return np.column_stack([opens, opens + BAR_MS, prices, atr, probabilities, free, settled])
 
 
 def recorded(journal: Path, symbol: str) -> dict[str, np.ndarray]:

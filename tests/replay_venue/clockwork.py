@@ -77,6 +77,9 @@ class Clockwork:
     def funding(self, symbol: str, start_ms: int, end_ms: int) -> Points:
         return _points(8 * 3_600_000, start_ms, end_ms, 1e-4, 1e-6)
 
+    def funding_hours(self, symbol: str, at_ms: int) -> int:
+        return 8
+
     def open_interest(self, symbol: str, start_ms: int, end_ms: int) -> Points:
         return _points(900_000, start_ms, end_ms, 1_000.0, 0.5)
 

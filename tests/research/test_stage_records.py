@@ -138,13 +138,16 @@ def test_judge_on_records_is_judge_on_the_things(direct: Retrained, settings: Se
         stressed=direct.walk.stressed,
         contest=None,
         champion_digest="",
+        funding_share=direct.walk.funding_share,
     )
     evaluation = evaluate_calibration(direct.candidate).to_dict()
     read = Evaluation.from_dict(json.loads(json.dumps(evaluation)))
     again = Accounts.from_dict(json.loads(json.dumps(accounts.to_dict())))
     assert again == accounts
     assert read.to_dict() == evaluation
-    report = judgement.judge(direct.candidate, direct.prepared.table, read, again, settings)
+    report = judgement.judge(
+        direct.candidate, direct.prepared.table, read, again, settings, without_funding=""
+    )
     assert report.digest == direct.report.digest
     table = judgement.outcome_table(report, SYMBOL, WEEK)
     assert table["passed"].tolist() == [outcome.passed for outcome in report.outcomes]
@@ -170,7 +173,9 @@ def test_a_comparison_goes_through_its_record(
     assert len(found.series()["fold_win_rate"]) == 3  # type: ignore[arg-type]
     evaluation = evaluate_calibration(direct.candidate)
     walk = Accounts.from_dict(json.loads(json.dumps(found.figures("a" * 64).to_dict())))
-    report = judgement.judge(direct.candidate, direct.prepared.table, evaluation, walk, settings)
+    report = judgement.judge(
+        direct.candidate, direct.prepared.table, evaluation, walk, settings, without_funding=""
+    )
     named = {outcome.gate: outcome for outcome in report.outcomes}
     assert named["shared_bars"].value == 1.0
     assert named["score"].threshold is not None
@@ -187,6 +192,7 @@ def test_accounts_of_an_earlier_version_are_not_taken_for_a_comparison(direct: R
         stressed=direct.walk.stressed,
         contest=None,
         champion_digest="a" * 64,
+        funding_share=direct.walk.funding_share,
     )
     stored = accounts.to_dict()
     del stored["contest"]

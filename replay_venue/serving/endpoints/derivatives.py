@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping
 
+from kernel.bars import TIMEFRAME_MS
 from replay_venue.market import intervals
+from replay_venue.market.funding import HOUR_MS
 from replay_venue.market.intervals import DAY_MS
 from replay_venue.serving import parameters
 from replay_venue.serving.parameters import RefusedError
 from replay_venue.serving.venue import Venue
 from replay_venue.serving.wire import JsonObject, decimal
 
-FUNDING_MS = 28_800_000
 PERIODS = ("5m", "15m", "30m", "1h", "2h", "4h", "6h", "12h", "1d")
 Query = Mapping[str, str]
 
@@ -38,16 +39,24 @@ def _settled(
 
 
 def _add_marks(venue: Venue, symbol: str, rows: list[JsonObject]) -> None:
-    """Write the mark price at settlement into rows where it is known: the close of 8 hours."""
+    """Write the mark price at settlement into rows where it is known: the close of 8 hours, or of
+    the hour where the symbol settles in between.
+    """
     if not rows:
         return
-    first_ms, last_ms = rows[0]["fundingTime"], rows[-1]["fundingTime"]
-    marks = venue.marks(symbol, "8h", first_ms - FUNDING_MS, last_ms - 1)
-    closes = (marks.open_time_ms + FUNDING_MS).tolist()
-    price = dict(zip(closes, marks.close.tolist(), strict=True))
-    for row in rows:
-        if row["fundingTime"] in price:
-            row["markPrice"] = decimal(price[row["fundingTime"]])
+    first_ms = rows[0]["fundingTime"]
+    last_ms = rows[-1]["fundingTime"]
+    for interval in ("8h", "1h"):
+        without = [row for row in rows if not row["markPrice"]]
+        if not without:
+            return
+        step_ms = TIMEFRAME_MS[interval]
+        marks = venue.marks(symbol, interval, first_ms - step_ms, last_ms - 1)
+        closes = (marks.open_time_ms + step_ms).tolist()
+        price = dict(zip(closes, marks.close.tolist(), strict=True))
+        for row in without:
+            if row["fundingTime"] in price:
+                row["markPrice"] = decimal(price[row["fundingTime"]])
 
 
 def funding_info(venue: Venue, query: Query) -> list[JsonObject]:
@@ -58,7 +67,7 @@ def funding_info(venue: Venue, query: Query) -> list[JsonObject]:
             "symbol": symbol,
             "adjustedFundingRateCap": "0.00300000",
             "adjustedFundingRateFloor": "-0.00300000",
-            "fundingIntervalHours": FUNDING_MS // 3_600_000,
+            "fundingIntervalHours": venue.market.funding_hours(symbol, venue.clock.now_ms()),
             "disclaimer": False,
         }
         for symbol in venue.market.symbols
@@ -77,7 +86,8 @@ def premium(venue: Venue, symbol: str) -> JsonObject:
     Where the market has neither, both are the last price.
     """
     now_ms = venue.clock.now_ms()
-    settled = venue.funding(symbol, now_ms - 2 * FUNDING_MS, now_ms).value
+    settled = venue.funding(symbol, now_ms - DAY_MS, now_ms).value
+    interval_ms = venue.market.funding_hours(symbol, now_ms) * HOUR_MS
     index = decimal(venue.reference_price(symbol, "index"))
     return {
         "symbol": symbol,
@@ -86,7 +96,7 @@ def premium(venue: Venue, symbol: str) -> JsonObject:
         "estimatedSettlePrice": index,
         "lastFundingRate": decimal(settled[-1]) if len(settled) else "",
         "interestRate": "0.00010000",
-        "nextFundingTime": (now_ms // FUNDING_MS + 1) * FUNDING_MS,
+        "nextFundingTime": (now_ms // interval_ms + 1) * interval_ms,
         "time": venue.clock.shown_ms(),
     }
 

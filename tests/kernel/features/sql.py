@@ -41,7 +41,7 @@ def columns(obs: Values, query: str, **tables: pd.DataFrame) -> dict[str, Values
     }
 
 
-def late(obs: Values, fields: Sequence[int], bars: int) -> Values:
+def late(obs: Values, fields: Sequence[int], bars: int, longest_hole: int = 250) -> Values:
     """Return `obs` with some fields known `bars` later and at times missing, and without some
     bars.
     """
@@ -56,5 +56,5 @@ def late(obs: Values, fields: Sequence[int], bars: int) -> Values:
             world[start : start + rng.integers(1, 300), field] = np.nan
     keep = rng.random(len(world)) > 0.02
     for start in rng.integers(0, len(world), 3):
-        keep[start : start + rng.integers(1, 250)] = False
+        keep[start : start + rng.integers(1, longest_hole)] = False
     return world[keep]

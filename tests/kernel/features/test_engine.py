@@ -119,13 +119,13 @@ def test_an_unusable_bar_may_be_corrected_under_its_own_time() -> None:
 
 def test_wrong_shapes_are_refused() -> None:
     """Observations and states of a wrong shape or with NaN name what was found and expected."""
-    with pytest.raises(ValueError, match=r"found shape \(5, 6\), expected \(n, 112\)"):
+    with pytest.raises(ValueError, match=r"found shape \(5, 6\), expected \(n, 135\)"):
         compute(np.zeros((5, 6)))
     with pytest.raises(ValueError, match=rf"found shape \(3,\), expected \({STATE_SIZE},\)"):
         compute(market(5, seed=1), np.zeros(3))
     with pytest.raises(ValueError, match="found shape"):
         Stream(np.zeros((1, STATE_SIZE)))
-    with pytest.raises(ValueError, match="found 10 values, expected 112"):
+    with pytest.raises(ValueError, match="found 10 values, expected 135"):
         Stream().push([1.0] * 10)
     poisoned = initial_state()
     poisoned[7] = np.nan

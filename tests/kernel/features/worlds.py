@@ -3,8 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from kernel.observation import FUNDING_HOURS, Series, settled_by_hour
+
 START_MS = 1_672_531_200_000  # 2023-01-01 00:00 UTC
 BAR_MS = 900_000
+SETTLED_MS = 28_800_000
 
 
 def market(
@@ -53,15 +56,33 @@ def market(
         rng.normal(0.0, 20.0, bars),
     )
     times = event_times(columns[0])
-    return np.column_stack([*columns, minutes.reshape(bars, 75), times]).astype(np.float64)
+    settled = settlements(columns[0].astype(np.int64), columns[6], seed)
+    return np.column_stack([*columns, minutes.reshape(bars, 75), times, settled]).astype(np.float64)
 
 
 def event_times(open_ms: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return of when funding and the on-chain metrics of each bar are, float64[bars, 7], where they
-    are known at once: the last settlement, and the day.
+    """Return of when the on-chain metrics of each bar are, float64[bars, 6], where they are known
+    at once: the day.
     """
-    settled, day = (open_ms // period_ms * period_ms for period_ms in (28_800_000, 86_400_000))
-    return np.column_stack([settled, *[day] * 6])
+    return np.column_stack([open_ms // 86_400_000 * 86_400_000] * 6)
+
+
+def settlements(
+    open_ms: NDArray[np.int64], rate: NDArray[np.float64], seed: int
+) -> NDArray[np.float64]:
+    """Return what settled in the 24 hours before each close, float64[bars, 24], known at once.
+
+    Every eight hours the `rate` of the first bar that opens then settles; before the first bar of
+    all, what a generator draws.
+    """
+    if not len(open_ms):
+        return np.empty((0, FUNDING_HOURS))
+    earlier = np.random.default_rng((seed, 2)).normal(1e-4, 2e-4, 4)
+    period = open_ms // SETTLED_MS
+    first = np.flatnonzero(np.diff(period, prepend=-1))
+    event_ms = np.concatenate([(period[0] - np.arange(4, 0, -1)), period[first]]) * SETTLED_MS
+    rows = Series("funding_rate", event_ms, event_ms, np.concatenate([earlier, rate[first]]))
+    return settled_by_hour(rows, open_ms + BAR_MS)
 
 
 def _slow_series(rng: np.random.Generator, bars: int) -> list[NDArray[np.float64]]:
@@ -95,10 +116,10 @@ def _minutes(rng: np.random.Generator, bars: int, price: float) -> NDArray[np.fl
 def damaged(obs: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
     """Return `obs` with bars missing singly and in runs, series NaN in runs, and unusable bars."""
     world = obs.copy()
-    for column in (*range(6, 18), *range(105, 112)):
+    for column in (*range(6, 18), *range(105, 111)):
         for start in rng.integers(0, len(world), 3):
             world[start : start + rng.integers(1, 60), column] = rng.choice((np.nan, -np.nan))
-    for block in (slice(18, 23), slice(23, 30), slice(30, 105)):
+    for block in (slice(18, 23), slice(23, 30), slice(30, 105), slice(111, 135)):
         for start in rng.integers(0, len(world), 3):
             world[start : start + rng.integers(1, 60), block] = rng.choice((np.nan, -np.nan))
     for row in rng.integers(0, len(world), 5):

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernel.observation import DEPTH_FIELDS, OBSERVATION_FIELDS
+from kernel.observation import DEPTH_FIELDS, FUNDING_FIELDS, OBSERVATION_FIELDS
 from live_runner.candles import Candle
 from live_runner.market.recordings import Recordings
 from live_runner.market.series import SeriesBook
@@ -95,7 +96,7 @@ def _observed(book: SeriesBook, close_ms: int, volume: float = 1.0) -> dict[str,
 
 
 def test_a_day_of_bars_asks_no_more_than_could_have_changed() -> None:
-    """Over 96 bars: open interest every other bar, funding and the daily series a few times.
+    """Over 96 bars: open interest every other bar, funding every hour, the rest a few times.
 
     A fetch at a close brings the row stamped with that close, which counts from the next bar on.
     """
@@ -111,7 +112,7 @@ def test_a_day_of_bars_asks_no_more_than_could_have_changed() -> None:
     counts = {name: venue.asked.count(name) for name in ("interest", "funding", "fear", "onchain")}
     print(counts)
     assert counts["interest"] == 48
-    assert counts["funding"] <= 5
+    assert counts["funding"] <= 25
     assert counts["fear"] <= 3
     assert counts["onchain"] <= 3
     for name in ("BTCUSDT 1m last", "BTCUSDT 15m mark", "BTCUSDT 15m index"):
@@ -190,25 +191,29 @@ def _ensured(venue: CountingVenue, symbol: str = "BTCUSDT", **changes: Any) -> d
     return _observed(book, START_MS + BAR_MS)
 
 
-def test_funding_of_four_hours_is_asked_for_every_four_hours() -> None:
-    """Some symbols settle more often than every eight hours: each rate is there for its bars."""
-    hours = 4
+def test_funding_is_there_for_its_bars_also_where_the_interval_changes() -> None:
+    """Every eight hours, from one bar to the next every hour, then every four: no rate is late."""
+
+    def settles(hour: int) -> bool:
+        day = hour % 24
+        return day % (8 if day < 10 else 1 if day < 16 else 4) == 0
 
     class Often(CountingVenue):
         async def funding(self, symbol: str, start_ms: int, end_ms: int) -> list[Row]:
-            times = self._serve("funding", hours * HOUR_MS, start_ms, end_ms)
-            return [Row("funding_rate", at, at / HOUR_MS) for at in times]
+            hours = [at // HOUR_MS for at in self._serve("funding", HOUR_MS, start_ms, end_ms)]
+            return [Row("funding_rate", at * HOUR_MS + 7, float(at)) for at in hours if settles(at)]
 
     market = Often()
     book = _book(market)
     for bar in range(96):
         close_ms = START_MS + (bar + 1) * BAR_MS
         assert asyncio.run(book.ensure(close_ms, close_ms)) == {}
-        settled_ms = (close_ms - LAGS_MS["funding_rate"]) // (hours * HOUR_MS) * hours * HOUR_MS
+        latest = (close_ms - 1) // HOUR_MS
         found = _observed(book, close_ms)
-        assert found["funding_rate"] == settled_ms / HOUR_MS
-        assert found["funding_rate_time_ms"] == settled_ms
-    assert market.asked.count("funding") <= 1 + 24 // hours
+        rates = [found[name] for name in FUNDING_FIELDS]
+        expected = [float(latest - k) if settles(latest - k) else math.nan for k in range(24)]
+        np.testing.assert_array_equal(rates, expected)
+    assert market.asked.count("funding") <= 25
 
 
 def test_btc_is_asked_for_beside_another_symbol_and_is_its_own_beside_itself() -> None:

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from kernel.digest import canonical_json, sha256_hex
 from kernel.features.engine import Stream
 from kernel.features.registry import FEATURES
-from kernel.observation import OBSERVATION_FIELDS
+from kernel.observation import FUNDING_FIELDS, OBSERVATION_FIELDS
 from kernel.trading import OUTPUT_FIELDS, Trader, TradingSettings
-from tests.kernel.trading_rows import BAR_MS, GUARDED, MONDAY_MS
+from tests.kernel.trading_rows import BAR_MS, GUARDED, HOUR_MS, MONDAY_MS, hours_before
 
 WARM_UP, DECIDED, SWAP_AT, RESTART_AT = 40, 160, 70, 110
+FIRST_SETTLED = OBSERVATION_FIELDS.index(FUNDING_FIELDS[0])
 AFTER_SWAP = replace(GUARDED, min_confidence=0.4, horizon_bars=5)
 SCHEMA = """
 CREATE TABLE bars (symbol TEXT, open_time_ms INTEGER, open REAL, high REAL, low REAL, close REAL,
@@ -61,6 +62,8 @@ def observations(seed: int) -> NDArray[np.float64]:
         [opened, np.maximum(opened, close) * 1.004, np.minimum(opened, close) * 0.996, close, close]
     )
     rows[:, 6] = np.where(rng.random(bars) < 0.1, np.nan, 1e-4)
+    rates = {MONDAY_MS + hour * HOUR_MS: 1e-4 * hour for hour in range(0, 52, 2)}
+    rows[:, FIRST_SETTLED:] = [hours_before(int(at) + BAR_MS, rates) for at in rows[:, 0]]
     rows[:, 7] = 1e6 * np.exp(np.cumsum(rng.normal(0.0, 0.01, bars)))
     return rows
 
@@ -82,7 +85,9 @@ def _record_symbol(db: sqlite3.Connection, symbol: str, seed: int, digests: list
         if bar >= WARM_UP:
             p = rng.dirichlet([0.5, 0.5, 0.5]).tolist()
             atr = features[FEATURES.index("atr_14")] * seen[4]
-            row = [*seen[:5], atr, seen[6], *p, float(bar % 17 == 0)]
+            times = (seen[0], seen[0] + BAR_MS)
+            settled = seen[FIRST_SETTLED:]
+            row = [*times, *seen[1:5], atr, *p, float(bar % 17 == 0), *settled]
             out = trader.push(row)
             blobs = map(_blob, (features, p, row, out))
             db.execute(

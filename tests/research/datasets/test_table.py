@@ -41,7 +41,7 @@ def market(seed: int = 1) -> tuple[Bars, np.ndarray, Labels]:
 
 def table(features: np.ndarray | None = None) -> TrainingTable:
     bars, values, labels = market()
-    return build(bars, values if features is None else features, labels, NAMES, VALIDATION)
+    return build(bars, values if features is None else features, labels, NAMES, VALIDATION, BAR_MS)
 
 
 def test_table_holds_every_warm_bar_and_the_named_columns():
@@ -75,13 +75,13 @@ def test_table_refuses_when_nothing_is_covered_or_warm():
     """Without a feature or without a warm bar there is nothing to learn from."""
     bars, values, labels = market()
     with pytest.raises(ValueError, match=r"found coverage .* expected one of at least 0.95"):
-        build(bars, np.full_like(values, np.nan), labels, NAMES, VALIDATION)
+        build(bars, np.full_like(values, np.nan), labels, NAMES, VALIDATION, BAR_MS)
     short = bars.slice(0, WARM)
     few = triple_barrier(short, short.close, LabelSettings(3.0, 3.0, 48), BAR_MS)
     with pytest.raises(ValueError, match=f"bars: found {WARM}, expected more than"):
-        build(short, values[:WARM], few, NAMES, VALIDATION)
+        build(short, values[:WARM], few, NAMES, VALIDATION, BAR_MS)
     with pytest.raises(ValueError, match="features: found shape"):
-        build(bars, values[:, :2], labels, NAMES, VALIDATION)
+        build(bars, values[:, :2], labels, NAMES, VALIDATION, BAR_MS)
 
 
 def test_table_digest_follows_its_content():
@@ -89,7 +89,9 @@ def test_table_digest_follows_its_content():
     bars, values, labels = market()
     first = table()
     values[N // 2, NAMES.index("rsi_14")] += 1e-3
-    renamed = build(bars, market()[1], labels, ("rsi_14", "oi_change", "fear_greed"), VALIDATION)
+    renamed = build(
+        bars, market()[1], labels, ("rsi_14", "oi_change", "fear_greed"), VALIDATION, BAR_MS
+    )
     assert table().digest == first.digest
     assert len({first.digest, table(values).digest, renamed.digest}) == 3
 
@@ -153,7 +155,39 @@ def test_table_keeps_a_distance_to_levels_that_are_mostly_not_there():
     bars, values, labels = market()
     values[::2, 1] = np.nan
     names = ("rsi_14", "liq_above_dist", "liq_above_present")
-    built = build(bars, values, labels, names, VALIDATION)
+    built = build(bars, values, labels, names, VALIDATION, BAR_MS)
     assert built.feature_names == names
     assert built.coverage["liq_above_dist"] == 1.0
     assert np.isnan(built.x[:, 1]).mean() == pytest.approx(0.5, abs=0.01)
+
+
+def test_what_a_hole_touches_is_not_learned_from():
+    """Labels that would reach over missing bars, and bars let out after them, weigh nothing; all
+    others weigh what they did.
+    """
+    bars, values, _ = market()
+    kept = np.ones(N, np.bool_)
+    kept[6_000:7_000] = False
+    columns = (getattr(bars, field.name)[kept] for field in dataclasses.fields(bars))
+    torn = Bars(*columns)
+    labels = triple_barrier(torn, torn.close * 0.004, LabelSettings(3.0, 3.0, 48), BAR_MS)
+    built = build(torn, values[kept], labels, NAMES, VALIDATION, BAR_MS)
+    after = min(max(1_000, 96), WARM) - 1
+    unlearned = (built.bar >= 6_000 - 48) & (built.bar < 6_000 + after)
+    assert built.let_out == unlearned.sum() == 48 + after
+    assert (built.y[unlearned] == -1).all()
+    assert not built.weights[unlearned].any()
+    assert (built.y[~unlearned][:-48] >= 0).all()
+    assert (built.weights[~unlearned][:-48] > 0.0).all()
+    span_ms = built.end_ms[built.y >= 0] - built.start_ms[built.y >= 0]
+    assert span_ms.max() <= 48 * BAR_MS
+
+
+def test_a_block_inside_a_hole_is_no_block():
+    """Weeks that were never ingested are neither learned from nor judged on."""
+    week = WEEK_MS // BAR_MS
+    start = np.concatenate([np.arange(8 * week), np.arange(12 * week, 16 * week)]) * BAR_MS
+    settled = dataclasses.replace(VALIDATION, first_train_weeks=2, block_weeks=2, max_blocks=20)
+    found = blocks(start, start + BAR_MS, settled)
+    assert all(len(fold.train) and len(fold.test) for fold in found)
+    assert sum(len(fold.test) for fold in found) == len(start) - 2 * week

@@ -32,6 +32,8 @@ def evidence(**changes: object) -> Evidence:
         min_coverage=0.95,
         inference_cpu_ms=0.1,
         bundle_bytes=300_000,
+        funding_share=1.0,
+        without_funding="",
     )
     return dataclasses.replace(good, **changes)
 
@@ -80,6 +82,7 @@ def test_gates_pass_values_equal_to_their_thresholds():
         ("parity_error", None, {"parity": Parity(1e-7, 3e-6, 0, 25_000)}, 3e-6, 1e-6),
         ("flipped_decisions", None, {"parity": Parity(1e-8, 1e-8, 1, 25_000)}, 1, 0),
         ("feature_coverage", None, {"coverage": {"a": 1.0, "b": 0.9}}, 0.9, 0.95),
+        ("funding", None, {"funding_share": 0.5}, 0.5, 0.95),
         ("inference_cpu_ms", None, {"inference_cpu_ms": 1.01}, 1.01, 1.0),
         ("bundle_bytes", None, {"bundle_bytes": 20_000_001}, 20_000_001, 20_000_000),
     ],

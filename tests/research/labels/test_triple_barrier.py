@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -116,3 +118,21 @@ def test_labels_treat_a_bar_that_touches_both_barriers_as_no_win():
     labels = triple_barrier(bars, np.ones(3), LabelSettings(3.0, 3.0, 2), BAR_MS)
     assert labels.label.tolist() == [HOLD, -1, -1]
     assert labels.end_ms[0] == 2 * BAR_MS
+
+
+@given(seed=st.integers(0, 10_000), rule=rules, cut=st.integers(1, 39), lost=st.integers(1, 9_000))
+@settings(max_examples=60, deadline=None)
+def test_no_label_reaches_over_missing_bars(seed: int, rule: LabelSettings, cut: int, lost: int):
+    """A row whose horizon holds a hole has no label, any other the one it would have without it."""
+    bars = walk(np.random.default_rng(seed), 40)
+    atr = np.ones(40)
+    times = bars.open_time_ms + np.where(np.arange(40) >= cut, lost * BAR_MS, 0)
+    torn = triple_barrier(replace(bars, open_time_ms=times), atr, rule, BAR_MS)
+    before = triple_barrier(bars.slice(0, cut), atr[:cut], rule, BAR_MS)
+    after = triple_barrier(bars.slice(cut, 40), atr[cut:], rule, BAR_MS)
+    whole = np.arange(cut) + rule.horizon_bars < cut
+    assert torn.label[:cut].tolist() == np.where(whole, before.label, -1).tolist()
+    assert torn.label[cut:].tolist() == after.label.tolist()
+    assert (torn.end_ms[~torn.valid] == UNRESOLVED_MS).all()
+    span_ms = torn.end_ms[torn.valid] - torn.start_ms[torn.valid]
+    assert (span_ms <= rule.horizon_bars * BAR_MS).all()

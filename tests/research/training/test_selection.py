@@ -48,7 +48,7 @@ def table() -> TrainingTable:
     return TrainingTable(
         x=x, y=np.where(rng.random(BARS) < 0.1, 1, 2 * buy).astype(np.int8), start_ms=start,
         end_ms=end, bar=np.arange(BARS), weights=np.ones(BARS), feature_names=NAMES,
-        coverage=dict.fromkeys(NAMES, 1.0), left_out=(), cutoff_ms=int(start[-1]), digest="",
+        coverage=dict.fromkeys(NAMES, 1.0), left_out=(), cutoff_ms=int(start[-1]), let_out=0, digest="",
     )  # fmt: skip
 
 

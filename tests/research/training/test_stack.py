@@ -1,4 +1,8 @@
 import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +23,22 @@ def test_stack_gives_the_same_bytes_from_the_same_table(trained: Retrained, smal
     assert again.signal == trained.candidate.signal
     assert [fold.graph for fold in again.folds] == [fold.graph for fold in trained.candidate.folds]
     assert np.array_equal(again.oof.votes, trained.candidate.oof.votes)
+
+
+def test_stack_gives_the_same_bytes_however_it_is_launched():
+    """Processes that are allowed one thread and four train the same graphs from the same table."""
+    found = {
+        subprocess.run(
+            [sys.executable, "-m", "tests.research.training.trained_bytes"],
+            cwd=Path(__file__).resolve().parents[3],
+            env=os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads),
+            capture_output=True,
+            check=True,
+            text=True,
+        ).stdout
+        for threads in ("1", "4")
+    }
+    assert len(found) == 1
 
 
 def scrambled_after(table: TrainingTable, moment_ms: int) -> TrainingTable:

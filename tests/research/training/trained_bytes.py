@@ -1,0 +1,49 @@
+"""Train on a generated table and print the digest of every graph: run as a process of its own."""
+
+import dataclasses
+import hashlib
+
+import numpy as np
+
+from kernel.bars import Bars
+from research.datasets.table import build
+from research.labels.triple_barrier import triple_barrier
+from research.settings import LabelSettings
+from research.training import stack
+from tests.research.worlds import small_settings
+
+BAR_MS = 900_000
+WEEKS = 80  # so many rows that BLAS would share them among its threads
+NAMES = ("rsi_14", "oi_change", "mvrv")
+
+
+def main() -> None:
+    """Print one digest of the candidate's graphs."""
+    rng = np.random.default_rng(5)
+    bars = WEEKS * 672
+    close = 100 * np.exp(np.cumsum(rng.normal(0, 0.003, bars)))
+    spread = rng.uniform(1.0005, 1.004, bars)
+    market = Bars(
+        np.arange(bars) * BAR_MS, close, close * spread, close / spread, close, np.ones(bars)
+    )
+    labels = triple_barrier(market, close * 0.004, LabelSettings(3.0, 3.0, 48), BAR_MS)
+    small = small_settings()
+    models = dataclasses.replace(
+        small.models,
+        random_forest=dataclasses.replace(small.models.random_forest, trees=2),
+        xgboost=dataclasses.replace(small.models.xgboost, rounds=3),
+        lightgbm=dataclasses.replace(small.models.lightgbm, rounds=3),
+    )
+    validation = dataclasses.replace(
+        small.validation, first_train_weeks=10, block_weeks=10, max_blocks=10
+    )
+    chosen = dataclasses.replace(small, models=models, validation=validation)
+    features = rng.normal(size=(bars, len(NAMES)))
+    table = build(market, features, labels, NAMES, chosen.validation, BAR_MS)
+    candidate = stack.train(table, chosen)
+    graphs = [candidate.signal, *(fold.graph for fold in candidate.folds)]
+    print(hashlib.sha256(b"".join(graphs)).hexdigest())
+
+
+if __name__ == "__main__":
+    main()
