@@ -201,8 +201,8 @@ def _trade(at_ms: int, out: Mapping[str, float]) -> Trade:
     return Trade(
         closed=_time(at_ms),
         side="long" if out["trade_side"] > 0 else "short",
-        entry=f"{price_text(out['trade_entry_price'])}",
-        exit=f"{price_text(out['exit_price'])}",
+        entry=price_text(out["trade_entry_price"]),
+        exit=price_text(out["exit_price"]),
         why=_words(ExitReason(int(out["exit_reason"])).name),
         colour="up" if out["pnl"] >= 0 else "down",
         pnl=f"{out['pnl']:+,.2f}",

@@ -12,7 +12,7 @@ from kernel.features.certificate import Certificate, certify
 from kernel.features.definition import Group
 from kernel.features.engine import compute
 from kernel.features.registry import FEATURES, GROUPS, STATE_SIZE, WARMUP_BARS, Feature, feature
-from kernel.observation import Market, observe
+from kernel.observation import FUNDING_FIELDS, Market, observe
 from orchestration.reference.markdown import markdown_table
 from orchestration.reference.recorded_markets import DATA, Recording, recordings
 from orchestration.reference.sparkline import sparkline
@@ -72,7 +72,7 @@ def seen(found: Sequence[Recording]) -> dict[str, Seen]:
             if one.shown and name not in one.shown:
                 continue
             if name not in best or there > np.isfinite(best[name].values).sum():
-                read = feature(name).inputs
+                read = _inputs(feature(name).inputs)
                 beside = "; ".join(text for field, text in one.beside.items() if field in read)
                 best[name] = Seen(one.title, beside, values[:, i], certificates[i])
     return best
@@ -188,9 +188,15 @@ def _plain(text: str) -> str:
 
 
 def _inputs(names: Sequence[str]) -> list[str]:
-    """Return the inputs, the bar's minutes as one."""
-    rest = [name for name in names if not name.startswith("minute_")]
-    return [*rest, "minutes"] if len(rest) < len(names) else rest
+    """Return the inputs, the bar's minutes as one, and a day's settlements as one."""
+    rest = dict.fromkeys(_series(name) for name in names if not name.startswith("minute_"))
+    minutes = ["minutes"] if any(name.startswith("minute_") for name in names) else []
+    return [*rest, *minutes]
+
+
+def _series(name: str) -> str:
+    """Return the series that a field of an observation is made of."""
+    return "funding_rate" if name in FUNDING_FIELDS else name
 
 
 def _there(shown: Seen) -> bool:

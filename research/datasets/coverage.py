@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from kernel.features.registry import feature, flags_a_missing_input
 from kernel.observation import (
     DEPTH_FIELDS,
+    FUNDING_FIELDS,
     MINUTE_FIELDS,
     OBSERVATION_FIELDS,
     SERIES,
@@ -59,6 +60,8 @@ def series_shares(
     """
     speaking = [name for name in feature_names if not flags_a_missing_input(name)]
     used = {name for chosen in speaking for name in feature(chosen).inputs}
+    if not used.isdisjoint(FUNDING_FIELDS):
+        used.add("funding_rate")
     parts = list(windows(len(observations), folds))
     return [
         SeriesShare(name, window, float(there[rows].mean()), not used.isdisjoint(columns))

@@ -46,10 +46,19 @@ def table() -> TrainingTable:
     start = BAR_MS * np.arange(1, BARS + 1, dtype=np.int64)
     end = start + BAR_MS * rng.integers(1, 49, BARS)
     return TrainingTable(
-        x=x, y=np.where(rng.random(BARS) < 0.1, 1, 2 * buy).astype(np.int8), start_ms=start,
-        end_ms=end, bar=np.arange(BARS), weights=np.ones(BARS), feature_names=NAMES,
-        coverage=dict.fromkeys(NAMES, 1.0), left_out=(), cutoff_ms=int(start[-1]), let_out=0, digest="",
-    )  # fmt: skip
+        x=x,
+        y=np.where(rng.random(BARS) < 0.1, 1, 2 * buy).astype(np.int8),
+        start_ms=start,
+        end_ms=end,
+        bar=np.arange(BARS),
+        weights=np.ones(BARS),
+        feature_names=NAMES,
+        coverage=dict.fromkeys(NAMES, 1.0),
+        left_out=(),
+        cutoff_ms=int(start[-1]),
+        let_out=0,
+        digest="",
+    )
 
 
 def proposed(table: TrainingTable) -> selection.Proposals:
