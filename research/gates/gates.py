@@ -157,8 +157,8 @@ def _funding_outcome(evidence: Evidence) -> Outcome:
     if share >= threshold:
         return at_least("funding", share, threshold)
     excluded = (
-        f"funding: results exclude funding, whose settlements are known for {share:.0%} of the "
-        f"bars traded, expected at least {threshold:.0%}"
+        f"funding: results exclude funding: found {share:.6g} of the traded bars with known "
+        f"settlements, expected at least {threshold:.6g}"
     )
     if evidence.without_funding:
         reason = f"{excluded}: {evidence.without_funding}"

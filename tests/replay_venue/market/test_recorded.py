@@ -311,3 +311,22 @@ def test_recorded_binance_serves_everything_it_recorded() -> None:
     assert 15_000 < np.median(held.value) < 30_000
     assert held.time_ms[-1] <= at("2026-01-01")
     assert RecordedSource(RECORDED, ("BTCUSDT",)).venue("BTCUSDT") == "okx-swap"
+
+
+@pytest.mark.parametrize(
+    ("price", "decimals"), [(1.129e-05, 8), (0.00012345, 8), (0.5, 4), (1.0e-10, 10)]
+)
+def test_recorded_prices_have_the_tick_that_they_need(
+    tmp_path: Path, price: float, decimals: int
+) -> None:
+    """Python writes a price below 0.0001 with an exponent; its decimals count all the same."""
+    prices = {name: np.full(9, price) for name in ("open", "high", "low", "close")}
+    write(
+        tmp_path / "ohlcv_BONKUSDT_15m_binance-spot.parquet",
+        timestamp=START + BAR_MS * np.arange(9),
+        **prices,
+        volume=np.full(9, 1e9),
+    )
+    found = RecordedSource(tmp_path, ("BONKUSDT",)).instrument("BONKUSDT")
+    assert found.tick_decimals == decimals
+    assert float(found.tick) == 10.0**-decimals

@@ -6,7 +6,7 @@ import pytest
 
 from replay_venue.market.generator import Market, generate
 from tests.hung import HUNG_S
-from tests.replay_venue.served import BAR_MS, Served, at, binance_usdm
+from tests.replay_venue.served import BAR_MS, Served, at, binance_usdm, serving
 
 START = at("2025-03-31")
 
@@ -163,3 +163,44 @@ def test_ccxt_hides_a_truncated_answer(still: Served) -> None:
     assert client.last_json_response is None
     assert len(client.fetch_ohlcv("BTC/USDT:USDT", "15m", since=START, limit=50)) == 50
     assert client.last_json_response is not None
+
+
+def test_ccxt_reads_a_price_of_many_zeros_and_orders_at_it() -> None:
+    """Candles of a coin of 0.00001 keep their digits, and an order's price and amount do too."""
+    with serving("--symbols", "PEPEUSDT", "--start", "2025-04-10", "--speed", "1e-9") as served:
+        client = binance_usdm(served.url)
+        client.load_markets()
+        symbol = "PEPE/USDT:USDT"
+        bars = generate(7, "PEPEUSDT", 0.12, START, at("2025-04-10"), "15m").bars
+        rows = client.fetch_ohlcv(symbol, "15m", since=START, limit=100)
+        prices = [row[4] for row in rows]
+        assert prices == bars.close[:100].tolist()
+        assert max(prices) < 0.0001
+        assert len(set(prices)) > 50
+        for price in prices:
+            assert float(client.price_to_precision(symbol, price)) == price
+        limits = client.market(symbol)["limits"]["amount"]
+        wanted = 1_000.0 / prices[0]
+        assert limits["min"] <= wanted <= limits["max"]
+        assert float(client.amount_to_precision(symbol, wanted)) == pytest.approx(wanted, abs=1.0)
+
+
+def test_ccxt_reads_settlements_at_the_interval_of_each_symbol() -> None:
+    """Hours between settlements come from fundingInfo, the next one from premiumIndex, and the
+    history shows the change.
+    """
+    schedule = "BTCUSDT=1@2025-04-09,ETHUSDT=4"
+    arguments = ("--start", "2025-04-10 01:30", "--speed", "1e-9", "--funding-hours", schedule)
+    with serving(*arguments) as served:
+        client = binance_usdm(served.url)
+        client.load_markets()
+        intervals = client.fetch_funding_intervals()
+        assert intervals["BTC/USDT:USDT"]["interval"] == "1h"
+        assert intervals["ETH/USDT:USDT"]["interval"] == "4h"
+        now = client.fetch_funding_rate("BTC/USDT:USDT")
+        assert now["fundingTimestamp"] == at("2025-04-10 02:00")
+        rows = client.fetch_funding_rate_history(
+            "BTC/USDT:USDT", since=at("2025-04-08"), limit=1_000
+        )
+        hours = [(int(row["timestamp"]) - at("2025-04-08")) // 3_600_000 for row in rows]
+        assert hours == [0, 8, 16, *range(24, 50)]
