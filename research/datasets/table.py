@@ -118,7 +118,8 @@ def blocks(
 ) -> list[Fold]:
     """Return the walk-forward blocks of the rows; the last one ends at the last decision.
 
-    A block that lies in a hole, or has nothing before it to learn from, is none.
+    A block that has nothing before it to learn from, or less than half of the rows that others
+    have because it lies in a hole, is none.
     """
     stop_ms = int(start_ms[-1])
     block_ms = settings.block_weeks * WEEK_MS
@@ -131,7 +132,8 @@ def blocks(
         block_ms=block_ms,
         max_train_ms=settings.max_train_weeks * WEEK_MS,
     )
-    return [fold for fold in found if len(fold.train) and len(fold.test)]
+    most = max((len(fold.test) for fold in found), default=0)
+    return [fold for fold in found if len(fold.train) and 2 * len(fold.test) >= most > 0]
 
 
 def _coverage(x: Float32, names: Sequence[str], folds: Sequence[Fold]) -> dict[str, float]:
