@@ -5,7 +5,14 @@ import pytest
 
 from research.evaluation.metrics import Metrics
 from research.gates.accounts import Contest
-from research.gates.gates import NOT_COMPARED, Evidence, GateReport, Outcome, evaluate
+from research.gates.gates import (
+    NOT_COMPARED,
+    Evidence,
+    GateReport,
+    Outcome,
+    evaluate,
+    without_funding,
+)
 from research.settings import GateSettings
 from research.training.parity import Parity
 from tests.research.worlds import settings
@@ -189,3 +196,20 @@ def test_report_of_the_time_when_the_wall_clock_was_judged_is_still_read():
     slower = dataclasses.replace(old.outcomes[0], value=0.5, reason="found 0.5")
     assert GateReport.from_dict(json.loads(json.dumps(old.to_dict()))) == old
     assert GateReport((slower,)).digest == old.digest
+
+
+def test_results_without_funding_pass_by_name_only_and_say_so():
+    """A perpetual is refused until a person names it; spot has no funding to miss."""
+    named = dataclasses.replace(SETTINGS, accept_without_funding=("SOLUSDT",))
+    assert without_funding("BTCUSDT", named, spot=False) == ""
+    for why in (
+        without_funding("SOLUSDT", named, spot=False),
+        without_funding("BTCUSDT", SETTINGS, spot=True),
+    ):
+        report = evaluate(evidence(funding_share=0.0, without_funding=why), None, named)
+        outcome = next(one for one in report.outcomes if one.gate == "funding")
+        assert report.accepted
+        assert "results exclude funding" in outcome.reason
+        assert outcome.reason.endswith(why)
+    refused = evaluate(evidence(funding_share=0.0), None, named)
+    assert "results exclude funding" in refused.refusals[0]
