@@ -123,7 +123,8 @@ class _Run:
     def of(self, place: Place, window: Window, names: Sequence[str]) -> Ingest:
         """Read one place from its source, and what is then missing from the fallback."""
         began_s = time.perf_counter()
-        report, lacking = Ingest(place.table.name, window, (), (), self.now_ms), False
+        report = Ingest(place.table.name, window, (), (), self.now_ms)
+        lacking = False
         for rank, name in enumerate(names):
             if rank == 0:
                 spans = self._wanted(place, name)
@@ -213,7 +214,8 @@ class _Run:
         return min(self.now_ms, source.now_ms())
 
     def _ask(self, source: Source, place: Place, spans: list[Span], reading: Reading) -> None:
-        name, symbol = place.table.name, place.window.symbol
+        name = place.table.name
+        symbol = place.window.symbol
         instrument = self.universe.instrument(symbol)
         progress = Progress(f"{name} of {symbol} from {source.name}", spans, self.tell)
         beyond_ms = place.step_ms if place.table.dense else 0  # the running bar closes the last one

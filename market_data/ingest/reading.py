@@ -125,7 +125,9 @@ class Reading:
         self.times: Times = place.times()
         self.received = self.added = self.revised = 0
         self.unchanged = self.unfinished = self.quarantined = 0
-        self._place, self._source, self._now_ms = place, source, now_ms
+        self._place = place
+        self._source = source
+        self._now_ms = now_ms
         self._learned_ms = learned_ms
         self._key = ["event_time_ms", *place.table.identity]
         self._taken = place.rows_of_others(source)[self._key] if yields else None
@@ -147,7 +149,8 @@ class Reading:
 
     def store(self) -> None:
         """Judge what has been taken and bring it into the lake."""
-        pages, self._pages = self._pages, []
+        pages = self._pages
+        self._pages = []
         if pages:
             rows = self._sound(pages)
             bad = judge(self._place.table, rows, self._place.bar_ms)
@@ -170,7 +173,8 @@ class Reading:
         """Return the rows of the window that are over, each once, in order of time."""
         import pandas as pd
 
-        place, table = self._place, self._place.table
+        place = self._place
+        table = self._place.table
         rows: Frame = pd.concat(pages, ignore_index=True)
         optional = [name for name, column in table.columns.items() if not column.required]
         for name in set(optional) - set(rows.columns):
@@ -201,7 +205,8 @@ class Reading:
         closed a while ago, no newer one is to be seen, and it is not history yet, the clock is not
         believed: the bar is left to the next run.
         """
-        place, now_ms = self._place, self._now_ms
+        place = self._place
+        now_ms = self._now_ms
         if not place.period_ms:
             return events > -1
         ended_ms = events + place.period_ms
@@ -212,7 +217,8 @@ class Reading:
         return over
 
     def _append(self, rows: Frame) -> None:
-        place, table = self._place, self._place.table
+        place = self._place
+        table = self._place.table
         if self._taken is not None:
             found = rows[self._key].merge(self._taken, on=self._key, how="left", indicator="in")
             mine = (found["in"] == "left_only").to_numpy()
@@ -228,7 +234,8 @@ class Reading:
         rows = rows[["event_time_ms", *table.columns, *stamp]]
         rows = rows.assign(known_at_ms=known_at_ms, source=self._source)
         report = place.lake.append(table.name, place.window.symbol, rows, self._learned_ms())
-        self.added, self.revised = self.added + report.added, self.revised + report.revised
+        self.added = self.added + report.added
+        self.revised = self.revised + report.revised
         self.unchanged += report.offered - report.added - report.revised
         if table.shape == "tick":
             return

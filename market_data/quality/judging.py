@@ -96,7 +96,8 @@ def _sequence(table: Table, frame: Frame, sound: Flags) -> Iterator[Violation]:
     row = np.flatnonzero(sound)
     kept = frame.iloc[row]
     original = ~copies(table, kept)
-    row, kept = row[original], kept[original]
+    row = row[original]
+    kept = kept[original]
     if table.shape == "candle":
         for one in sequence_violations(_bars(kept)):
             yield Violation(int(row[one.row]), one.open_time_ms, one.rule, one.found, one.expected)

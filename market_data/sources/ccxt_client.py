@@ -79,7 +79,8 @@ def _strict(plain: type) -> type:
     import ccxt
 
     def handle_errors(self: Any, code: int, *arguments: Any) -> Any:
-        body, decoded = arguments[4], arguments[5]
+        body = arguments[4]
+        decoded = arguments[5]
         if code == 200 and decoded is None:
             raise ccxt.BadResponse(f"{len(body or '')} characters that are no whole JSON")
         return plain.handle_errors(self, code, *arguments)  # pyright: ignore[reportAttributeAccessIssue]

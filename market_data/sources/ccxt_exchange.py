@@ -271,7 +271,8 @@ def _answered(request: Request, client: Any) -> Frame:
 
 
 def _candles(client: Any, request: Request) -> list[Row]:
-    wanted, road = request.wanted, request.road
+    wanted = request.wanted
+    road = request.road
     timeframe = _timeframe(client, wanted)
     params = {"until": wanted.end_ms - 1, **road.params}
     return client.fetch_ohlcv(request.market, timeframe, wanted.start_ms, road.page, params)
@@ -299,7 +300,8 @@ def _open_interest(client: Any, request: Request) -> list[Row]:
 
 
 def _trades(client: Any, request: Request) -> list[Row]:
-    wanted, page = request.wanted, request.road.page
+    wanted = request.wanted
+    page = request.road.page
     if request.from_id:
         rows = client.fetch_trades(request.market, None, page, {"fromId": request.from_id})
     else:
@@ -315,7 +317,8 @@ def _trades(client: Any, request: Request) -> list[Row]:
 def _depth(client: Any, request: Request) -> list[Row]:
     """Return the book of this moment as one row; the exchange keeps no other."""
     book = client.fetch_order_book(request.market, DEPTH_LEVELS)
-    bids, asks = book["bids"], book["asks"]
+    bids = book["bids"]
+    asks = book["asks"]
     (bid, bid_quantity), (offer, offer_quantity) = bids[0][:2], asks[0][:2]
     totals = (sum(level[1] for level in side) for side in (bids, asks))
     row = (book["timestamp"], book["nonce"], bid, offer, bid_quantity, offer_quantity, *totals)

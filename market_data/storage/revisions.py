@@ -85,7 +85,8 @@ def ascending(columns: "Sequence[NDArray[Any]]") -> bool:
         return False
     settled = np.zeros(max(len(columns[0]) - 1, 0), dtype=bool)  # an earlier column has decided
     for column in columns:
-        before, after = column[:-1], column[1:]
+        before = column[:-1]
+        after = column[1:]
         if (~settled & (after < before)).any():
             return False
         settled |= after > before
@@ -117,7 +118,8 @@ def additions(table: Table, stored: Frame, rows: Frame, now_ms: int) -> Addition
     """
     import numpy as np
 
-    first, last = rows["event_time_ms"].iloc[0], rows["event_time_ms"].iloc[-1]
+    first = rows["event_time_ms"].iloc[0]
+    last = rows["event_time_ms"].iloc[-1]
     near = stored[stored["event_time_ms"].between(first, last)]
     if not len(near):
         return Additions(rows.assign(revision=np.int32(0)), rows.iloc[:0].assign(revision=0))

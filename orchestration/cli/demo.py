@@ -202,7 +202,8 @@ class Demo:
             stage.result = "0 differing bytes"
 
     def _ingest_live_month(self) -> None:
-        last, symbols = self.months[1], sorted(self.market.symbols)
+        last = self.months[1]
+        symbols = sorted(self.market.symbols)
         run = self._launch(
             "ingest_job",
             {

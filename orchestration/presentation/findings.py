@@ -138,7 +138,8 @@ def _moved(lake: Lake, reports: Sequence[Ingest]) -> list[dict[str, Any]]:
 
 def _corrections(lake: Lake, report: Ingest) -> Any:
     """Return the cells of the window that a reader sees differently since the ingest's clock."""
-    name, symbol = report.table, report.window.symbol
+    name = report.table
+    symbol = report.window.symbol
     moved = lake.diff(name, symbol, report.until_ms - 1, FOREVER_MS)
     inside = moved["event_time_ms"].between(report.window.start_ms, report.window.end_ms - 1)
     corrected = moved[inside & (moved["revision"] > 0)]

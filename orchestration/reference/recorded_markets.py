@@ -16,7 +16,8 @@ from kernel.resampling import resample
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 BAR_MS = 900_000
-HOUR_MS, DAY_MS = 3_600_000, 86_400_000
+HOUR_MS = 3_600_000
+DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,8 @@ def _minutes(folder: Path) -> Market:
 def _book(folder: Path) -> Market:
     """Return the recorded book; its bars are those of the middle of the quotes, without trades."""
     frame = _read(folder / "depth100_BTCUSDT_6s_binance-spot.parquet")
-    times, middle = _times(frame), frame["mid_price"].to_numpy(np.float64)
+    times = _times(frame)
+    middle = frame["mid_price"].to_numpy(np.float64)
     bars = _bars_of_ticks(times, middle, np.zeros(len(times)), BAR_MS)
     nothing = np.full(len(times), np.nan)
     depth = Depth(

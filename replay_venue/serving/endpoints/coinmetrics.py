@@ -37,7 +37,8 @@ def metrics_page(venue: Venue, query: Query) -> JsonObject:
         raise BadParameterError(
             f"Bad parameter 'page_size'. Value '{size}' is not in 1 to {MAX_PAGE}."
         )
-    paging_from, token = _choice(query, "paging_from", ("end", "start")), _token(query)
+    paging_from = _choice(query, "paging_from", ("end", "start"))
+    token = _token(query)
     rows = {
         (place, row["time"]): row
         for place, asset in enumerate(assets)
@@ -76,10 +77,12 @@ def _page(
     keys = sorted(rows)
     if paging_from == "start":
         left = [key for key in keys if token is None or key >= token]
-        page, further = left[:size], left[size : size + 1]
+        page = left[:size]
+        further = left[size : size + 1]
     else:
         left = [key for key in keys if token is None or key <= token]
-        page, further = left[-size:], left[:-size][-1:]
+        page = left[-size:]
+        further = left[:-size][-1:]
     answer: JsonObject = {"data": [rows[key] for key in page]}
     if further:
         text = json.dumps(further[0]).encode()
@@ -88,7 +91,8 @@ def _page(
 
 
 def _rows(venue: Venue, asset: str, query: Query, metrics: tuple[str, ...]) -> list[JsonObject]:
-    start_ms, end_ms = _time(query, "start_time"), _time(query, "end_time")
+    start_ms = _time(query, "start_time")
+    end_ms = _time(query, "end_time")
     start_ms = start_ms if start_ms is None else start_ms + _excluded(query, "start_inclusive")
     end_ms = end_ms if end_ms is None else end_ms - _excluded(query, "end_inclusive")
     days = venue.onchain(asset.upper(), start_ms, end_ms)

@@ -54,10 +54,8 @@ def test_fallback_fills_what_the_source_no_longer_has(lake: Lake):
 
 def test_fallback_is_asked_once(lake: Lake):
     """What the fallback gave is not asked for again, of nobody."""
-    one, two = (
-        bounded(),
-        GivenSource("two", {"open_interest": frame("open_interest", MARKS, 6e4)}, END_MS),
-    )
+    one = bounded()
+    two = GivenSource("two", {"open_interest": frame("open_interest", MARKS, 6e4)}, END_MS)
     run(lake, one, two, table="open_interest")
     one.asked.clear()
     two.asked.clear()

@@ -83,7 +83,8 @@ def test_any_number_survives_the_trip(tmp_path_factory, rows, headed: bool, per_
 
 def test_bars_are_taken_from_the_files_of_their_own_length(tmp_path: Path):
     """Minutes, quarters and the mark price lie in folders of their own and never mix."""
-    quarters, minutes = candles(START_MS, 96), candles(START_MS, 1_440, 60_000, seed=2)
+    quarters = candles(START_MS, 96)
+    minutes = candles(START_MS, 1_440, 60_000, seed=2)
     marks = candles(START_MS, 96, seed=3).drop(columns="volume")
     below = tmp_path / UM / "daily"
     zipped(below / "klines/BTCUSDT/15m/BTCUSDT-15m-2024-01-01.zip", kline_lines(quarters))
@@ -120,7 +121,8 @@ def test_days_fill_what_their_month_lacks(tmp_path: Path):
 
 def test_rows_in_which_two_files_disagree_come_together(tmp_path: Path):
     """The month's stands first, and both in one page: whoever judges them sees it."""
-    january, other = candles(START_MS, 31 * 96), candles(START_MS, 96, seed=9)
+    january = candles(START_MS, 31 * 96)
+    other = candles(START_MS, 96, seed=9)
     zipped(tmp_path / JANUARY, kline_lines(january))
     zipped(tmp_path / "BTCUSDT-15m-2024-01-01.zip", kline_lines(other))
     (page,) = archive(tmp_path).pages(wanted("candles", START_MS, START_MS + MONTH_MS))
@@ -342,7 +344,8 @@ def test_checksum_is_verified_where_it_is_given(tmp_path: Path):
     """The published digest passes; a file that differs fails and names itself and both digests."""
     path = zipped(tmp_path / JANUARY, kline_lines(candles(START_MS, 96)))
     published = publish_checksum(path)
-    source, asked = archive(tmp_path), wanted("candles", START_MS, START_MS + DAY_MS)
+    source = archive(tmp_path)
+    asked = wanted("candles", START_MS, START_MS + DAY_MS)
     assert len(read(source, asked)) == 96
     digest = published.read_text()[:64]
     zipped(path, kline_lines(candles(START_MS, 95)))
@@ -367,7 +370,8 @@ def test_no_row_of_a_damaged_archive_is_yielded(tmp_path: Path):
     """Cut anywhere or with one bit turned, an archive gives a failure before its first row."""
     path = zipped(tmp_path / JANUARY, kline_lines(candles(START_MS, 31 * 96)))
     whole = path.read_bytes()
-    source, asked = archive(tmp_path), wanted("candles", START_MS, START_MS + MONTH_MS)
+    source = archive(tmp_path)
+    asked = wanted("candles", START_MS, START_MS + MONTH_MS)
     damaged = [whole[:cut] for cut in (0, 3, 20, len(whole) // 2, len(whole) - 1)]
     damaged += [
         whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :] for at in (200, 5_000, 50_000)

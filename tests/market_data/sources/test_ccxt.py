@@ -289,7 +289,8 @@ def test_depth_is_the_book_of_this_moment():
 )
 def test_public_exchange_is_asked_only_for_what_it_keeps(name: str, table: str, kept_ms: int):
     """Somewhat less than what is kept is asked for; a venue on this machine keeps everything."""
-    public, local = exchange("", name), exchange("http://127.0.0.1:9", name)
+    public = exchange("", name)
+    local = exchange("http://127.0.0.1:9", name)
     assert isinstance(public, Bounded)
     asked_ms = END_MS - public.kept_from_ms(table, BAR_MS, END_MS)
     assert 0.9 * kept_ms < asked_ms < kept_ms

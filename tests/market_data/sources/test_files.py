@@ -154,7 +154,8 @@ def test_parts_of_a_large_file_out_of_reach_are_not_read(tmp_path: Path, stamp: 
 
 def test_rows_of_one_market_are_chosen_from_a_file_of_many(tmp_path: Path):
     """`where` keeps the rows whose columns hold these texts, placeholders filled in."""
-    bitcoin, ether = candles(START_MS, 96), candles(START_MS, 96, seed=5)
+    bitcoin = candles(START_MS, 96)
+    ether = candles(START_MS, 96, seed=5)
     both = pd.concat([bitcoin.assign(market="BTC-USDT"), ether.assign(market="ETH-USDT")])
     write(both, tmp_path / "all.parquet")
     source = files(

@@ -77,7 +77,8 @@ def test_onchain_pages_past_the_limit_bit_by_bit():
 @pytest.mark.parametrize("kind", ["drop", "http429", "http5xx", "truncate"])
 def test_web_sources_survive_a_bad_day(kind: Kind):
     """Dropped connections, throttling, errors and half payloads cost time and not one number."""
-    held, mood = days(9), points(START_MS, DAY_MS, [float(k) for k in range(9)])
+    held = days(9)
+    mood = points(START_MS, DAY_MS, [float(k) for k in range(9)])
     with served(market(days={"BTC": held}, mood=mood), START_MS + 99 * DAY_MS) as venue:
         for path in ("asset-metrics", "fng"):
             venue.faults.arm(Fault(kind, count=2, match=path, retry_after_s=0.0))

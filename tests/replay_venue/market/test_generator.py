@@ -131,7 +131,8 @@ def information_coefficient(market: Market, horizon_bars: int) -> float:
     """Return the correlation of oi_change over 4 h with the return of the bars that follow."""
     held = np.log(market.open_interest.value)
     change = held[16:] - held[:-16]
-    opened, closed = np.log(market.bars.open[16:]), np.log(market.bars.close[16:])
+    opened = np.log(market.bars.open[16:])
+    closed = np.log(market.bars.close[16:])
     count = len(change) - horizon_bars + 1
     forward = closed[horizon_bars - 1 :] - opened[:count]
     return float(np.corrcoef(change[:count], forward)[0, 1])

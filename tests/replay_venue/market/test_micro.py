@@ -111,7 +111,8 @@ def test_book_is_one(symbol: str, ms: int, depth: int) -> None:
     assert np.all(np.diff(book.ask_price) > 0)
     assert book.bid_price[0] < book.ask_price[0]
     assert np.all(np.concatenate([book.bid_quantity, book.ask_quantity]) > 0)
-    tick, lot = history.instrument.tick_decimals, history.instrument.lot_decimals
+    tick = history.instrument.tick_decimals
+    lot = history.instrument.lot_decimals
     assert np.array_equal(book.ask_price, np.around(book.ask_price, tick))
     assert np.array_equal(book.bid_quantity, np.around(book.bid_quantity, lot))
     traded = micro.trades(book.time_ms - 5 * MINUTE_MS, book.time_ms + 1)
@@ -160,7 +161,8 @@ def test_book_reacts_to_volatility() -> None:
         depths = [float(one.bid_quantity.sum()) for one in books if one]
         return float(np.mean(depths)), float(np.mean(spreads))
 
-    calm, wild = depth_and_spread(order[:60]), depth_and_spread(order[-60:])
+    calm = depth_and_spread(order[:60])
+    wild = depth_and_spread(order[-60:])
     assert wild[0] < 0.7 * calm[0]
     assert wild[1] > 1.5 * calm[1]
 
@@ -170,14 +172,16 @@ def test_book_leans_a_little_with_the_next_second() -> None:
     """The imbalance of ten levels foretells where the price is a second later, by about 0.09."""
     micro = market("BTCUSDT")[1]
     rng = np.random.default_rng(1)
-    imbalance, moved = [], []
+    imbalance = []
+    moved = []
     for second in np.sort(rng.integers(0, 20 * 86_400, 5_000)).tolist():
         if second % 60 == 59:
             continue
         now, later = (micro.book(DAY + second * 1_000 + ms, 10) for ms in (0, 999))
         assert now is not None
         assert later is not None
-        bids, asks = now.bid_quantity.sum(), now.ask_quantity.sum()
+        bids = now.bid_quantity.sum()
+        asks = now.ask_quantity.sum()
         imbalance.append((bids - asks) / (bids + asks))
         moved.append(round((later.bid_price[0] - now.bid_price[0]) * 10))
     found = np.corrcoef(imbalance, np.sign(moved))[0, 1]

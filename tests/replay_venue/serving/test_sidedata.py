@@ -127,11 +127,13 @@ def test_onchain_pages_hold_still_while_days_pass(paging_from: str) -> None:
     with clockwork("2025-04-10 07:07:30", history="2025-03-01") as served:
         whole = served.get(METRICS, **query | {"page_size": 1_000})["data"]
         page = served.get(METRICS, **query)
-        found, token = page["data"], page["next_page_token"]
+        found = page["data"]
+        token = page["next_page_token"]
         served.control("clock", advance_to_ms=NOW + 2 * DAY_MS)
         while token:
             page = served.get(METRICS, **query, next_page_token=token)
-            found, token = found + page["data"], page.get("next_page_token")
+            found = found + page["data"]
+            token = page.get("next_page_token")
     days = sorted(row["time"] for row in found)
     assert len(days) == len(set(days))
     assert set(days) >= {row["time"] for row in whole}

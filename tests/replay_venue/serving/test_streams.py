@@ -342,7 +342,8 @@ def frames_without_pong(served: Served) -> list[str]:
         received_bytes = b""
         while chunk := raw.recv(4_096):
             received_bytes += chunk
-    frames, kinds = received_bytes.partition(b"\r\n\r\n")[2], []
+    frames = received_bytes.partition(b"\r\n\r\n")[2]
+    kinds = []
     while frames:
         kinds.append({0x89: "ping", 0x88: "close", 0x81: "text"}[frames[0]])
         frames = frames[2 + frames[1] :]
