@@ -101,7 +101,14 @@ def run_live(path: Path, bars: Bars) -> None:
         funding = seen[OBSERVATION_FIELDS.index("funding_rate")]
         row = [*map(float, candle[:5]), atr, funding, *wish, 0.0]
         out = trader.push(row)
-        orders, pending = order_changes("BTCUSDT", candle.open_time_ms, BAR_MS, row, out, pending)
+        orders, pending = order_changes(
+            symbol="BTCUSDT",
+            open_time_ms=candle.open_time_ms,
+            bar_ms=BAR_MS,
+            row=row,
+            out=out,
+            pending=pending,
+        )
         vectors = (seen, features, wish, row, out)
         decision = Decision(*("BTCUSDT", candle, 0, "", digest, *vectors, "rules", False, 250, 200))
         state = State(
