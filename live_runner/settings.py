@@ -66,16 +66,18 @@ Symbol = Annotated[str, StringConstraints(pattern=r"^[A-Z0-9]+$")]
 class RunnerSettings:
     """What one runner process trades, where it reads and where it writes.
 
-    `lags_ms` maps each series, and `minutes`, to the delay after which a row counts as known, the
-    same delays as the lake's; null for one that the lake does not have. `trading` is in force while
-    rules decide; a bundle brings its own. `history_bars` bars are read at a first start to warm the
-    features up. What the feed brings is recorded under `recordings`, null records nothing. The
-    admin token file must belong to its owner alone (0600).
+    `coins` names each symbol's coin at the source of on-chain metrics: what a market is called says
+    nothing of it. `lags_ms` maps each series, and `minutes`, to the delay after which a row counts
+    as known, the same delays as the lake's; null for one that the lake does not have. `trading` is
+    in force while rules decide; a bundle brings its own. `history_bars` bars are read at a first
+    start to warm the features up. What the feed brings is recorded under `recordings`, null records
+    nothing. The admin token file must belong to its owner alone (0600).
     """
 
     host: Text
     port: Annotated[int, Field(ge=0, le=65_535)]
     symbols: Annotated[tuple[Symbol, ...], Field(min_length=1), AfterValidator(_all_different)]
+    coins: Mapping[Symbol, Text]
     timeframe: Annotated[str, AfterValidator(_timeframe)]
     venue_rest: Text
     venue_ws: Text
@@ -88,6 +90,11 @@ class RunnerSettings:
     history_bars: Annotated[int, Field(ge=1, le=100_000)]
     health: HealthLimits
     recordings: Place | None
+
+    def __post_init__(self) -> None:
+        nameless = [symbol for symbol in self.symbols if symbol not in self.coins]
+        if nameless:
+            raise ValueError(f"coins: found none of {', '.join(nameless)}, expected one a symbol")
 
     @property
     def bar_ms(self) -> int:

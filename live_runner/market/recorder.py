@@ -78,7 +78,7 @@ class Recorder:
             venue.funding(symbol, since_ms, now_ms),
             venue.open_interest(symbol, settings.timeframe, settings.bar_ms, since_ms, now_ms),
             venue.fear_greed(since_ms, now_ms),
-            venue.onchain(symbol, since_ms, now_ms),
+            venue.onchain(settings.coins[symbol], since_ms, now_ms),
         )
         return [row for rows in parts for row in rows]
 

@@ -118,6 +118,7 @@ class SeriesBook:
     def __init__(self, symbol: str, settings: RunnerSettings, venue: Venue) -> None:
         self.observer = Observer(settings.bar_ms)
         self._symbol = symbol
+        self._coin = settings.coins[symbol]
         self._settings = settings
         self._venue = venue
         self._sources = _sources(self, symbol, settings)
@@ -226,7 +227,7 @@ class SeriesBook:
         """Learn the daily on-chain metrics, each of which is published when it is ready: a day has
         come once all have that came lately.
         """
-        rows = await self._venue.onchain(self._symbol, start_ms, end_ms)
+        rows = await self._venue.onchain(self._coin, start_ms, end_ms)
         self._learn(rows)
         latest = self._latest_day_ms
         for name, event_ms, _ in rows:

@@ -154,12 +154,12 @@ class Venue:
         params = {"symbol": symbol, "limit": BOOK_LEVELS}
         return _read("depth", partial(_book, await self._get("/fapi/v1/depth", params)))
 
-    async def onchain(self, symbol: str, start_ms: int, end_ms: int) -> list[Row]:
-        """Return the daily on-chain metrics of the lake, of the days that start in [start, end]; of
+    async def onchain(self, coin: str, start_ms: int, end_ms: int) -> list[Row]:
+        """Return the daily on-chain metrics of a coin, of the days that start in [start, end]; of
         net exchange flow USD in minus out. What the source does not have is no row.
         """
         params = {
-            "assets": symbol.removesuffix("USDT").lower(),
+            "assets": coin,
             "metrics": ",".join(METRICS),
             "frequency": "1d",
             "page_size": 10_000,

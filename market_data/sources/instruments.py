@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from market_data.sources.backoff import refused
-from market_data.universe import InstrumentSettings
+from market_data.universe import InstrumentSettings, UniverseSettings
 
 _COUNTED = re.compile(r"(10{3,}|1M|k)(?=[A-Z]{2})(.+)")
 _THOUSAND = 1_000
@@ -62,6 +62,20 @@ class Instruments:
             found = f"a name that ends in {' and in '.join(quotes) or 'no currency we know'}"
             raise refused(f"symbol {symbol}", f"{found}, and no exchange to ask", remedy)
         return from_market(symbol.removesuffix(quotes[0]), quotes[0])
+
+
+def coin_of(universe: UniverseSettings, symbol: str) -> str:
+    """Return what the source of on-chain metrics calls a symbol's coin now, such as shib.
+
+    Read from universe.yaml alone, for a time at which no exchange can be asked yet; where it is
+    silent the symbol is split before its currency. QuestionRefusedError where neither tells.
+    """
+    told = universe.instruments.get(symbol)
+    onchain = universe.market.get("onchain")
+    names = told.names.get(onchain.source) if told and onchain else None
+    if names:
+        return names if isinstance(names, str) else names[-1].name
+    return Instruments(universe.instruments).of(symbol).base.lower()
 
 
 UNLISTED = Instruments()

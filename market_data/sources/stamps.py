@@ -152,8 +152,8 @@ def _from_text(column: Column, unit: str) -> Stamps:
     times = np.zeros(len(column), dtype=np.int64)
     possible = np.zeros(len(column), dtype=np.bool_)
     if is_bare.any():
-        raw = pd.to_numeric(texts[is_bare]).to_numpy()
-        times[is_bare], possible[is_bare] = _by_size(raw)
+        numbers: Any = pd.to_numeric(texts[is_bare])
+        times[is_bare], possible[is_bare] = _by_size(numbers.to_numpy())
     if not is_bare.all():
         moments = pd.to_datetime(texts[~is_bare], utc=True, format="ISO8601", errors="coerce")
         held = moments.dt.as_unit("us").astype("int64").to_numpy() // 1_000

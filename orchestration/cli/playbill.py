@@ -199,13 +199,12 @@ def _first_day(recorded: Path) -> str:
 
     Raises DemoError where it holds no candles up to the demo's week.
     """
-    import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     files = sorted(recorded.glob(f"ohlcv_{RECORDED_SYMBOL}_*.parquet"))
-    stamps = [pq.read_table(path, columns=["timestamp"])["timestamp"] for path in files]
-    first = min((pc.min(one).as_py() for one in stamps), default=None)
-    last = max((pc.max(one).as_py() for one in stamps), default=None)
+    stamps = [pq.read_table(path, columns=["timestamp"])["timestamp"].to_pandas() for path in files]
+    first = min((one.min() for one in stamps), default=None)
+    last = max((one.max() for one in stamps), default=None)
     if first is None or last is None or f"{last:%Y-%m-%dT%H:%M:%SZ}" < DEMO_START:
         raise DemoError(
             f"recorded markets in {recorded}: found candles of {RECORDED_SYMBOL} until {last}, "

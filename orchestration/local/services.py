@@ -10,6 +10,7 @@ import yaml
 
 from kernel.trading_settings import TradingSettings
 from market_data.quality.lags import lags_of_runner
+from market_data.sources.instruments import coin_of
 from market_data.storage.parquet import replace_file
 from market_data.universe import UniverseSettings
 from orchestration.environments import Environment
@@ -119,6 +120,7 @@ def write_runner_config(
         "host": "127.0.0.1",
         "port": ports.runner,
         "symbols": list(market.symbols),
+        "coins": {symbol: coin_of(universe, symbol) for symbol in market.symbols},
         "timeframe": universe.timeframe,
         "venue_rest": f"http://{venue}",
         "venue_ws": f"ws://{venue}",

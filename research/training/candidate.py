@@ -134,7 +134,7 @@ def predecessor(files: Mapping[str, bytes]) -> Predecessor:
     summary = json.loads(files["candidate.json"])
     names = tuple(summary["feature_names"])
     todays = set(names) <= set(FEATURES) and summary.get("feature_hash") == feature_hash(names)
-    stored = pd.read_parquet(io.BytesIO(files["oof.parquet"]))
+    stored: Any = pd.read_parquet(io.BytesIO(files["oof.parquet"]))
     judged = (stored["fold"] >= 0).to_numpy()
     said: Any = stored[judged].sort_values("start_ms")
     return Predecessor(

@@ -16,7 +16,7 @@ from live_runner.journal.journal import Journal
 from live_runner.settings import RunnerSettings
 from tests.hung import HUNG_S
 from tests.live_runner.bundles import TRADING
-from tests.live_runner.stage import BAR_MS, LAGS_MS, SYMBOLS, UNHURRIED, VenueProcess
+from tests.live_runner.stage import BAR_MS, COINS, LAGS_MS, SYMBOLS, UNHURRIED, VenueProcess
 
 
 def desk_settings(home: Path, venue_url: str, history_bars: int = 1_100) -> RunnerSettings:
@@ -32,6 +32,7 @@ def desk_settings(home: Path, venue_url: str, history_bars: int = 1_100) -> Runn
         journal=home / "journal.sqlite",
         public_keys_dir=home / "keys",
         admin_token_file=home / "admin.token",
+        coins=COINS,
         lags_ms=LAGS_MS,
         trading=TRADING,
         history_bars=history_bars,

@@ -44,6 +44,7 @@ START_MS = 1_766_286_000_000  # 2025-12-21T03:00:00Z
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 # Faults on purpose and a shared machine: only the tests of health itself set limits that bite.
 UNHURRIED = {"api_errors_a_minute": 1_000_000, "latency_ms": 1_000_000, "slow_bars": 1_000_000}
+COINS = {"BTCUSDT": "btc", "ETHUSDT": "eth"}
 LAGS_MS = {
     "funding_rate": 60_000,
     "open_interest": 60_000,
@@ -184,6 +185,7 @@ class RunnerProcess:
             "journal": str(self.journal),
             "public_keys_dir": str(self.home / "keys"),
             "admin_token_file": str(self.home / "admin.token"),
+            "coins": COINS,
             "lags_ms": LAGS_MS,
             "trading": TRADING.to_dict(),
             "history_bars": self.history_bars,

@@ -71,7 +71,7 @@ class CountingVenue(Venue):
         prices = [(at, level * at / MINUTE_MS) for at in held]
         return [Candle(at, price, price, price, price, 0.0) for at, price in prices]
 
-    async def onchain(self, symbol: str, start_ms: int, end_ms: int) -> list[Row]:
+    async def onchain(self, coin: str, start_ms: int, end_ms: int) -> list[Row]:
         """Serve two values a day, each known after the day."""
         times = self._serve("onchain", DAY_MS, start_ms, end_ms - DAY_MS)
         rows = [(Row("exchange_net_flow", at, 1.0), Row("mvrv", at, 2.0)) for at in times]

@@ -5,7 +5,12 @@ from pathlib import Path
 
 import yaml
 
-from market_data.universe import TableSettings, UniverseSettings, load_universe
+from market_data.universe import (
+    InstrumentSettings,
+    TableSettings,
+    UniverseSettings,
+    load_universe,
+)
 from orchestration.environments import Environment
 from orchestration.local.services import Market, Ports, child_environment, write_runner_config
 from research.settings import load_settings
@@ -41,3 +46,17 @@ def test_runner_knows_a_row_no_earlier_than_the_lake(tmp_path: Path) -> None:
         path = write_runner_config(environment, lagged, trading, Ports(), market)
         known_after_ms.append(yaml.safe_load(path.read_text())["lags_ms"]["mvrv"])
     assert known_after_ms == [24 * HOUR_MS, 26 * HOUR_MS]
+
+
+def test_a_market_is_not_called_like_its_coin(tmp_path: Path) -> None:
+    """The runner asks for the coin's on-chain metrics, under the name that their source has."""
+    environment = Environment.from_environ({"TIDEGATE_HOME": str(tmp_path)})
+    written = load_universe(environment.config_dir)
+    universe = replace(
+        written, instruments={"ETHUSDT": InstrumentSettings(names={"coinmetrics": "eth_cl"})}
+    )
+    trading = load_settings(environment.config_dir, universe.timeframe).trading
+    market = Market("generated", ("1000SHIBUSDT", "ETHUSDT"), "now", 1.0)
+    path = write_runner_config(environment, universe, trading, Ports(), market)
+    coins = yaml.safe_load(path.read_text())["coins"]
+    assert coins == {"1000SHIBUSDT": "shib", "ETHUSDT": "eth_cl"}
