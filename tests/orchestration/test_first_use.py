@@ -76,7 +76,7 @@ def write_asset(home: Path, _: str) -> Any:
     """Make the folder of an asset and its first partition."""
     stored, key = LakeIOManager(root=str(home / "lake")), dg.AssetKey(["gates", "report"])
     stored.handle_output(dg.build_output_context(asset_key=key), {"accepted": True})
-    return stored.read(key, None)
+    return stored.read(key, None, dict)
 
 
 def document_data(home: Path, _: str) -> Any:
