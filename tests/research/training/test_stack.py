@@ -99,7 +99,7 @@ def test_stack_scores_each_base_in_each_block(trained: Retrained, small: Setting
 def test_stack_refuses_a_history_without_enough_blocks(trained: Retrained, small: Settings):
     """The meta-learner of the first gate fold needs a block before it."""
     demanding = dataclasses.replace(
-        small, validation=dataclasses.replace(small.validation, gate_folds=9)
+        small, validation=dataclasses.replace(small.validation, gate_folds=9, max_blocks=10)
     )
     with pytest.raises(ValueError, match=r"walk-forward blocks, expected at least 10 \(26 weeks"):
         stack.train(trained.prepared.table, demanding)
