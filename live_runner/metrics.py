@@ -5,7 +5,7 @@ import time
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.process_collector import ProcessCollector
 
-from kernel.trading import OUTPUT_FIELDS
+from kernel.trading import ABSTAIN, OUTPUT_FIELDS
 from live_runner.journal.journal import Decision
 
 POSITION = OUTPUT_FIELDS.index("position_side")
@@ -41,8 +41,8 @@ class Metrics:
         now_ns = time.perf_counter_ns()
         symbol = one.symbol
         self._decided.labels(symbol, "bundle" if one.digest else "rules").inc()
-        if one.row[-1] != 0.0:
-            self._abstained.labels(symbol, str(int(one.row[-1]))).inc()
+        if one.row[ABSTAIN] != 0.0:
+            self._abstained.labels(symbol, str(int(one.row[ABSTAIN]))).inc()
         if one.out[BLOCKED] != 0.0:
             self._blocked.labels(symbol).inc()
         if one.catch_up:

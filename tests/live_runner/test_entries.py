@@ -10,6 +10,7 @@ from kernel.decision import Abstain
 from kernel.features.calendar import BARS_SEEN
 from kernel.features.engine import Stream
 from kernel.features.registry import STATE_SIZE
+from kernel.trading import ABSTAIN
 from live_runner.models.model import RULES_WARM_UP
 from tests.live_runner.scene import Scene
 
@@ -60,7 +61,7 @@ def test_every_reason_is_written_with_its_bar(
     """The code stands in the trading row, the reason in the journal; the bar is decided anyway."""
     scene = _arranged(abstain, tmp_path, warm)
     told = scene.bar(FUNDING if abstain is Abstain.STALE_DATA else {})
-    assert (told.row[-1], told.reason) == (abstain, REASONS[abstain])
+    assert (told.row[ABSTAIN], told.reason) == (abstain, REASONS[abstain])
     written = scene.journal.all("SELECT reason FROM decisions")
     assert written == [(REASONS[abstain],)]
 
@@ -83,7 +84,7 @@ def test_a_stale_series_that_is_not_read_is_told_and_bars_nothing(
 ) -> None:
     """The rules do not read open interest."""
     told = Scene(tmp_path, Stream(warm.copy())).bar({"open_interest": "found 503"})
-    assert told.row[-1] == Abstain.NONE
+    assert told.row[ABSTAIN] == Abstain.NONE
     assert told.reason == (
         "no bundle: rules decide; does not read the stale open_interest: found 503"
     )

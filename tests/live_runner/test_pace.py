@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from kernel.decision import Abstain
+from kernel.trading import ABSTAIN
 from live_runner.health import HealthLimits
 from tests.hung import HUNG_S
 from tests.live_runner.inside import desk, desk_settings
@@ -28,7 +29,7 @@ def test_no_bar_is_late_in_a_replay(tmp_path: Path) -> None:
                 await queue.get()
             while not queue.empty():
                 queue.get_nowait()
-            return [(await queue.get()).row[-1] for _ in range(6)]
+            return [(await queue.get()).row[ABSTAIN] for _ in range(6)]
 
     with venue(speed=3_600) as market:
         assert asyncio.run(scenario(market.url)) == [Abstain.NONE] * 6

@@ -15,7 +15,7 @@ from kernel.decision import Abstain
 from kernel.digest import canonical_json
 from kernel.features.engine import compute
 from kernel.features.registry import FEATURES
-from kernel.trading import Trader
+from kernel.trading import ABSTAIN, Trader
 from live_runner.desk import Desk
 from live_runner.models.graph import Graph
 from live_runner.watch.condition import condition
@@ -408,7 +408,7 @@ def test_restart_with_a_tampered_bundle_opens_nothing_until_another_is_in_force(
             loop = one.loops["BTCUSDT"]
             last = loop.last
             assert last is not None
-            assert (loop.model.digest, last.row[-1]) == ("", Abstain.NO_BUNDLE)
+            assert (loop.model.digest, last.row[ABSTAIN]) == ("", Abstain.NO_BUNDLE)
             why = f"bundle {folder.name[:12]} was in force and is refused: bad_signature"
             assert last.reason.startswith(why)
             found = condition(one)

@@ -133,5 +133,5 @@ def test_foreign_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "j.sqlite"
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA user_version=99")
-    with pytest.raises(JournalError, match="found version 99, expected 2"):
+    with pytest.raises(JournalError, match="found version 99, expected 3"):
         Journal(path)

@@ -11,7 +11,7 @@ from kernel.decision import Abstain
 from kernel.features.calendar import BARS_SEEN
 from kernel.features.engine import Stream
 from kernel.features.registry import STATE_SIZE
-from kernel.trading import Trader
+from kernel.trading import ABSTAIN, Trader
 from live_runner.entries import Entries
 from live_runner.health import Health, HealthLimits
 from live_runner.journal.journal import Journal
@@ -54,7 +54,7 @@ def test_a_day_passes_after_a_hole_before_anything_is_opened(tmp_path: Path) -> 
     for symbol in SYMBOLS:
         found = recorded(live.journal, symbol)
         since = (found["open_time_ms"] - holes[symbol]) // BAR_MS
-        abstains = found["row"][:, -1]
+        abstains = found["row"][:, ABSTAIN]
         assert (abstains[(since > 0) & (since < DAY_BARS)] == Abstain.NOT_WARM).all()
         assert abstains[since == DAY_BARS].tolist() == [Abstain.NONE]
         assert set(since) >= set(range(1, DAY_BARS + 1))

@@ -10,7 +10,7 @@ import pytest
 from kernel.decision import Abstain
 from kernel.features.engine import Stream, compute
 from kernel.observation import OBSERVATION_FIELDS
-from kernel.trading import Trader
+from kernel.trading import ABSTAIN, Trader
 from live_runner.journal.journal import Decision
 from live_runner.models.inference import load_bundle
 from live_runner.models.model import FED_BY, Model
@@ -45,7 +45,8 @@ def test_unreadable_funding_bars_entries_until_it_can_be_read_again(tmp_path: Pa
 
         def abstained(code: Abstain) -> bool:
             return all(
-                int(recorded(live.journal, symbol)["row"][-1, -1]) == code for symbol in SYMBOLS
+                int(recorded(live.journal, symbol)["row"][-1, ABSTAIN]) == code
+                for symbol in SYMBOLS
             )
 
         live.bars_until(market, lambda: abstained(Abstain.STALE_DATA), "stale bars")
@@ -81,7 +82,7 @@ def test_rules_go_on_without_open_interest_and_say_so(tmp_path: Path) -> None:
         page = call(f"{live.url}/")[1]
         assert live.stop() == 0
     for symbol in SYMBOLS:
-        assert not recorded(live.journal, symbol)["row"][:, -1].any()
+        assert not recorded(live.journal, symbol)["row"][:, ABSTAIN].any()
     assert_replays(live.journal)
     assert "abstains" not in page
     with sqlite3.connect(live.journal) as db:
@@ -115,7 +116,7 @@ def test_a_bundle_abstains_without_its_own_series_alone(
     with venue(speed=3_600, start="2025-12-21T22:00:00Z") as market:
         during, after = asyncio.run(outage(market))
     assert during.reason.startswith(reason), during.reason
-    assert (during.row[-1], after.row[-1]) == (code, Abstain.NONE)
+    assert (during.row[ABSTAIN], after.row[ABSTAIN]) == (code, Abstain.NONE)
     assert_replays(tmp_path / "journal.sqlite")
 
 
