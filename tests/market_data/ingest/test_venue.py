@@ -137,15 +137,15 @@ def test_symbol_listed_later_begins_where_it_begins(venue: Served, configs: Path
     assert rows_in(lake, "candles", window)["event_time_ms"].iloc[0] == START_MS + LISTED * BAR_MS
 
 
-def test_unknown_symbol_stops_the_run_and_says_what_is_listed(
+def test_unknown_symbol_stops_the_run_and_says_how_to_name_it(
     venue: Served, configs: Path, lake: Lake
 ):
     """Nothing is stored of a symbol that the exchange does not know."""
     with pytest.raises(TidegateError) as failure:
         run(venue, configs, lake, window=replace(WINDOW, symbol="DOGEUSDT"))
-    text = str(str(failure.value))
-    assert "no market DOGEUSDT or DOGE/USDT:USDT" in text
-    assert "BTC/USDT:USDT" in text
+    text = str(failure.value)
+    assert "symbol DOGEUSDT: found no such market at the exchange" in text
+    assert "instruments: {DOGEUSDT" in text
     assert lake.months("candles", "DOGEUSDT") == ()
 
 
@@ -190,9 +190,9 @@ KILLED = """
 import sys
 from pathlib import Path
 from market_data.window import Window
-from orchestration.resources.ingest.ingestion import ingest
-from orchestration.resources.lake import Lake
-from orchestration.resources.sources.catalogue import Sources
+from market_data.ingest.ingestion import ingest
+from market_data.storage.lake import Lake
+from market_data.sources.catalogue import Sources
 from market_data.universe import load_universe
 folder, url, root, start_ms, end_ms = sys.argv[1:]
 window = Window("BTCUSDT", int(start_ms), int(end_ms))
