@@ -181,5 +181,7 @@ def _told(stamp: Any, unit: str) -> str:
     if missing:
         return "no stamp"
     number = isinstance(stamp, int | float | np.integer | np.floating)
-    shown = f"{stamp:.15g}" if number else repr(str(stamp)[:60])
+    text = str(stamp)[:60]
+    written = text if text.removeprefix("-").isdigit() else repr(text)
+    shown = f"{stamp:.15g}" if number else written
     return f"stamp {shown} {unit or '(no unit given)'}"

@@ -84,7 +84,8 @@ async def recorded(
     client = httpx.AsyncClient(
         transport=httpx.MockTransport(venue.answer), base_url="http://venue.test"
     )
-    settings = replace(desk_settings(folder, "http://venue.test"), symbols=symbols)
+    coins = {symbol: symbol.removesuffix("USDT").lower() for symbol in symbols}
+    settings = replace(desk_settings(folder, "http://venue.test"), symbols=symbols, coins=coins)
     observers = {symbol: Observer(settings.bar_ms) for symbol in settings.symbols}
     recorder = Recorder(
         settings=settings,
