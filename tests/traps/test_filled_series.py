@@ -45,7 +45,14 @@ def test_our_training_table_leaves_such_a_series_out_and_names_it():
         end_ms=start + 48 * BAR_MS,
         valid=np.ones(bars, np.bool_),
     )
-    table = build(_bars(obs), features, labels, ("rsi_14", "funding_rate_norm"), chosen)
+    table = build(
+        bars=_bars(obs),
+        features=features,
+        labels=labels,
+        feature_names=("rsi_14", "funding_rate_norm"),
+        settings=chosen,
+        bar_ms=BAR_MS,
+    )
     assert table.feature_names == ("rsi_14",)
     assert table.left_out == ("funding_rate_norm",)
     assert table.coverage["funding_rate_norm"] == 0.0
