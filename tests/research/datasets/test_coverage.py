@@ -112,7 +112,7 @@ def test_a_series_missing_only_where_the_first_fold_learns_does_not_enter(bars: 
     made = dataset.build(bars, values, labels, NAMES, VALIDATION, BAR_MS)
     assert made.left_out == ("mvrv",)
     assert made.coverage["mvrv"] == pytest.approx(0.94, abs=0.02)
-    fewer = dataclasses.replace(VALIDATION, max_blocks=3)
+    fewer = dataclasses.replace(VALIDATION, gate_folds=2, max_blocks=3)
     assert dataset.build(bars, values, labels, NAMES, fewer, BAR_MS).left_out == ()
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernel.trading import TRADE_DTYPE
+from kernel.trading import OUTPUT_FIELDS, TRADE_DTYPE, fold, trades
 from research.backtest import run as backtest
 from research.evaluation.metrics import RATIO_CAP, Metrics, score, summarize
 from tests.kernel.trading_rows import BAR_MS, SETTINGS, market
@@ -28,7 +28,7 @@ def trade(pnl: float, first: int = 0, last: int = 0) -> tuple[float, ...]:
 def test_figures_agree_with_pandas(seed: int) -> None:
     """Over real backtests, each figure equals the one worked out from data frames."""
     candles, known = history(seed, 600)
-    result = backtest.run(candles, **known, settings=SETTINGS)
+    result = backtest.run(candles, **known, settings=SETTINGS, bar_ms=BAR_MS)
     metrics = summarize(result.trades, result.equity, BAR_MS)
     equity = pd.Series(result.equity)
     table = pd.DataFrame(result.trades)
@@ -50,12 +50,12 @@ def test_figures_agree_with_pandas(seed: int) -> None:
 def test_exposure_counts_the_bars_in_which_trades_held() -> None:
     """Without gaps in time, exposure is the share of bars that end in a position or close one."""
     rows = market(5, 400, gaps=False)
-    out, _ = backtest.fold(rows, SETTINGS)
-    table = backtest.trades(rows, out)
+    out, _ = fold(rows, SETTINGS)
+    table = trades(rows, out)
     held = np.zeros(400, dtype=bool)
     for one in table:
         held |= (rows[:, 0] >= one["entry_time_ms"]) & (rows[:, 0] <= one["exit_time_ms"])
-    equity = out[:, backtest.OUTPUT_FIELDS.index("equity")]
+    equity = out[:, OUTPUT_FIELDS.index("equity")]
     assert summarize(table, equity, BAR_MS).exposure == pytest.approx(held.mean())
     assert 0.1 < held.mean() < 1.0
 
