@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from kernel.errors import TidegateError
 from orchestration.environments import Environment
 
 
@@ -49,12 +50,12 @@ def test_environment_reads_what_is_set():
 )
 def test_environment_refuses_what_is_no_url(name: str, value: str):
     """A value of the wrong shape is refused with the variable's name and what would be right."""
-    with pytest.raises(ValueError, match=f"{name}: found .* expected"):
+    with pytest.raises(TidegateError, match=f"{name}: found .* expected"):
         Environment.from_environ({name: value})
 
 
 def test_environment_keeps_a_password_out_of_the_error():
     """The refusal of a database URL never repeats its password."""
-    with pytest.raises(ValueError, match="mysql") as refusal:
+    with pytest.raises(TidegateError, match="mysql") as refusal:
         Environment.from_environ({"TIDEGATE_DATABASE_URL": "mysql://user:hunter2@db/x"})
     assert "hunter2" not in str(refusal.value)
