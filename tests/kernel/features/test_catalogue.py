@@ -23,6 +23,7 @@ from kernel.features.registry import (
 )
 from kernel.observation import (
     DEPTH_FIELDS,
+    FUNDING_FIELDS,
     MINUTE_FIELDS,
     OBSERVATION_FIELDS,
     SERIES,
@@ -153,11 +154,13 @@ def test_each_row_of_the_catalogue_is_filled_in(name: str) -> None:
 def test_every_field_of_an_observation_serves_a_feature() -> None:
     """Nothing is joined to a bar, stored in a journal and asked of a venue for nobody."""
     read = {name for one in FEATURES for name in feature(one).inputs}
-    assert set(OBSERVATION_FIELDS) - read == set()
+    # The latest rate is what people are shown; features read the settlements of each hour.
+    assert set(OBSERVATION_FIELDS) - read == {"funding_rate"}
 
 
 BLOCKS = {
     **{name: (name,) for name in SERIES},
+    "funding_rate": ("funding_rate", *FUNDING_FIELDS),
     "trades": TRADE_FIELDS,
     "depth": DEPTH_FIELDS,
     "minutes": MINUTE_FIELDS,
