@@ -189,7 +189,10 @@ def test_path_is_shown_to_a_person(root: str):
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ([1, 2], "stage/thing: found a value of type list, expected one of Accounts, DataFrame"),
+        (
+            [1, 2],
+            "stage/thing: found a value of type list, expected one of Accounts",
+        ),
         ({"a": b"1"}, "JSON cannot hold"),
         (
             PicturedReport(pd.DataFrame(), pd.DataFrame(), (), {"../a": b"1"}),

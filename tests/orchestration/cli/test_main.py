@@ -30,7 +30,10 @@ def test_help_says_what_each_command_does(invoke) -> None:
     [
         (("approve", "none", "--as", "Ada"), "request: found 'none', expected one of []"),
         (("decline", "none", "--as", "Ada", "--note", "no"), "found 'none'"),
-        (("rollback", "BTCUSDT", "--as", "Ada", "--reason", "drill"), "expected at least two"),
+        (
+            ("rollback", "BTCUSDT", "--as", "Ada", "--reason", "drill"),
+            "expected a champion before the present one",
+        ),
         (("demo", "--recorded", "nowhere"), "found no folder nowhere"),
         (("demo", "--recorded", "docs"), "found candles of BTCUSDT until None"),
     ],
