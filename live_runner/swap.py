@@ -67,10 +67,14 @@ class Swapper:
         self._locks = {symbol: asyncio.Lock() for symbol in settings.symbols}
 
     async def swap(self, symbol: str, digest: str, epoch: int) -> SwapResult:
-        """Bring a published bundle into force as `epoch` of its symbol, or refuse it."""
+        """Bring a published bundle into force as `epoch` of its symbol, or refuse it.
+
+        A bundle that was in force and could not be taken up at a start may come back as the same
+        epoch, whenever it verifies.
+        """
         async with self._locks[symbol]:
             try:
-                bundle = await self._load(symbol, digest, self._journal.highest_epoch(symbol))
+                bundle = await self._load(symbol, digest, self._epoch_below(symbol, digest, epoch))
                 _check_epoch(bundle, epoch)
                 stream, taken_in_ms = await self._warm_up(symbol, bundle)
             except BundleRefused as error:
@@ -89,8 +93,8 @@ class Swapper:
         """
         async with self._locks[symbol]:
             loop = self._loops[symbol]
-            if loop.previous is not None:
-                before = loop.previous
+            before = loop.previous
+            if before is not None and not before.lost:
                 taken_in_ms = await self._history.fold(symbol, before.stream, loop.previous_open_ms)
                 return self._install(
                     symbol=symbol,
@@ -98,7 +102,6 @@ class Swapper:
                     bundle=before.bundle,
                     stream=before.stream,
                     taken_in_ms=taken_in_ms,
-                    lost=before.lost,
                 )
             known = self._journal.previous_model(symbol)
             if known is None:
@@ -127,6 +130,21 @@ class Swapper:
                 stream=stream,
                 taken_in_ms=taken_in_ms,
             )
+
+    def _epoch_below(self, symbol: str, digest: str, epoch: int) -> int:
+        """Return the epoch that a publication must be above to be brought into force now.
+
+        It is the highest that ever was. The one thing that may come again under its own epoch is
+        what the journal says is in force while this process could not take it up.
+        """
+        lost = bool(self._loops[symbol].model.lost)
+        again = lost and (digest, epoch) == self._journal.in_force(symbol)
+        return epoch - 1 if again else self._journal.highest_epoch(symbol)
+
+    def _in_force(self, symbol: str) -> str:
+        """Return the digest of what a person brought into force, also while it is not taken up."""
+        model = self._loops[symbol].model
+        return self._journal.in_force(symbol)[0] if model.lost else model.digest
 
     async def _load(self, symbol: str, digest: str, above_epoch: int) -> LoadedBundle:
         load = partial(
@@ -163,7 +181,6 @@ class Swapper:
         bundle: LoadedBundle | None,
         stream: Stream,
         taken_in_ms: int,
-        lost: str = "",
     ) -> SwapResult:
         loop = self._loops[symbol]
         model = model_of(
@@ -172,9 +189,8 @@ class Swapper:
             stream=stream,
             account=loop.model.trader.snapshot(),
             journal=self._journal,
-            lost=lost,
         )
-        previous = loop.model.digest
+        previous = self._in_force(symbol)
 
         def swap(pause_us: int) -> Swap:
             return Swap(
@@ -202,7 +218,7 @@ class Swapper:
 
     def _refuse(self, symbol: str, digest: str, epoch: int, error: BundleRefused) -> SwapResult:
         loop = self._loops[symbol]
-        previous = loop.model.digest
+        previous = self._in_force(symbol)
         self._journal.record_refusal(
             Swap(
                 symbol=symbol,

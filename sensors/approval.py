@@ -8,6 +8,7 @@ from orchestration.resources.clock import now_ms
 from orchestration.resources.promotion_store import PromotionStore
 from orchestration.resources.registry import follow
 from orchestration.resources.tracking import TaggedApproval, Tracking, model_name
+from sensors.attempts import next_attempt
 
 
 @dg.sensor(
@@ -22,6 +23,7 @@ def approval_sensor(
 
     MLflow follows the audit log from where the last tick left it; while it is down, approvals on
     record are published all the same. What is wrong with one request is said, and stops no other.
+    A publication whose run failed is asked for again, as long as its approval stands.
     """
     for sentence in (
         *promotion_store.damaged(),
@@ -33,10 +35,14 @@ def approval_sensor(
     )
     for sentence in followed.warnings:
         context.log.warning(sentence)
-    asked = [
-        dg.RunRequest(run_key=answer.digest, run_config=publication_config(request.id))
-        for request, answer in promotion_store.publishable()
-    ]
+    asked: list[dg.RunRequest] = []
+    for request, answer in promotion_store.publishable():
+        attempt = next_attempt(context.instance, answer.digest, now_ms() / 1_000)
+        if attempt is not None:
+            config = publication_config(request.id)
+            asked.append(
+                dg.RunRequest(run_key=attempt.run_key, run_config=config, tags=attempt.tags)
+            )
     return dg.SensorResult(
         run_requests=asked,
         skip_reason=None if asked else "nothing approved waits",

@@ -22,7 +22,9 @@ def swap_sensor(
 ) -> dg.SensorResult:
     """Move the runner to the newest publication of each symbol, and confirm what it really runs.
 
-    The swap happens inside the evaluation: it never waits for a Dagster run to start.
+    The swap happens inside the evaluation: it never waits for a Dagster run to start. What the
+    runner refuses is tried again every minute, and so is the bundle of this very epoch that it lost
+    at a start.
     """
     told: dict[str, Any] = json.loads(context.cursor or "{}")
     lines: list[str] = []
@@ -33,6 +35,9 @@ def swap_sensor(
             lines.append(f"{symbol}: refused, next attempt in a minute")
             continue
         settled = runner.settle(head)
+        if settled.outcome == "starting":
+            lines.append(str(settled))
+            continue
         if [last.get("epoch"), last.get("outcome")] != [settled.epoch, settled.outcome]:
             record(promotion_store, notifier, settled, at_ms)
         told[symbol] = {"epoch": settled.epoch, "outcome": settled.outcome, "at_ms": at_ms}

@@ -3,6 +3,8 @@
 import dagster as dg
 
 from jobs.ingest import ingest_job, warehouse_job
+from orchestration.resources.clock import now_ms
+from sensors.attempts import next_attempt
 
 FINISHED = [
     dg.DagsterRunStatus.SUCCESS,
@@ -26,7 +28,8 @@ UNDER_WAY = [
 def warehouse_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     """Rebuild the warehouse after the last of the ingests that run beside one another.
 
-    An ingest that failed or was stopped counts too: what had arrived is in the lake.
+    An ingest that failed or was stopped counts too: what had arrived is in the lake. A rebuild that
+    failed is asked for again.
     """
     latest = context.instance.get_run_records(
         dg.RunsFilter(job_name=ingest_job.name, statuses=FINISHED),
@@ -37,9 +40,11 @@ def warehouse_sensor(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     if not latest:
         return dg.SensorResult(skip_reason="nothing was ingested yet")
     ended = latest[0].dagster_run.run_id
-    if context.cursor == ended:
-        return dg.SensorResult(skip_reason="the warehouse was rebuilt since")
+    attempt = next_attempt(context.instance, ended, now_ms() / 1_000)
+    if attempt is None or context.cursor == attempt.run_key:
+        return dg.SensorResult(skip_reason="the warehouse was rebuilt since, or is tried again")
     running = dg.RunsFilter(job_name=ingest_job.name, statuses=UNDER_WAY)
     if context.instance.get_runs_count(running):
         return dg.SensorResult(skip_reason="an ingest is under way", cursor=context.cursor)
-    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=ended)], cursor=ended)
+    request = dg.RunRequest(run_key=attempt.run_key, tags=attempt.tags)
+    return dg.SensorResult(run_requests=[request], cursor=attempt.run_key)

@@ -211,7 +211,11 @@ class Journal:
         return int(self.one(schema.HIGHEST_EPOCH, symbol)[0])
 
     def previous_model(self, symbol: str) -> tuple[str, int] | None:
-        """Return digest and epoch of what decided before the bundle in force."""
+        """Return digest and epoch of what decided before the bundle in force.
+
+        One that was taken up again, after a start that could not, came after itself: that is no
+        earlier model.
+        """
         rows = self.all(schema.PREVIOUS_MODEL, symbol)
         return (str(rows[0][0]), int(rows[0][1])) if rows else None
 

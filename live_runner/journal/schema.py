@@ -49,6 +49,7 @@ SELECT previous, coalesce((SELECT max(earlier.epoch) FROM swaps earlier WHERE
     earlier.symbol = latest.symbol AND earlier.digest = latest.previous
     AND earlier.outcome = 'swapped'), 0)
 FROM swaps latest WHERE symbol = ? AND outcome IN ('swapped', 'rolled_back')
+    AND digest <> previous
 ORDER BY latest.rowid DESC LIMIT 1
 """
 IN_FORCE = """

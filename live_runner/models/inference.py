@@ -80,11 +80,12 @@ def load_bundle(
 def read_keys(folder: Path) -> dict[str, Verifier]:
     """Return a verifier for each Ed25519 key in `<folder>/<key_id>.pub` (PEM).
 
-    Raises BundleRefused for a file that is none: no bundle is trusted while the keys are in doubt.
+    Raises BundleRefused for a file that is none or does not read: no bundle is trusted while the
+    keys are in doubt.
     """
     try:
         return {path.stem: _verifier(path) for path in sorted(folder.glob("*.pub"))}
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise BundleRefused(
             Refusal.FOREIGN_KEY, f"{folder}: {error}", "Ed25519 keys in PEM"
         ) from error

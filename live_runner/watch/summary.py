@@ -27,7 +27,8 @@ def model_info(desk: Desk, symbol: str) -> dict[str, Any]:
     """Say what decides a symbol.
 
     `epoch` is the highest that was ever installed and never falls; after a local rollback
-    `model_epoch` is the lower one of the bundle in force.
+    `model_epoch` is the lower one of the bundle in force. `lost` says why a bundle that is in force
+    could not be taken up, '' where none is missed.
     """
     loop = desk.loops.get(symbol)
     bundle = loop.model.bundle if loop else None
@@ -37,6 +38,7 @@ def model_info(desk: Desk, symbol: str) -> dict[str, Any]:
         "digest": loop.model.digest if loop else "",
         "epoch": desk.journal.highest_epoch(symbol),
         "model_epoch": loop.model.epoch if loop else 0,
+        "lost": loop.model.lost if loop else "",
         "previous": loop.previous.digest if loop and loop.previous else None,
         "features": list(bundle.manifest.features) if bundle else [],
         "cutoff_ms": bundle.manifest.cutoff_ms if bundle else None,

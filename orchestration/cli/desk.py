@@ -87,9 +87,16 @@ def _print_symbols(environment: Environment, store: PromotionStore, console: Con
             str(stands.epoch),
             (stands.champion or "none")[:12],
             str(model.get("epoch", "")),
-            (model.get("digest") or "rules")[:12] if live else "runner does not answer",
+            _trades_by(model) if live else "runner does not answer",
         )
     console.print(table)
+
+
+def _trades_by(model: dict[str, Any]) -> str:
+    """Return what decides a symbol's bars, as far as the runner tells."""
+    if model.get("lost"):
+        return f"[red]nothing: {model['lost']}[/red]"
+    return (model.get("digest") or "rules")[:12]
 
 
 def _runner_models(url: str) -> dict[str, dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -158,11 +159,16 @@ class PromotionStore(dg.ConfigurableResource):
         return standing(self.entries(), symbol)
 
     def heads(self) -> dict[str, dict[str, Any]]:
-        """Return the newest publication of each symbol, its signature in place in the bundle."""
+        """Return the newest publication of each symbol, its signature in place in the bundle.
+
+        A bundle whose folder is away for a moment gets its signature at a later call: until then
+        the runner refuses that one, and the others are not held up.
+        """
         with self._log().session() as audit:
             heads = newest_publications(audit.entries)
             for head in heads.values():
-                self._complete(head)
+                with suppress(OSError):
+                    self._complete(head)
         return heads
 
     def note(self, kind: str, body: dict[str, Any], now_ms: int) -> None:

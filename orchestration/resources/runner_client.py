@@ -10,7 +10,7 @@ import httpx
 
 from kernel.errors import TidegateError
 
-Outcome = Literal["confirmed", "scheduled", "refused", "unreachable"]
+Outcome = Literal["confirmed", "scheduled", "starting", "refused", "unreachable"]
 
 
 class RunnerUnreachableError(TidegateError):
@@ -21,10 +21,16 @@ class RunnerUnreachableError(TidegateError):
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """What a runner trades one symbol by: '' and epoch 0 are its rules."""
+    """What a runner trades one symbol by: '' and epoch 0 are its rules.
+
+    `lost` says that it runs nothing because it could not take up what is in force, as after a start
+    that met an unreadable bundle. `starting` says that it reads its history, and runs nothing yet.
+    """
 
     digest: str
     epoch: int
+    lost: bool = False
+    starting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +58,24 @@ class RunnerClient(dg.ConfigurableResource):
         answer = self._send("GET", "/model/info", params={"symbol": symbol})
         if answer.status_code != httpx.codes.OK:
             raise self._unexpected("GET /model/info", answer)
-        body = answer.json()
-        return Running(str(body["digest"]), int(body["epoch"]))
+        try:
+            body = answer.json()
+            running = _running(body)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise self._unexpected("GET /model/info", answer) from error
+        return running
 
     def settle(self, head: Mapping[str, Any]) -> Settlement:
-        """Move the runner to a publication where it is behind; report what it runs then."""
+        """Move the runner to a publication where it is behind; report what it runs then.
+
+        A runner that lost the bundle of this very epoch is asked to take it up again.
+        """
         symbol, digest, epoch = head["symbol"], head["digest"], int(head["epoch"])
         try:
             before = self.running(symbol)
-            if before.epoch >= epoch:
+            if before.starting:
+                return Settlement(symbol, epoch, "starting", "the runner reads its history")
+            if before.epoch > epoch or (before.epoch == epoch and not before.lost):
                 return _judged(symbol, head, before)
             order = {"symbol": symbol, "digest": digest, "epoch": epoch}
             answer = self._admin("/admin/swap", order)
@@ -70,18 +85,24 @@ class RunnerClient(dg.ConfigurableResource):
                 after = self.running(symbol)
                 if after == Running(digest, epoch):
                     return _judged(symbol, head, after)
-                return Settlement(symbol, epoch, "refused", _refusal(answer.json()))
+                return Settlement(symbol, epoch, "refused", self._refusal(answer))
             if answer.status_code != httpx.codes.OK:
                 raise self._unexpected("POST /admin/swap", answer)
             after = self.running(symbol)
         except RunnerUnreachableError as error:
             return Settlement(symbol, epoch, "unreachable", str(error))
-        if after.epoch >= epoch:
+        if after.epoch >= epoch and not after.lost:
             return _judged(symbol, head, after)
         return Settlement(symbol, epoch, "scheduled", "swaps at the next bar")
 
     def _admin(self, path: str, body: Mapping[str, Any]) -> httpx.Response:
-        token = Path(self.token_file).read_text(encoding="ascii").strip()
+        try:
+            token = Path(self.token_file).read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise RunnerUnreachableError(
+                f"runner at {self.url}: found {error} at the admin token, expected it in "
+                f"{self.token_file}; restore keys/ from a copy, or make the file readable"
+            ) from error
         return self._send("POST", path, json=body, headers={"Authorization": f"Bearer {token}"})
 
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
@@ -92,11 +113,30 @@ class RunnerClient(dg.ConfigurableResource):
                 f"runner at {self.url}: found {error!r} on {method} {path}, expected an answer"
             ) from error
 
+    def _refusal(self, answer: httpx.Response) -> str:
+        try:
+            body = dict(answer.json())
+        except (ValueError, TypeError) as error:
+            raise self._unexpected("POST /admin/swap", answer) from error
+        return f"{body.get('reason')}: found {body.get('found')}, expected {body.get('expected')}"
+
     def _unexpected(self, call: str, answer: httpx.Response) -> RunnerUnreachableError:
         return RunnerUnreachableError(
             f"runner at {self.url}: found {answer.status_code} {answer.text[:200]!r} on {call}, "
             "expected 200"
         )
+
+
+def _running(body: Mapping[str, Any]) -> Running:
+    digest = str(body["digest"])
+    epoch = int(body["epoch"])
+    return Running(
+        digest=digest,
+        epoch=epoch,
+        # An older runner does not tell: one without a bundle at a published epoch is asked.
+        lost=bool(body.get("lost", epoch > 0 and not digest)),
+        starting=body.get("status") == "starting",
+    )
 
 
 def _judged(symbol: str, head: Mapping[str, Any], running: Running) -> Settlement:
@@ -106,7 +146,3 @@ def _judged(symbol: str, head: Mapping[str, Any], running: Running) -> Settlemen
     found = f"the runner is at epoch {running.epoch} with {running.digest or 'its rules'}"
     return Settlement(symbol, epoch, "refused", f"{found}, expected {head['digest']}")
 
-
-def _refusal(body: Mapping[str, Any]) -> str:
-    found, expected = body.get("found"), body.get("expected")
-    return f"{body.get('reason')}: found {found}, expected {expected}"

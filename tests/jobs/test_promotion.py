@@ -1,6 +1,7 @@
 """From a person's answer to a champion, through the real jobs and sensors of one instance."""
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from orchestration.resources.tracking import Tracking, model_name
 from research.promotion.records import PromotionRequest
 from research.promotion.rules import Evidence, Rule
 from sensors.approval import approval_sensor
+from sensors.attempts import ASKED_FOR, FIRST_WAIT_S, next_attempt
 from tests.installation import CUTOFF_MS, SYMBOL, Installation
 from tests.kernel.bundle_maker import unsigned
 
@@ -252,6 +254,28 @@ def test_approvals_are_published_while_mlflow_is_down(
     assert len(result.run_requests or []) == 1
     kinds = [entry.kind for entry in copied.store.entries()]
     assert result.cursor == str(kinds.index("approved"))
+
+
+def test_a_publication_whose_run_failed_is_asked_for_again(
+    copied: Installation, instance: dg.DagsterInstance
+) -> None:
+    """A run that a passing fault ended costs no approval its publication: the next one is due a
+    minute later, under a key of its own.
+    """
+    request = pending(copied)
+    copied.store.decide(request.id, "approved", "Ada", "", now_ms())
+    (first,) = tick(copied, instance)
+    job = copied.job("publish_promotion_job")
+    failed = instance.create_run_for_job(
+        job,
+        run_config=first.run_config,
+        status=dg.DagsterRunStatus.FAILURE,
+        tags=first.tags,
+    )
+    assert tick(copied, instance) == []
+    second = next_attempt(instance, first.tags[ASKED_FOR], time.time() + FIRST_WAIT_S)
+    assert second is not None
+    assert failed.run_id in second.run_key
 
 
 def test_a_bundle_that_mlflow_lost_holds_up_nothing(

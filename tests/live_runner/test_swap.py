@@ -19,6 +19,7 @@ from kernel.trading import ABSTAIN, Trader
 from live_runner.desk import Desk
 from live_runner.models.graph import Graph
 from live_runner.watch.condition import condition
+from live_runner.watch.summary import model_info
 from tests.live_runner.bundles import (
     FEW,
     TRADING,
@@ -384,6 +385,86 @@ def test_restart_takes_the_bundle_up_again_and_can_still_roll_back(
     asyncio.run(second())
     told = recorded(tmp_path / "journal.sqlite", "BTCUSDT")
     _assert_one_model_decides_each_bar(told, "BTCUSDT", folders)
+
+
+def test_a_bundle_lost_at_a_start_is_taken_up_again_as_its_own_epoch(
+    tmp_path: Path, market: VenueProcess
+) -> None:
+    """What could not be read once comes back without a restart when it verifies; nothing else gets
+    through that door, and what decided before it is still what a rollback goes back to.
+    """
+    folders = _three_bundles(tmp_path / "bundles", "BTCUSDT")
+    publisher = Publisher.make(tmp_path / "keys")
+    lost = folders[1]
+    away = tmp_path / "away"
+
+    async def first() -> None:
+        async with desk(desk_settings(tmp_path, market.url)) as one:
+            for epoch, folder in enumerate(folders[:2], start=1):
+                _published(folder, publisher, epoch)
+                await one.swapper.swap("BTCUSDT", folder.name, epoch)
+
+    async def second() -> None:
+        async with desk(desk_settings(tmp_path, market.url)) as one:
+            loop = one.loops["BTCUSDT"]
+            assert (loop.model.digest, model_info(one, "BTCUSDT")["epoch"]) == ("", 2)
+            assert lost.name[:12] in model_info(one, "BTCUSDT")["lost"]
+            early = await one.swapper.swap("BTCUSDT", lost.name, 2)
+            assert (early.outcome, early.reason) == ("refused", Refusal.MISSING_FILE)
+            _published(folders[2], publisher, epoch=2)
+            for folder, epoch in ((folders[0], 1), (folders[2], 2)):
+                other = await one.swapper.swap("BTCUSDT", folder.name, epoch)
+                assert (other.outcome, other.reason) == ("refused", Refusal.STALE_EPOCH)
+            away.rename(lost)
+            back = await one.swapper.swap("BTCUSDT", lost.name, 2)
+            assert (back.outcome, back.epoch) == ("swapped", 2)
+            assert model_info(one, "BTCUSDT")["lost"] == ""
+            await bars_pass(one, "BTCUSDT", 2)
+            assert loop.last is not None
+            assert (loop.last.digest, condition(one).status) == (lost.name, "ok")
+            again = await one.swapper.swap("BTCUSDT", lost.name, 2)
+            assert (again.outcome, again.reason) == ("refused", Refusal.STALE_EPOCH)
+            before = await one.swapper.roll_back("BTCUSDT")
+            assert (before.outcome, before.digest) == ("rolled_back", folders[0].name)
+
+    asyncio.run(first())
+    lost.rename(away)
+    asyncio.run(second())
+    told = recorded(tmp_path / "journal.sqlite", "BTCUSDT")
+    kept = told["probabilities"][told["digest"] == lost.name]
+    assert len(kept) > 0
+    assert_replays(tmp_path / "journal.sqlite")
+
+
+def test_a_rollback_to_a_bundle_that_was_lost_verifies_it_anew(
+    tmp_path: Path, market: VenueProcess
+) -> None:
+    """What was lost at a start is no model to go back to until it verifies: rules never decide in
+    its place, and the journal keeps naming it.
+    """
+    folders = _three_bundles(tmp_path / "bundles", "BTCUSDT")[:2]
+    publisher = Publisher.make(tmp_path / "keys")
+    away = tmp_path / "away"
+
+    async def first() -> None:
+        async with desk(desk_settings(tmp_path, market.url)) as one:
+            _published(folders[0], publisher, 1)
+            await one.swapper.swap("BTCUSDT", folders[0].name, 1)
+
+    async def second() -> None:
+        async with desk(desk_settings(tmp_path, market.url)) as one:
+            _published(folders[1], publisher, 2)
+            await one.swapper.swap("BTCUSDT", folders[1].name, 2)
+            refused = await one.swapper.roll_back("BTCUSDT")
+            assert (refused.outcome, refused.reason) == ("refused", Refusal.MISSING_FILE)
+            assert one.loops["BTCUSDT"].model.digest == folders[1].name
+            away.rename(folders[0])
+            back = await one.swapper.roll_back("BTCUSDT")
+            assert (back.outcome, back.digest) == ("rolled_back", folders[0].name)
+
+    asyncio.run(first())
+    folders[0].rename(away)
+    asyncio.run(second())
 
 
 def test_restart_with_a_tampered_bundle_opens_nothing_until_another_is_in_force(

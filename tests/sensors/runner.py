@@ -11,7 +11,8 @@ from urllib.parse import parse_qs, urlsplit
 @dataclass
 class FakeRunner:
     """Serve /model/info and /admin/swap on a free port; `refuses` makes it refuse every swap, and
-    `meanwhile` is an earlier order that it has carried out by then.
+    `meanwhile` is an earlier order that it has carried out by then. `lost` says per symbol why it
+    could not take up what is in force.
     """
 
     token: str
@@ -19,6 +20,8 @@ class FakeRunner:
     meanwhile: dict[str, Any] = field(default_factory=dict)
     epochs: dict[str, int] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
+    lost: dict[str, str] = field(default_factory=dict)
+    starting: bool = False
     asked: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -30,7 +33,12 @@ class FakeRunner:
         return f"http://127.0.0.1:{self.server.server_address[1]}"
 
     def info(self, symbol: str) -> dict[str, Any]:
-        return {"digest": self.digests.get(symbol, ""), "epoch": self.epochs.get(symbol, 0)}
+        return {
+            "status": "starting" if self.starting else "trading",
+            "digest": self.digests.get(symbol, ""),
+            "epoch": self.epochs.get(symbol, 0),
+            "lost": self.lost.get(symbol, ""),
+        }
 
     def swap(self, order: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         self.asked.append(order)
@@ -44,6 +52,7 @@ class FakeRunner:
     def _take(self, order: dict[str, Any]) -> None:
         self.epochs[order["symbol"]] = order["epoch"]
         self.digests[order["symbol"]] = order["digest"]
+        self.lost.pop(order["symbol"], None)
 
     def close(self) -> None:
         self.server.shutdown()

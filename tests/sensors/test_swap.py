@@ -1,6 +1,7 @@
 """A publication moves the runner: asked once, confirmed, and told to people where it is refused."""
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from orchestration.resources.promotion_store import PromotionStore
 from orchestration.resources.runner_client import RunnerClient
 from research.promotion.records import PromotionRequest
 from research.promotion.rules import Evidence
-from sensors.swap import swap_sensor
+from sensors.swap import RETRY_MS, swap_sensor
 from tests.kernel.bundle_maker import unsigned
 from tests.sensors.runner import FakeRunner
 
@@ -32,10 +33,12 @@ def store(tmp_path: Path) -> PromotionStore:
     return PromotionStore(home=str(tmp_path), approval_valid_hours=1)
 
 
-def published(store: PromotionStore, digest: str, champion: str = "") -> None:
+def published(
+    store: PromotionStore, digest: str, champion: str = "", symbol: str = "BTCUSDT"
+) -> None:
     """Put a bundle through request, approval and publication."""
     (Path(store.home) / "bundles" / digest).mkdir(parents=True, exist_ok=True)
-    request = PromotionRequest("BTCUSDT", "15m", "2025-12-07", digest, "g", "d", 9, champion, 10)
+    request = PromotionRequest(symbol, "15m", "2025-12-07", digest, "g", "d", 9, champion, 10)
     store.submit(request, 10)
     store.decide(request.id, "approved", "Ada", "", 20)
     store.publish(request.id, lambda _: Evidence(digest, "g", True, "d"), 30)
@@ -57,6 +60,14 @@ def tick(store: PromotionStore, url: str, cursor: str | None = None) -> dg.Senso
     result = swap_sensor(context)
     assert isinstance(result, dg.SensorResult)
     return result
+
+
+def a_minute_later(cursor: str | None) -> str:
+    """Return a sensor's cursor as it is when its refusals are a minute old."""
+    told = json.loads(cursor or "{}")
+    for one in told.values():
+        one["at_ms"] -= RETRY_MS
+    return json.dumps(told)
 
 
 def notifications(store: PromotionStore) -> list[dict[str, object]]:
@@ -106,6 +117,68 @@ def test_swap_sensor_rests_after_a_refusal_and_tells_it_once(
     assert swaps(store) == [("swap_refused", 1)]
     assert [one["kind"] for one in notifications(store)] == ["swap_refused"]
     assert "golden_mismatch" in str(notifications(store)[0]["detail"])
+
+
+def test_swap_sensor_has_a_lost_bundle_taken_up_again(
+    store: PromotionStore, runner: FakeRunner
+) -> None:
+    """A runner whose start could not read the champion is asked for the same epoch, every minute
+    until it takes it; people hear once that it refuses, and the log that it is back.
+    """
+    published(store, A)
+    cursor = tick(store, runner.url).cursor
+    runner.digests = {}
+    runner.lost = {"BTCUSDT": "missing_file"}
+    runner.refuses = "missing_file"
+    cursor = tick(store, runner.url, cursor).cursor
+    assert [one["kind"] for one in notifications(store)] == ["swap_refused"]
+    cursor = tick(store, runner.url, cursor).cursor
+    assert len(runner.asked) == 2, "asked again within a minute"
+    runner.refuses = ""
+    tick(store, runner.url, a_minute_later(cursor))
+    assert runner.digests == {"BTCUSDT": A}
+    assert swaps(store) == [("swap_confirmed", 1), ("swap_refused", 1), ("swap_confirmed", 1)]
+
+
+def test_swap_sensor_waits_for_a_runner_that_starts(
+    store: PromotionStore, runner: FakeRunner
+) -> None:
+    """While a runner reads its history it runs nothing, which is no refusal and alarms nobody."""
+    published(store, A)
+    cursor = tick(store, runner.url).cursor
+    runner.starting = True
+    runner.digests = {}
+    cursor = tick(store, runner.url, cursor).cursor
+    runner.starting = False
+    runner.digests = {"BTCUSDT": A}
+    tick(store, runner.url, cursor)
+    assert swaps(store) == [("swap_confirmed", 1)]
+    assert notifications(store) == []
+
+
+def test_swap_sensor_moves_one_symbol_while_the_bundle_of_another_is_away(
+    store: PromotionStore, runner: FakeRunner
+) -> None:
+    """A folder that cannot be read holds up its own symbol and no other."""
+    published(store, A)
+    published(store, B, symbol="ETHUSDT")
+    shutil.rmtree(Path(store.home) / "bundles" / A)
+    tick(store, runner.url)
+    assert runner.digests["ETHUSDT"] == B
+
+
+def test_swap_sensor_names_a_token_that_cannot_be_read(
+    store: PromotionStore, runner: FakeRunner
+) -> None:
+    """Keys that are away for a moment fail no tick; once they are back, the runner is moved."""
+    published(store, A)
+    token = Path(store.home) / "keys" / "admin.token"
+    token.rename(token.with_name("away"))
+    down = tick(store, runner.url)
+    assert "admin token" in str(down.skip_reason)
+    token.with_name("away").rename(token)
+    tick(store, runner.url, down.cursor)
+    assert swaps(store) == [("swap_confirmed", 1)]
 
 
 def test_swap_sensor_names_a_runner_that_runs_something_else(

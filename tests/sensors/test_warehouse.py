@@ -1,9 +1,12 @@
 """The warehouse is rebuilt once after the ingests that ran beside one another."""
 
+import time
+
 import dagster as dg
 import pytest
 
-from jobs.ingest import ingest_job
+from jobs.ingest import ingest_job, warehouse_job
+from sensors.attempts import FIRST_WAIT_S, next_attempt
 from sensors.warehouse import warehouse_sensor
 
 
@@ -48,3 +51,24 @@ def test_the_warehouse_waits_for_the_last_of_several_ingests() -> None:
         done = ticked(instance, waiting.cursor)
     assert not waiting.run_requests
     assert len(done.run_requests or ()) == 1
+
+
+def test_a_rebuild_that_failed_is_asked_for_again() -> None:
+    """A failed rebuild does not use up the ingest that it was for; its next attempt waits."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        ended = ingest(instance, dg.DagsterRunStatus.SUCCESS)
+        first = ticked(instance)
+        (request,) = first.run_requests or ()
+
+        @dg.job(name=warehouse_job.name)
+        def standing_in() -> None:
+            """Do nothing."""
+
+        failed = instance.create_run_for_job(
+            standing_in, status=dg.DagsterRunStatus.FAILURE, tags=request.tags
+        )
+        waiting = ticked(instance, first.cursor)
+        later = next_attempt(instance, ended, time.time() + FIRST_WAIT_S)
+    assert not waiting.run_requests
+    assert later is not None
+    assert failed.run_id in later.run_key

@@ -57,3 +57,13 @@ def test_a_bundle_above_its_budget_is_refused_with_both_figures(
     with pytest.raises(BundleRefused, match="CPU a row, expected at most 1e-06 ms") as caught:
         load_bundle(folder, SYMBOL, "15m", tmp_path / "keys", 0)
     assert caught.value.reason is Refusal.OVER_BUDGET
+
+
+def test_a_key_that_does_not_read_refuses_the_bundle_and_ends_nothing(tmp_path: Path) -> None:
+    """Keys on a share that fails for a moment are a refusal, which a later attempt may undo."""
+    folder = _bundle(tmp_path)
+    Publisher.make(tmp_path / "keys").publish(folder, SYMBOL, 1)
+    (tmp_path / "keys" / "another.pub").mkdir()  # reading it fails as a broken share does
+    with pytest.raises(BundleRefused) as caught:
+        load_bundle(folder, SYMBOL, "15m", tmp_path / "keys", 0)
+    assert caught.value.reason is Refusal.FOREIGN_KEY
