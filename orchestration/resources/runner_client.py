@@ -70,27 +70,31 @@ class RunnerClient(dg.ConfigurableResource):
 
         A runner that lost the bundle of this very epoch is asked to take it up again.
         """
-        symbol, digest, epoch = head["symbol"], head["digest"], int(head["epoch"])
+        symbol, epoch = str(head["symbol"]), int(head["epoch"])
         try:
             before = self.running(symbol)
             if before.starting:
                 return Settlement(symbol, epoch, "starting", "the runner reads its history")
             if before.epoch > epoch or (before.epoch == epoch and not before.lost):
                 return _judged(symbol, head, before)
-            order = {"symbol": symbol, "digest": digest, "epoch": epoch}
-            answer = self._admin("/admin/swap", order)
-            if answer.status_code == httpx.codes.CONFLICT:
-                # An earlier order may have timed out here and gone on there: then what was asked is
-                # in force, and this one is stale.
-                after = self.running(symbol)
-                if after == Running(digest, epoch):
-                    return _judged(symbol, head, after)
-                return Settlement(symbol, epoch, "refused", self._refusal(answer))
-            if answer.status_code != httpx.codes.OK:
-                raise self._unexpected("POST /admin/swap", answer)
-            after = self.running(symbol)
+            return self._moved(symbol, head)
         except RunnerUnreachableError as error:
             return Settlement(symbol, epoch, "unreachable", str(error))
+
+    def _moved(self, symbol: str, head: Mapping[str, Any]) -> Settlement:
+        """Order the swap; return what the runner says of it. Raises RunnerUnreachableError."""
+        digest, epoch = str(head["digest"]), int(head["epoch"])
+        order = {"symbol": symbol, "digest": digest, "epoch": epoch}
+        answer = self._admin("/admin/swap", order)
+        if answer.status_code not in (httpx.codes.OK, httpx.codes.CONFLICT):
+            raise self._unexpected("POST /admin/swap", answer)
+        after = self.running(symbol)
+        if answer.status_code == httpx.codes.CONFLICT:
+            # An earlier order may have timed out here and gone on there: then what was asked is
+            # in force, and this one is stale.
+            if after == Running(digest, epoch):
+                return _judged(symbol, head, after)
+            return Settlement(symbol, epoch, "refused", self._refusal(answer))
         if after.epoch >= epoch and not after.lost:
             return _judged(symbol, head, after)
         return Settlement(symbol, epoch, "scheduled", "swaps at the next bar")
@@ -145,4 +149,3 @@ def _judged(symbol: str, head: Mapping[str, Any], running: Running) -> Settlemen
         return Settlement(symbol, epoch, "confirmed", f"trades by {running.digest}")
     found = f"the runner is at epoch {running.epoch} with {running.digest or 'its rules'}"
     return Settlement(symbol, epoch, "refused", f"{found}, expected {head['digest']}")
-
