@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from kernel.errors import TidegateError
 from orchestration.resources.clock import now_ms
 from orchestration.resources.notifier import Notifier
 from orchestration.resources.promotion_store import PromotionStore
@@ -39,7 +40,13 @@ def swap_sensor(
             lines.append(str(settled))
             continue
         if [last.get("epoch"), last.get("outcome")] != [settled.epoch, settled.outcome]:
-            record(promotion_store, notifier, settled, at_ms)
+            try:
+                record(promotion_store, notifier, settled, at_ms)
+            except TidegateError as error:
+                # The runner is where it should be; the log hears of it when it can be written.
+                context.log.warning(f"{settled}; not recorded yet: {error}")
+                lines.append(str(settled))
+                continue
         told[symbol] = {"epoch": settled.epoch, "outcome": settled.outcome, "at_ms": at_ms}
         lines.append(str(settled))
     reason = "; ".join(lines) or "nothing is published"

@@ -123,8 +123,17 @@ def _port(service: Service) -> Finding:
 
 
 def _secrets(home: Path) -> Iterator[Finding]:
-    for name in ("signing.key", "admin.token"):
+    from orchestration.resources.keys import SIGNING_KEY, Signer
+
+    for name in (SIGNING_KEY, "admin.token"):
         path = home / "keys" / name
+        if name == SIGNING_KEY and Signer(home / "keys").lacks_key():
+            remedy = (
+                "restore it from a copy, or make another with `tidegate keys rotate`: what was "
+                "signed stays readable"
+            )
+            yield Finding(f"keys/{name}", False, "none beside a log that one has signed", remedy)
+            continue
         if not path.exists():
             yield Finding(f"keys/{name}", True, "not made yet")
             continue
@@ -143,6 +152,7 @@ def _half_files(home: Path) -> Finding:
 
 
 def _audit_log(home: Path) -> Finding:
+    from orchestration.resources.keys import WrongKeyError
     from orchestration.resources.promotion_store import APPROVAL_VALID_HOURS, PromotionStore
     from research.promotion.audit import AuditBrokenError
 
@@ -151,9 +161,10 @@ def _audit_log(home: Path) -> Finding:
     store = PromotionStore(home=str(home), approval_valid_hours=APPROVAL_VALID_HOURS)
     try:
         entries = store.entries()
-    except (AuditBrokenError, PermissionError) as error:
-        remedy = "restore promotion/ from a backup before anything is published"
-        return Finding("audit log", False, str(error), remedy)
+    except AuditBrokenError as error:
+        return Finding("audit log", False, str(error.at), error.at.remedy)
+    except (WrongKeyError, PermissionError) as error:
+        return Finding("audit log", False, str(error), "mend the key that is named")
     return Finding("audit log", True, f"chain of {len(entries)} entries whole")
 
 

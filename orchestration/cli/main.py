@@ -20,6 +20,8 @@ app = typer.Typer(
 )
 data = typer.Typer(invoke_without_command=True, help="Show what the lake holds; see --help.")
 app.add_typer(data, name="data")
+keys = typer.Typer(no_args_is_help=True, help="The keys that sign publications and the log.")
+app.add_typer(keys, name="keys")
 PIPED_WIDTH = 200  # a file or a pipe has no width of its own
 console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 
@@ -247,6 +249,40 @@ def data_accepted() -> None:
 
     with _clean_exit():
         print_accepted(console)
+
+
+@keys.command("list")
+def keys_list() -> None:
+    """Show every key: which signs, which still verify, which are revoked."""
+    from orchestration.cli.keys import print_keys
+
+    with _clean_exit():
+        print_keys(console)
+
+
+@keys.command("rotate")
+def keys_rotate(
+    actor: Actor,
+    reason: Annotated[str, typer.Option(help="Why; kept in the audit log.")],
+) -> None:
+    """Sign by a new key from now on; what was signed before stays valid until it is revoked."""
+    from orchestration.cli.keys import rotate_key
+
+    with _clean_exit():
+        rotate_key(actor=actor, reason=reason, console=console)
+
+
+@keys.command("revoke")
+def keys_revoke(
+    key_id: Annotated[str, typer.Argument(help="As `tidegate keys list` shows it.")],
+    actor: Actor,
+    reason: Annotated[str, typer.Option(help="Why; kept in the audit log.")],
+) -> None:
+    """Trust an earlier key no more; what stands published is signed anew, under its own epoch."""
+    from orchestration.cli.keys import revoke_key
+
+    with _clean_exit():
+        revoke_key(key_id, actor=actor, reason=reason, console=console)
 
 
 class _clean_exit:  # noqa: N801 - reads as a statement

@@ -28,6 +28,7 @@ from orchestration.local.services import (
     services,
     write_runner_config,
 )
+from orchestration.resources.keys import Signer
 from orchestration.resources.promotion_store import ensure_keys
 from research.settings import load_settings
 
@@ -126,6 +127,8 @@ def explained(supervisor: Supervisor) -> Iterator[None]:
 def _prepare(environment: Environment, ports: Ports, market: Market, tell: Teller) -> None:
     """Make keys, settings and the Dagster instance, and put right what a kill left behind."""
     ensure_keys(environment.home)
+    if Signer(environment.home / "keys").lacks_key():
+        tell("nothing can be published: the signing key is gone; see docs/runbooks/keys.md")
     ensure_instance(environment)
     if environment.database_url is not None:
         ensure_mlflow_schema(environment.database_url)

@@ -27,7 +27,11 @@ class AuditSession:
     entries: list[Entry]
 
     def append(self, kind: str, body: Mapping[str, Any], at_ms: int) -> Entry:
-        """Write the next entry to disk, then the head that seals it."""
+        """Write the next entry to disk, then the head that seals it.
+
+        Raises SigningKeyMissingError or WrongKeyError, before anything is written.
+        """
+        self.signer.require()
         entry = following(self.entries, at_ms, kind, body)
         with (self.folder / LOG).open("ab") as file:
             file.write(entry.line())
@@ -40,7 +44,7 @@ class AuditSession:
 
 @dataclass(frozen=True, slots=True)
 class AuditLog:
-    """Open the log in `folder`; entries are sealed by `signer`."""
+    """Open the log in `folder`: `signer` seals entries, and any of its public keys verifies."""
 
     folder: Path
     signer: Signer
@@ -73,7 +77,9 @@ class AuditLog:
         if log.exists() and log.stat().st_size != size:
             os.truncate(log, size)
         head = _read_head(self.folder)
-        if entries and (head is None or head.seq != len(entries) - 1):
+        unsealed = bool(entries) and (head is None or head.seq != len(entries) - 1)
+        # Without the private key the entry stands unsealed until there is one: reading needs none.
+        if unsealed and not self.signer.lacks_key():
             _write_head(self.folder, seal(entries[-1], self.signer.sign))
 
 

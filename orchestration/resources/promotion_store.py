@@ -47,9 +47,20 @@ class RollbackImpossibleError(TidegateError):
 
 
 def ensure_keys(home: Path) -> None:
-    """Make the signing key, its public half and the admin token where they are absent."""
-    signer(home / "keys")
+    """Make the signing key, its public half and the admin token when an installation is first used.
+
+    The signing key of one that has signed before is not made again: what needs it says so.
+    """
+    if not Signer(home / "keys").lacks_key():
+        signer(home / "keys")
     admin_token(home / "keys")
+
+
+def complete(bundles: BundleStore, entries: list[Entry], symbol: str) -> None:
+    """Put the signature of a symbol's newest publication into its bundle where it is missing."""
+    head = newest_publications(entries)[symbol]
+    if bundles.publication(head["digest"]) != head:
+        bundles.sign(head)
 
 
 class PromotionStore(dg.ConfigurableResource):
@@ -166,9 +177,9 @@ class PromotionStore(dg.ConfigurableResource):
         """
         with self._log().session() as audit:
             heads = newest_publications(audit.entries)
-            for head in heads.values():
+            for symbol in heads:
                 with suppress(OSError):
-                    self._complete(head)
+                    self._complete(audit, symbol)
         return heads
 
     def note(self, kind: str, body: dict[str, Any], now_ms: int) -> None:
@@ -202,7 +213,7 @@ class PromotionStore(dg.ConfigurableResource):
                 audit.append("published", {"request_id": request_id, "publication": head}, now_ms)
             elif head != stands.publications[-1]:
                 return head
-            self._complete(head)
+            self._complete(audit, request.symbol)
         return head
 
     def roll_back(
@@ -223,7 +234,7 @@ class PromotionStore(dg.ConfigurableResource):
         with self._log().session() as audit:
             done = rolled_back(audit.entries, symbol, actor.strip(), reason, to)
             if done is not None:
-                self._complete(done)
+                self._complete(audit, symbol)
                 return done
             stands = standing(audit.entries, symbol)
             earlier = _earlier_champion(symbol, stands, to)
@@ -239,7 +250,7 @@ class PromotionStore(dg.ConfigurableResource):
             )
             body = {"actor": actor.strip(), "reason": reason, "from": stands.champion, "to": to}
             audit.append("rolled_back", {**body, "publication": head}, now_ms)
-            self._complete(head)
+            self._complete(audit, symbol)
         return head
 
     def _publication(self, **fields: Any) -> dict[str, Any]:
@@ -273,14 +284,11 @@ class PromotionStore(dg.ConfigurableResource):
         )
         return "" if found == version["digest"] else found
 
-    def _complete(self, head: dict[str, Any]) -> None:
-        """Put the signature of a recorded publication into its bundle where it is missing."""
-        bundles = BundleStore(home=self.home)
-        if bundles.publication(head["digest"]) != head:
-            bundles.sign(head)
+    def _complete(self, audit: AuditSession, symbol: str) -> None:
+        complete(BundleStore(home=self.home), audit.entries, symbol)
 
     def _signer(self) -> Signer:
-        return signer(Path(self.home) / "keys")
+        return Signer(Path(self.home) / "keys")
 
     def _log(self) -> AuditLog:
         return AuditLog(Path(self.home) / "promotion", self._signer())

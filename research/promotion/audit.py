@@ -54,6 +54,7 @@ class Break:
     seq: int
     found: str
     expected: str
+    remedy: str = "restore promotion/ from a copy before anything is published"
 
     def __str__(self) -> str:
         return (
@@ -65,7 +66,7 @@ class AuditBrokenError(TidegateError):
     """Refuse to go on from a log whose chain is broken; `.at` is the first broken entry."""
 
     def __init__(self, at: Break) -> None:
-        super().__init__(f"{at}; restore promotion/ from a copy before anything is published")
+        super().__init__(f"{at}; {at.remedy}")
         self.at = at
 
 
@@ -139,7 +140,10 @@ def _head_break(
         )
     if not _signed(head, verify):
         return Break(
-            head.seq, "a head whose signature fails", "a head signed by the publisher's key"
+            seq=head.seq,
+            found="a head whose signature fails",
+            expected="a head signed by a key in keys/public",
+            remedy="restore keys/public from a copy where a key is missing there, else promotion/",
         )
     if head.seq >= len(entries):
         return Break(len(entries), "no entry", f"the entries up to {head.seq} that the head seals")

@@ -10,6 +10,7 @@ from research.promotion.audit import Entry
 from research.promotion.records import Approval, PromotionRequest
 
 PUBLISHING = ("published", "rolled_back")
+KEY_REVOKED = "key_revoked"  # its body holds the newest publications, signed anew, same epochs
 
 
 class Rule(StrEnum):
@@ -179,9 +180,14 @@ def standing(entries: Iterable[Entry], symbol: str) -> Standing:
 
 
 def newest_publications(entries: Iterable[Entry]) -> dict[str, dict[str, Any]]:
-    """Return the newest publication of each symbol."""
-    signed = [dict(entry.body["publication"]) for entry in entries if entry.kind in PUBLISHING]
-    return {str(publication["symbol"]): publication for publication in signed}
+    """Return the newest publication of each symbol, as it was signed last."""
+    newest: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        signed = [entry.body["publication"]] if entry.kind in PUBLISHING else []
+        if entry.kind == KEY_REVOKED:
+            signed = entry.body["publications"]
+        newest.update({str(one["symbol"]): dict(one) for one in signed})
+    return newest
 
 
 def published(entries: Iterable[Entry], request_id: str) -> dict[str, Any] | None:

@@ -181,6 +181,21 @@ def test_swap_sensor_names_a_token_that_cannot_be_read(
     assert swaps(store) == [("swap_confirmed", 1)]
 
 
+def test_swap_sensor_moves_the_runner_without_a_signing_key(
+    store: PromotionStore, runner: FakeRunner
+) -> None:
+    """What is published reaches the runner; the log hears of it when there is a key again."""
+    published(store, A)
+    private = Path(store.home) / "keys" / "signing.key"
+    private.rename(private.with_name("away"))
+    cursor = tick(store, runner.url).cursor
+    assert runner.digests == {"BTCUSDT": A}
+    assert swaps(store) == []
+    private.with_name("away").rename(private)
+    tick(store, runner.url, cursor)
+    assert swaps(store) == [("swap_confirmed", 1)]
+
+
 def test_swap_sensor_names_a_runner_that_runs_something_else(
     store: PromotionStore, runner: FakeRunner
 ) -> None:

@@ -1,6 +1,7 @@
 """The doctor: each thing that can be wrong is named with what to do about it."""
 
 import dataclasses
+import shutil
 import socket
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from orchestration.local.instance import write_instance
 from orchestration.local.processes import Service, ServiceError
 from orchestration.local.recovery import recover
 from orchestration.local.services import Ports
+from orchestration.resources.key_cycle import KeyCycle
 from orchestration.resources.promotion_store import PromotionStore, ensure_keys
 
 
@@ -64,6 +66,24 @@ def test_a_key_that_others_can_read_is_named(environment: Environment) -> None:
     """A signing key must be 0600."""
     (environment.home / "keys" / "signing.key").chmod(0o644)
     assert sick(environment)["keys/signing.key"].found == "mode 0644"
+
+
+def test_a_lost_signing_key_is_named_with_what_helps(environment: Environment) -> None:
+    """The log is well, for its public key is there; only signing waits, and the command helps."""
+    PromotionStore(home=str(environment.home), approval_valid_hours=1).note("drill", {"n": 1}, 5)
+    (environment.home / "keys" / "signing.key").unlink()
+    found = sick(environment)
+    assert list(found) == ["keys/signing.key"]
+    assert "tidegate keys rotate" in found["keys/signing.key"].remedy
+    KeyCycle(environment.home).rotate("Ada", "lost", 6)
+    assert sick(environment) == {}
+
+
+def test_missing_public_keys_are_named_as_such(environment: Environment) -> None:
+    """A whole log whose keys were not restored needs the keys, not another log."""
+    PromotionStore(home=str(environment.home), approval_valid_hours=1).note("drill", {"n": 1}, 5)
+    shutil.rmtree(environment.home / "keys")
+    assert "keys/public" in sick(environment)["audit log"].remedy
 
 
 def test_an_edited_audit_log_is_named(environment: Environment) -> None:

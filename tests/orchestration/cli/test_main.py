@@ -1,5 +1,6 @@
 """The command line as a newcomer meets it."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from typer.testing import CliRunner
 from orchestration.cli.main import app
 from orchestration.resources.promotion_store import ensure_keys
 
-COMMANDS = ("demo", "up", "status", "approve", "decline", "rollback", "doctor")
+COMMANDS = ("demo", "up", "status", "approve", "decline", "rollback", "keys", "doctor")
 
 
 @pytest.fixture
@@ -54,6 +55,28 @@ def test_a_demo_never_empties_a_folder_that_no_demo_made(invoke, tmp_path: Path)
     result = invoke("demo", "--home", str(tmp_path / "mine"))
     assert [result.exit_code, precious.read_text()] == [1, "years of work"]
     assert "that no demo made" in result.stdout.replace("\n", " ")
+
+
+def test_status_of_an_empty_home_makes_nothing(tmp_path: Path) -> None:
+    """Who only looks leaves no key behind, nor a folder for one."""
+    home = tmp_path / "home"
+    environ = {"TIDEGATE_HOME": str(home), "TIDEGATE_RUNNER_URL": "http://127.0.0.1:9"}
+    result = CliRunner().invoke(app, ("status",), env=environ)
+    assert result.exit_code == 0
+    assert not (home / "keys").exists()
+
+
+def test_keys_are_listed_rotated_and_revoked(invoke) -> None:
+    """The three commands end in what the list shows; the key that signs is not revoked."""
+    old = re.findall(r"[0-9a-f]{16}", invoke("keys", "list").stdout)[0]
+    assert invoke("keys", "rotate", "--as", "Ada", "--reason", "drill").exit_code == 0
+    assert invoke("keys", "revoke", old, "--as", "Ada", "--reason", "drill").exit_code == 0
+    listed = invoke("keys", "list").stdout
+    (new,) = set(re.findall(r"[0-9a-f]{16}", listed)) - {old}
+    assert "revoked" in listed
+    refused = invoke("keys", "revoke", new, "--as", "Ada", "--reason", "drill")
+    assert refused.exit_code == 1
+    assert "found the key that signs" in refused.stdout.replace("\n", " ")
 
 
 def test_status_without_services_says_so(invoke) -> None:
