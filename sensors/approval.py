@@ -6,7 +6,7 @@ from jobs.promotion import publication_config, publish_promotion_job
 from kernel.errors import TidegateError
 from orchestration.resources.clock import now_ms
 from orchestration.resources.promotion_store import PromotionStore
-from orchestration.resources.registry import follow
+from orchestration.resources.registry import PORTION, PORTION_BESIDE_WORK, follow
 from orchestration.resources.tracking import TaggedApproval, Tracking, model_name
 from sensors.attempts import next_attempt
 
@@ -30,11 +30,6 @@ def approval_sensor(
         *adopt_tagged_approvals(promotion_store, tracking),
     ):
         context.log.warning(sentence)
-    followed = follow(
-        promotion_store.entries(), int(context.cursor or 0), promotion_store, tracking
-    )
-    for sentence in followed.warnings:
-        context.log.warning(sentence)
     asked: list[dg.RunRequest] = []
     for request, answer in promotion_store.publishable():
         attempt = next_attempt(context.instance, answer.digest, now_ms() / 1_000)
@@ -43,6 +38,15 @@ def approval_sensor(
             asked.append(
                 dg.RunRequest(run_key=attempt.run_key, run_config=config, tags=attempt.tags)
             )
+    followed = follow(
+        promotion_store.entries(),
+        int(context.cursor or 0),
+        promotion_store,
+        tracking,
+        portion=PORTION_BESIDE_WORK if asked else PORTION,
+    )
+    for sentence in followed.warnings:
+        context.log.warning(sentence)
     return dg.SensorResult(
         run_requests=asked,
         skip_reason=None if asked else "nothing approved waits",

@@ -11,6 +11,7 @@ from orchestration.resources.notifier import Notifier
 
 FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
 RUNS_PER_TICK = 50
+RUNS_REMEMBERED = 200
 
 
 @dg.run_failure_sensor(minimum_interval_seconds=5, default_status=dg.DefaultSensorStatus.RUNNING)
@@ -25,27 +26,38 @@ def failed_run_sensor(context: dg.RunFailureSensorContext, notifier: Notifier) -
 
 @dg.sensor(minimum_interval_seconds=5, default_status=dg.DefaultSensorStatus.RUNNING)
 def failed_check_sensor(context: dg.SensorEvaluationContext, notifier: Notifier) -> dg.SensorResult:
-    """Notify of every failed asset check of a finished run, with its description."""
-    seen: dict[str, Any] = json.loads(context.cursor or "{}")
-    since = float(seen.get("since", 0.0))
-    told = set(seen.get("told", ()))
+    """Notify of every failed asset check of a finished run, with its description.
+
+    A portion of the runs that ended is looked at in each tick, oldest first, and the place is kept.
+    Without it, as after a reset, the last notification says until when everything was told.
+    """
+    seen = json.loads(context.cursor) if context.cursor else _from_what_was_told(notifier)
+    since = float(seen["since"])
+    told = list(seen["told"])
     records = context.instance.get_run_records(
         dg.RunsFilter(statuses=FINISHED, updated_after=datetime.fromtimestamp(since, UTC)),
-        limit=RUNS_PER_TICK,
+        limit=RUNS_PER_TICK + len(told),  # those told already never fill a portion by themselves
         order_by="update_timestamp",
         ascending=True,
     )
-    fresh = [record for record in records if record.dagster_run.run_id not in told]
+    known = set(told)
+    fresh = [record for record in records if record.dagster_run.run_id not in known]
+    fresh = fresh[:RUNS_PER_TICK]
     for record in fresh:
         for check in failed_checks(context.instance, record.dagster_run.run_id):
             subject = f"{check.asset_key.to_user_string()} {check.check_name}"
             notifier.notify("check_failed", subject, check.description or "", now_ms())
     if fresh:
         since = fresh[-1].update_timestamp.timestamp() - 1.0  # runs that end within one second
-        recent = [one for one in records if one.update_timestamp.timestamp() >= since]
-        told = {record.dagster_run.run_id for record in recent}
-    cursor = json.dumps({"since": since, "told": sorted(told)})
+        # A run that is tagged or tried again counts as updated: it is not told as a new one.
+        told = [*told, *(record.dagster_run.run_id for record in fresh)][-RUNS_REMEMBERED:]
+    cursor = json.dumps({"since": since, "told": told})
     return dg.SensorResult(skip_reason=f"{len(fresh)} finished runs read", cursor=cursor)
+
+
+def _from_what_was_told(notifier: Notifier) -> dict[str, Any]:
+    """Return where to go on without a cursor: after the last failed check that was told."""
+    return {"since": notifier.last_told_ms("check_failed") / 1_000, "told": []}
 
 
 def failed_checks(instance: dg.DagsterInstance, run_id: str) -> list[dg.AssetCheckEvaluation]:

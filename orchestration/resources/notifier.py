@@ -23,3 +23,20 @@ class Notifier(dg.ConfigurableResource):
             os.write(descriptor, line)
         finally:
             os.close(descriptor)
+
+    def last_told_ms(self, kind: str) -> int:
+        """Return when the last notification of a kind was written, in ms UTC; 0 for none.
+
+        Lines that are no notifications, as a log shipper may leave, are passed by.
+        """
+        path = Path(self.path)
+        lines = path.read_bytes().splitlines() if path.exists() else []
+        return max((_told_ms(line, kind) for line in lines), default=0)
+
+
+def _told_ms(line: bytes, kind: str) -> int:
+    try:
+        record = json.loads(line)
+        return int(record["at_ms"]) if record["kind"] == kind else 0
+    except (ValueError, KeyError, TypeError):
+        return 0

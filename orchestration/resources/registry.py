@@ -1,6 +1,6 @@
 """Keep MLflow's registry in step with the audit log, whichever way a decision came."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +9,10 @@ from orchestration.resources.promotion_store import PromotionStore
 from orchestration.resources.tracking import Tracking, TrackingUnreachableError, model_name
 from research.promotion.audit import Entry
 from research.promotion.records import Approval
-from research.promotion.rules import PUBLISHING
+from research.promotion.rules import PUBLISHING, newest_publications
 
-PORTION = 100  # entries told at one tick: a long log is followed without holding up an approval
+PORTION = 100  # entries told at one tick; the place in the log is kept after each
+PORTION_BESIDE_WORK = 10  # while an approval waits to be published, which comes first
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +24,24 @@ class Followed:
 
 
 def follow(
-    entries: Sequence[Entry], told: int, promotion_store: PromotionStore, tracking: Tracking
+    entries: Sequence[Entry],
+    told: int,
+    promotion_store: PromotionStore,
+    tracking: Tracking,
+    portion: int = PORTION,
 ) -> Followed:
-    """Tell MLflow the next entries after the first `told`, oldest first; safe to repeat.
+    """Tell MLflow the next `portion` entries after the first `told`, oldest first; safe to repeat.
 
-    What MLflow will not take is passed by with a warning. While it is away nothing is passed by.
+    What a later entry has overtaken is not told as if it were news: told again from the start, as
+    after a lost cursor, an old champion never stands in MLflow for a while. What MLflow will not
+    take is passed by with a warning. While it is away nothing is passed by.
     """
     warnings: list[str] = []
-    for entry in entries[told : told + PORTION]:
+    standing = newest_publications(entries)
+    answered = {one.body["request_id"] for one in entries if one.kind == "published"}
+    for entry in entries[told : told + portion]:
         try:
-            tell(entry, promotion_store, tracking)
+            _tell(entry, standing, answered, promotion_store, tracking)
         except TrackingUnreachableError as error:
             warnings.append(f"MLflow follows later: {error}")
             break
@@ -42,12 +51,29 @@ def follow(
     return Followed(told, tuple(warnings))
 
 
-def tell(entry: Entry, promotion_store: PromotionStore, tracking: Tracking) -> None:
-    """Give the model version that an entry is about the state that it has since."""
+def _tell(
+    entry: Entry,
+    standing: Mapping[str, Mapping[str, Any]],
+    answered: Collection[str],
+    promotion_store: PromotionStore,
+    tracking: Tracking,
+) -> None:
+    """Give the model version that an entry is about the state that it has since.
+
+    `standing` holds the newest publication of each symbol, `answered` the requests published.
+    """
     if entry.kind in PUBLISHING:
-        _crown(entry.body["publication"], tracking)
+        one = entry.body["publication"]
+        newest = standing[one["symbol"]]
+        if one["epoch"] == newest["epoch"]:
+            _crown(one, tracking)
+        elif one["digest"] != newest["digest"]:
+            model = model_name(one["symbol"], one["timeframe"])
+            tracking.set_state(model, one["digest"], "retired")
     elif entry.kind in ("approved", "declined"):
-        _mark(Approval.from_dict(entry.body), promotion_store, tracking)
+        answer = Approval.from_dict(entry.body)
+        if answer.request_id not in answered:
+            _mark(answer, promotion_store, tracking)
 
 
 def tell_decision(answer: Approval, promotion_store: PromotionStore, tracking: Tracking) -> str:
