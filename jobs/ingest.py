@@ -7,11 +7,14 @@ import dagster as dg
 from market_data.ingest.reading import CORRECTED_MS
 from market_data.sources.catalogue import Sources
 from market_data.storage.lake import Lake
-from orchestration.partitions import FIRST_DAY, SYMBOLS, month_range
+from market_data.tables import TABLES
+from orchestration.partitions import FIRST_DAY, SYMBOLS, TABLES_READ, month_range
+from orchestration.queue import LONG
 
 ingest_job = dg.define_asset_job(
     "ingest_job",
     selection=dg.AssetSelection.groups("market") | dg.AssetSelection.assets(["features", "matrix"]),
+    tags=LONG,
     description="Fetch months of raw data for the symbols, and make the features on them. The "
     "warehouse follows by itself.",
 )
@@ -19,6 +22,7 @@ ingest_job = dg.define_asset_job(
 warehouse_job = dg.define_asset_job(
     "warehouse_job",
     selection=dg.AssetSelection.groups("warehouse"),
+    tags=LONG,
     description="Rebuild what people ask of the lake in SQL; started when the ingests are done.",
 )
 
@@ -39,7 +43,8 @@ def hourly_ingest_schedule(
     A check that one symbol's data does not pass stops that symbol and no other. The clock of the
     candles' source names the month, so that a replayed market is ingested in its own time. In the
     first days of a month, in which corrections of the one before are looked for, that one comes
-    along; after a longer break every month does since the last one with candles.
+    along; after a longer break every month does since the last one with candles, and since any
+    table was last read to the end.
     """
     now_ms = market_clock.now_ms()
     late_ms = now_ms - CORRECTED_MS
@@ -47,10 +52,21 @@ def hourly_ingest_schedule(
     requests: list[dg.RunRequest] = []
     for symbol in SYMBOLS:
         stored = lake.months("candles", symbol)
-        first = min([_month(late_ms), *(f"{month}-01" for month in stored[-1:])])
+        read = [_month(until_ms) for until_ms in _read_until(lake, symbol)]
+        first = min([_month(late_ms), *(f"{month}-01" for month in stored[-1:]), *read])
         tags = month_range([symbol], max(first, FIRST_DAY), _month(now_ms))
         requests.append(dg.RunRequest(run_key=f"{hour} {symbol}", tags=tags))
     return requests
+
+
+def _read_until(lake: Lake, symbol: str) -> list[int]:
+    """Return, for each table that was read at all, until when some source was read to the end.
+
+    What a recorder brings is not asked of anybody, and passed by.
+    """
+    asked = [name for name in TABLES_READ if TABLES[name].shape != "tick"]
+    spans = [lake.read_spans(name, symbol) for name in asked]
+    return [max(one.end_ms for one in found) for found in spans if found]
 
 
 def _month(moment_ms: int) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from orchestration.queue import URGENT
 from orchestration.resources import registry
 from orchestration.resources.clock import now_ms
 from orchestration.resources.evidence import EvidenceReader
@@ -127,25 +128,28 @@ def roll_back_champion(
     _finish(context, head, registry.tell_publication(head, tracking))
 
 
-@dg.job(description="Approve a pending request, by name.")
+@dg.job(tags=URGENT, description="Approve a pending request, by name.")
 def approve_promotion_job() -> None:
     """Approve."""
     approve_promotion()
 
 
-@dg.job(description="Decline a pending request, by name and with the reason.")
+@dg.job(tags=URGENT, description="Decline a pending request, by name and with the reason.")
 def decline_promotion_job() -> None:
     """Decline."""
     decline_promotion()
 
 
-@dg.job(description="Sign and publish an approved request.")
+@dg.job(tags=URGENT, description="Sign and publish an approved request.")
 def publish_promotion_job() -> None:
     """Publish."""
     publish_promotion()
 
 
-@dg.job(description="Publish an earlier champion again: the one before, or the one that is named.")
+@dg.job(
+    tags=URGENT,
+    description="Publish an earlier champion again: the one before, or the one that is named.",
+)
 def rollback_job() -> None:
     """Roll back."""
     roll_back_champion()

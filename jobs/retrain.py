@@ -1,8 +1,14 @@
 """The weekly retrain: from features to a request for promotion, one symbol and week per run."""
 
+from collections.abc import Mapping
+
 import dagster as dg
 
-from orchestration.partitions import SYMBOLS, symbol_by_week, week_key
+from orchestration.partitions import SYMBOLS, symbol_by_week, week_key, weeks_missed
+from orchestration.queue import LONG, RETRAINED
+from orchestration.resources.attempts import next_attempt
+
+REPORT = dg.AssetKey(["gates", "report"])
 
 RETRAIN_GROUPS = (
     "features",
@@ -22,6 +28,7 @@ retrain_job = dg.define_asset_job(
     - dg.AssetSelection.assets(["features", "matrix"])  # made by month, with the raw data
     - dg.AssetSelection.assets(["features", "proposals"]),  # made for a person, when asked for
     executor_def=dg.in_process_executor,
+    tags=LONG,
     description="Train, gate and request promotion for one symbol and week.",
 )
 
@@ -33,12 +40,30 @@ retrain_job = dg.define_asset_job(
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
 def weekly_retrain_schedule(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]:
-    """Retrain every symbol on the week that ended two hours ago."""
-    week = last_week(context)
-    return [
-        dg.RunRequest(run_key=f"{symbol}-{week}", partition_key=week_key(symbol, week))
-        for symbol in SYMBOLS
-    ]
+    """Retrain every symbol on the week that ended two hours ago, and on those missed before it.
+
+    Dagster itself makes up for the last tick only. Weeks since a symbol's last gate report that
+    passed while the machine was off, or whose run failed, come first, in order.
+    """
+    last = last_week(context)
+    if context.instance_ref is None:  # a tick without an instance has no past to make up for
+        return [_request(name, last, f"{name}-{last}", {}) for name in SYMBOLS]
+    instance = context.instance
+    now_s = context.scheduled_execution_time.timestamp()
+    requests: list[dg.RunRequest] = []
+    for name, weeks in weeks_missed(instance, REPORT, last).items():
+        for week in weeks:
+            attempt = next_attempt(instance, f"{name}-{week}", now_s)
+            if attempt is not None:
+                requests.append(_request(name, week, attempt.run_key, attempt.tags))
+    return requests
+
+
+def _request(name: str, week: str, run_key: str, tags: Mapping[str, str]) -> dg.RunRequest:
+    one_at_a_time = {RETRAINED: name}  # a week is judged after the one before it
+    return dg.RunRequest(
+        run_key=run_key, partition_key=week_key(name, week), tags={**tags, **one_at_a_time}
+    )
 
 
 def last_week(context: dg.ScheduleEvaluationContext) -> str:

@@ -18,6 +18,7 @@ _universe = load_universe(Environment.from_environ().config_dir)
 # Sorted: a range of partitions runs from its first to its last symbol in this order, so the order
 # of the names in the file never decides which symbols a run is given.
 SYMBOLS = tuple(sorted(_universe.symbols))
+TABLES_READ = tuple(_universe.market)
 FIRST_DAY = f"{_universe.history_start[:7]}-01"
 
 RunContext = dg.AssetExecutionContext | dg.AssetCheckExecutionContext
@@ -37,6 +38,7 @@ symbol_by_month = dg.MultiPartitionsDefinition({"month": _months, "symbol": _sym
 symbol_by_week = dg.MultiPartitionsDefinition({"week": _weeks, "symbol": _symbols})
 symbol_by_live_week = dg.MultiPartitionsDefinition({"week": _running_weeks, "symbol": _symbols})
 
+CAUGHT_UP_WEEKS = 8  # of a longer break the older weeks are left to a person: a backfill has them
 WEEKS_READ = 30  # a retrain reads all history up to its cutoff; this much is shown as its lineage
 months_read = dg.MultiPartitionMapping(
     {
@@ -54,6 +56,24 @@ months_read = dg.MultiPartitionMapping(
 def month_key(symbol: str, month: str) -> dg.MultiPartitionKey:
     """Return the key of `symbol` in the month that begins on `month` (YYYY-MM-01)."""
     return dg.MultiPartitionKey({"month": month, "symbol": symbol})
+
+
+def weeks_missed(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, until: str
+) -> dict[str, list[str]]:
+    """Return, per symbol, the weeks after the last of which an asset is stored, up to `until`.
+
+    They are in order, CAUGHT_UP_WEEKS at most. It is `until` alone for a symbol without any of the
+    asset, or that has no week before `until` to make up for.
+    """
+    stored = instance.get_materialized_partitions(asset)
+    weeks = [week for week in _running_weeks.get_partition_keys() if week <= until]
+    missed: dict[str, list[str]] = {}
+    for name in SYMBOLS:
+        known = [week for week in weeks if str(week_key(name, week)) in stored]
+        after = [week for week in weeks if known and week > known[-1]]
+        missed[name] = after[-CAUGHT_UP_WEEKS:] or [until]
+    return missed
 
 
 def week_key(symbol: str, week: str) -> dg.MultiPartitionKey:

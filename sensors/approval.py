@@ -4,11 +4,11 @@ import dagster as dg
 
 from jobs.promotion import publication_config, publish_promotion_job
 from kernel.errors import TidegateError
+from orchestration.resources.attempts import next_attempt
 from orchestration.resources.clock import now_ms
 from orchestration.resources.promotion_store import PromotionStore
 from orchestration.resources.registry import PORTION, PORTION_BESIDE_WORK, follow
 from orchestration.resources.tracking import TaggedApproval, Tracking, model_name
-from sensors.attempts import next_attempt
 
 
 @dg.sensor(

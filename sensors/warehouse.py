@@ -3,8 +3,8 @@
 import dagster as dg
 
 from jobs.ingest import ingest_job, warehouse_job
+from orchestration.resources.attempts import next_attempt
 from orchestration.resources.clock import now_ms
-from sensors.attempts import next_attempt
 
 FINISHED = [
     dg.DagsterRunStatus.SUCCESS,

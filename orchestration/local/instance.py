@@ -7,6 +7,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from market_data.storage.locks import only_one
 from market_data.storage.parquet import replace_file
 from orchestration.environments import Environment
+from orchestration.queue import queue_settings
 from orchestration.resources.postgres import ensure_schema
 
 MLFLOW_SCHEMA = "mlflow"
@@ -53,7 +54,7 @@ def instance_settings(environment: Environment) -> dict[str, Any]:
         "run_coordinator": {
             "module": "dagster.core.run_coordinator",
             "class": "QueuedRunCoordinator",
-            "config": {"max_concurrent_runs": 2, "dequeue_interval_seconds": 1},
+            "config": queue_settings(),
         },
         "run_monitoring": {
             "enabled": True,

@@ -12,12 +12,12 @@ from mlflow.tracking import MlflowClient
 
 from jobs.promotion import publication_config
 from orchestration.definitions import resources
+from orchestration.resources.attempts import ASKED_FOR, FIRST_WAIT_S, next_attempt
 from orchestration.resources.clock import now_ms
 from orchestration.resources.tracking import Tracking, model_name
 from research.promotion.records import PromotionRequest
 from research.promotion.rules import Evidence, Rule
 from sensors.approval import approval_sensor
-from sensors.attempts import ASKED_FOR, FIRST_WAIT_S, next_attempt
 from tests.installation import CUTOFF_MS, SYMBOL, Installation
 from tests.kernel.bundle_maker import unsigned
 

@@ -9,13 +9,14 @@ import pandas as pd
 import pytest
 
 from jobs.ingest import hourly_ingest_schedule, ingest_job, warehouse_job
-from jobs.monitor import daily_monitor_schedule
-from jobs.retrain import weekly_retrain_schedule
+from jobs.monitor import TRADES, daily_monitor_schedule
+from jobs.retrain import REPORT, weekly_retrain_schedule
 from market_data.sources.catalogue import Sources
-from market_data.storage.lake import Lake
+from market_data.storage.lake import Lake, ReadSpan
 from orchestration.definitions import code_location
 from orchestration.environments import Environment
 from orchestration.partitions import (
+    CAUGHT_UP_WEEKS,
     symbol_by_live_week,
     symbol_by_month,
     symbol_by_week,
@@ -96,6 +97,103 @@ def test_after_a_break_the_hourly_ingest_goes_on_where_it_ended(tmp_path: Path) 
     bitcoin, ether = hourly(tmp_path, "2025-12-05T10:05+00:00")
     assert keys_of(bitcoin) == ["2025-12-01|BTCUSDT"]
     assert keys_of(ether) == ["2025-10-01|ETHUSDT", "2025-11-01|ETHUSDT", "2025-12-01|ETHUSDT"]
+
+
+def test_a_table_that_stayed_behind_is_asked_for_from_where_it_was_read(tmp_path: Path) -> None:
+    """A source that was away over the end of a month is asked for the old month again, although
+    the candles went on; what a recorder brings is asked of nobody.
+    """
+    lake = Lake(root=str(tmp_path))
+    day = {month: ms(f"2025-{month}-28T00:00+00:00") for month in ("08", "11")}
+    lake.mark_read("funding", "ETHUSDT", [ReadSpan("binance", 0, day["11"])])
+    lake.mark_read("trades", "ETHUSDT", [ReadSpan("recorder", 0, day["08"])])
+    lake.mark_read("candles", "ETHUSDT", [ReadSpan("binance", 0, ms("2025-12-19T00:00+00:00"))])
+    bitcoin, ether = hourly(tmp_path, "2025-12-20T10:05+00:00")
+    assert keys_of(bitcoin) == ["2025-12-01|BTCUSDT"]
+    assert keys_of(ether) == ["2025-11-01|ETHUSDT", "2025-12-01|ETHUSDT"]
+
+
+def ms(moment: str) -> int:
+    return int(datetime.fromisoformat(moment).timestamp()) * 1000
+
+
+def stored(instance: dg.DagsterInstance, asset: dg.AssetKey, symbol: str, week: str) -> None:
+    """Put on record that an asset was made of a week."""
+    partition = str(week_key(symbol, week))
+    instance.report_runless_asset_event(dg.AssetMaterialization(asset, partition=partition))
+
+
+def asked(
+    instance: dg.DagsterInstance, schedule: dg.ScheduleDefinition, at: str, **resources: object
+) -> list[dg.RunRequest]:
+    """Evaluate a schedule once, with the past of an instance."""
+    with dg.build_schedule_context(
+        instance=instance,
+        scheduled_execution_time=datetime.fromisoformat(at),
+        resources=resources,
+    ) as context:
+        found = schedule(context)
+    assert isinstance(found, list)
+    return found
+
+
+def test_weeks_missed_while_the_machine_was_off_are_retrained_once_in_order() -> None:
+    """Per symbol since its last gate report; what is under way or done is not asked for again,
+    what failed is, and comes first.
+    """
+    sunday = "2025-12-28T02:00+00:00"
+
+    @dg.job
+    def standing_in() -> None:
+        """Do nothing."""
+
+    with dg.instance_for_test() as instance:
+        stored(instance, REPORT, "BTCUSDT", "2025-11-30")
+        stored(instance, REPORT, "ETHUSDT", "2025-12-14")
+        first = asked(instance, weekly_retrain_schedule, sunday)
+        assert [str(one.partition_key) for one in first] == [
+            "BTCUSDT|2025-12-07",
+            "BTCUSDT|2025-12-14",
+            "BTCUSDT|2025-12-21",
+            "ETHUSDT|2025-12-21",
+        ]
+        ends = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.SUCCESS)
+        for one, end in zip(first, ends, strict=False):
+            instance.create_run_for_job(standing_in, status=end, tags=one.tags)
+        later = asked(instance, weekly_retrain_schedule, "2027-01-03T02:00+00:00")
+        bitcoin = [one for one in later if str(one.partition_key).startswith("BTC")]
+        again = asked(instance, weekly_retrain_schedule, sunday)
+    assert len({one.run_key for one in first}) == 4
+    assert len(bitcoin) == CAUGHT_UP_WEEKS
+    # At the same moment the failed one still waits, and the one that went through is left alone.
+    assert [str(one.partition_key) for one in again] == [
+        "BTCUSDT|2025-12-21",
+        "ETHUSDT|2025-12-21",
+    ]
+
+
+def test_weeks_that_were_not_audited_are_audited_in_order(tmp_path: Path) -> None:
+    """After an outage the week that was cut off is audited again, then those after it."""
+    journal = tmp_path / "journal.sqlite"
+    journal.touch()
+    now = "2025-12-24T00:35+00:00"
+    with dg.instance_for_test() as instance:
+        stored(instance, TRADES, "BTCUSDT", "2025-12-07")
+        stored(instance, TRADES, "ETHUSDT", "2025-12-21")
+        found = asked(
+            instance,
+            daily_monitor_schedule,
+            now,
+            market_clock=StoppedClock(folder="", venue_url="", at=now),
+            journal=Journal(path=str(journal)),
+        )
+    assert [str(one.partition_key) for one in found] == [
+        "BTCUSDT|2025-12-07",
+        "BTCUSDT|2025-12-14",
+        "BTCUSDT|2025-12-21",
+        "ETHUSDT|2025-12-21",
+    ]
+    assert len({one.run_key for one in found}) == 4
 
 
 def test_raw_data_is_ingested_apart_from_the_warehouse_that_rests_on_all_of_it() -> None:

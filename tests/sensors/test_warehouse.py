@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from jobs.ingest import ingest_job, warehouse_job
-from sensors.attempts import FIRST_WAIT_S, next_attempt
+from orchestration.resources.attempts import FIRST_WAIT_S, next_attempt
 from sensors.warehouse import warehouse_sensor
 
 

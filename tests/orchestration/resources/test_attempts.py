@@ -5,7 +5,7 @@ import time
 import dagster as dg
 import pytest
 
-from sensors.attempts import ASKED_FOR, FIRST_WAIT_S, next_attempt
+from orchestration.resources.attempts import ASKED_FOR, FIRST_WAIT_S, next_attempt
 
 WANTED = "an approval's digest"
 

@@ -1,4 +1,4 @@
-"""What a sensor asked for once is asked for again when the run failed, never when it went through.
+"""What was asked for by itself is asked for again when the run failed, never when it went through.
 
 Dagster spends a run key when it makes the run, whatever becomes of it.
 """
