@@ -69,6 +69,17 @@ async def serve(settings: RunnerSettings, journal: Journal) -> None:
             trading.result()
 
 
+def _require_watched(settings: RunnerSettings, journal: Journal) -> None:
+    """Raise SettingsError where a position is open that the settings would leave unwatched."""
+    left = [symbol for symbol in journal.held() if symbol not in settings.symbols]
+    if left:
+        raise SettingsError(
+            f"symbols: found none of {', '.join(left)}, of which the journal {settings.journal} "
+            "has an open position or order, expected it watched until it has left; name it in "
+            "symbols and in exits_only: then nothing is opened, and its exits are kept"
+        )
+
+
 def main() -> int:
     """Read the settings, open the journal and run; return the exit code."""
     parser = argparse.ArgumentParser(prog="live_runner", description="Trade on paper, live.")
@@ -76,6 +87,7 @@ def main() -> int:
     try:
         settings = load_settings(parser.parse_args().config)
         journal = Journal(settings.journal)
+        _require_watched(settings, journal)
     except (SettingsError, JournalError, OSError) as error:
         sys.stderr.write(f"live_runner: {error}\n")
         return 2

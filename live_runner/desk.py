@@ -13,7 +13,7 @@ from kernel.clock import bar_open_ms
 from kernel.features.engine import Stream, initial_state
 from kernel.trading import OUTPUT_FIELDS
 from live_runner.candles import Candle
-from live_runner.entries import Entries
+from live_runner.entries import EXITS_ONLY, Entries
 from live_runner.health import Health
 from live_runner.journal.journal import Decision, Journal, State, Swap
 from live_runner.loop import SymbolLoop
@@ -73,6 +73,8 @@ class Desk:
 
     async def run(self) -> None:
         """Trade until cancelled."""
+        for symbol in self.settings.exits_only:
+            self.journal.record_event("exits_only", f"{symbol}: {EXITS_ONLY}", _now_ms())
         async with asyncio.TaskGroup() as tasks:
             for symbol in self.settings.symbols:
                 tasks.create_task(self._trade(symbol), name=symbol)
@@ -123,6 +125,7 @@ class Desk:
                 journal=self.journal,
                 health=self.health,
                 killed=lambda: self.killed,
+                exits_only=symbol in self.settings.exits_only,
             ),
             journal=self.journal,
             metrics=self.metrics,

@@ -10,6 +10,8 @@ from live_runner.health import Health
 from live_runner.journal.journal import Journal
 from live_runner.models.model import Model
 
+EXITS_ONLY = "kept for exits only: the symbol was taken out of the universe"
+
 
 class Permission(NamedTuple):
     """`abstain` NONE lets positions be opened; `reason` says why not, or what was done without."""
@@ -29,12 +31,14 @@ class Entries:
         journal: Journal,
         health: Health,
         killed: Callable[[], bool],
+        exits_only: bool = False,
     ) -> None:
         self._symbol = symbol
         self._bar_ms = bar_ms
         self._journal = journal
         self._health = health
         self._killed = killed
+        self._exits_only = exits_only
 
     def permission(
         self,
@@ -64,6 +68,7 @@ class Entries:
     ) -> Iterator[tuple[Abstain, str]]:
         """Yield each abstention with its reason, '' where there is none, gravest first."""
         yield Abstain.KILLED, "kill switch is on" if self._killed() else ""
+        yield Abstain.KILLED, EXITS_ONLY if self._exits_only else ""
         yield Abstain.NO_BUNDLE, model.lost
         read = {name: why for name, why in stale.items() if model.reads(name)}
         yield Abstain.STALE_DATA, f"stale {_told(read)}" if read else ""

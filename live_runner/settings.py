@@ -71,7 +71,8 @@ class RunnerSettings:
     as known, the same delays as the lake's; null for one that the lake does not have. `trading` is
     in force while rules decide; a bundle brings its own. `history_bars` bars are read at a first
     start to warm the features up. What the feed brings is recorded under `recordings`, null records
-    nothing. The admin token file must belong to its owner alone (0600).
+    nothing. The admin token file must belong to its owner alone (0600). Of `symbols`, those in
+    `exits_only` open nothing: they are watched until their position has left.
     """
 
     host: Text
@@ -90,8 +91,14 @@ class RunnerSettings:
     history_bars: Annotated[int, Field(ge=1, le=100_000)]
     health: HealthLimits
     recordings: Place | None
+    exits_only: tuple[Symbol, ...] = ()
 
     def __post_init__(self) -> None:
+        unwatched = [symbol for symbol in self.exits_only if symbol not in self.symbols]
+        if unwatched:
+            raise ValueError(
+                f"exits_only: found {', '.join(unwatched)}, expected only names among symbols"
+            )
         nameless = [symbol for symbol in self.symbols if symbol not in self.coins]
         if nameless:
             raise ValueError(f"coins: found none of {', '.join(nameless)}, expected one a symbol")

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from kernel.digest import canonical_json, sha256_hex
 from kernel.errors import TidegateError
+from kernel.fills import PENDING_SIDE, SIDE
 from kernel.trading_settings import TradingSettings
 from live_runner.candles import Candle
 from live_runner.journal import schema
@@ -185,6 +186,13 @@ class Journal:
             digest=digest,
             pending_order=pending,
         )
+
+    def held(self) -> list[str]:
+        """Return the symbols with an open position, or an order that waits for the next open."""
+        rows = self.all("SELECT symbol, trader FROM states ORDER BY symbol")
+        return [
+            str(symbol) for symbol, trader in rows if _vector(trader)[[SIDE, PENDING_SIDE]].any()
+        ]
 
     def observations(
         self, symbol: str, after_ms: int, limit: int

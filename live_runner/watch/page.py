@@ -99,6 +99,7 @@ class Card:
     attempts: Sequence[Attempt]
     blocked: Mapping[str, int]
     holes: int
+    exits_only: bool
 
 
 def render(desk: Desk) -> str:
@@ -134,6 +135,7 @@ def _card(desk: Desk, symbol: str) -> Card:
         attempts=_attempts(facts),
         blocked={_words(name): count for name, count in facts["blocked"].items()},
         holes=facts["holes"],
+        exits_only=symbol in desk.settings.exits_only,
     )
 
 

@@ -12,6 +12,7 @@ from orchestration.environments import Environment
 from orchestration.local.processes import RECORD, read_record
 from orchestration.resources.promotion_store import APPROVAL_VALID_HOURS, PromotionStore
 from research.promotion.records import Decision
+from research.promotion.rules import newest_publications
 
 
 def print_status(console: Console) -> None:
@@ -79,11 +80,13 @@ def _print_symbols(environment: Environment, store: PromotionStore, console: Con
     for column in ("symbol", "published epoch", "champion", "runner epoch", "runner trades by"):
         table.add_column(column)
     live = _runner_models(environment.runner_url)
-    for symbol in load_universe(environment.config_dir).symbols:
+    universe = load_universe(environment.config_dir).symbols
+    left = sorted({*newest_publications(store.entries()), *live}.difference(universe))
+    for symbol in (*universe, *left):
         stands = store.standing(symbol)
         model = live.get(symbol, {})
         table.add_row(
-            symbol,
+            f"{symbol} [yellow](not in the universe)[/yellow]" if symbol in left else symbol,
             str(stands.epoch),
             (stands.champion or "none")[:12],
             str(model.get("epoch", "")),

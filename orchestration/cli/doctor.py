@@ -12,6 +12,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from kernel.errors import SettingsError
+from market_data.universe import load_universe
 from orchestration.environments import Environment
 from orchestration.local.processes import (
     RECORD,
@@ -21,7 +23,7 @@ from orchestration.local.processes import (
     require_free_port,
 )
 from orchestration.local.recovery import half_written
-from orchestration.local.services import ROOT, Market, Ports, services
+from orchestration.local.services import ROOT, Market, Ports, held_symbols, services
 
 LEAST_FREE_BYTES = 2 << 30
 
@@ -60,7 +62,8 @@ def examine(environment: Environment, ports: Ports) -> Iterator[Finding]:
     yield from _secrets(home)
     yield _half_files(home)
     yield _audit_log(home)
-    yield _journal(home / "runner" / "journal.sqlite")
+    yield _journal(environment.journal_file)
+    yield _left_behind(environment)
     if environment.database_url:
         yield _database(environment.database_url)
 
@@ -177,6 +180,26 @@ def _journal(path: Path) -> Finding:
     except sqlite3.DatabaseError as error:
         answer = str(error)
     return Finding("runner journal", answer == "ok", answer, "restore the journal from a backup")
+
+
+def _left_behind(environment: Environment) -> Finding:
+    """Look for positions and champions of symbols that the universe no longer names."""
+    subject = "symbols of before"
+    try:
+        symbols = load_universe(environment.config_dir).symbols
+        held = [one for one in held_symbols(environment.journal_file) if one not in symbols]
+    except (SettingsError, sqlite3.DatabaseError) as error:
+        return Finding(subject, False, str(error), "mend what is named")
+    if held:
+        remedy = (
+            "`tidegate up` watches them for their exits only; to trade them again, name them in "
+            "universe.yaml"
+        )
+        return Finding(subject, False, f"open positions of {', '.join(held)}", remedy)
+    folders = (environment.home / "lake" / "market" / "candles").glob("symbol=*")
+    names = {folder.name.partition("=")[2] for folder in folders} - {*symbols, "none"}
+    kept = f"kept and not used: the lake of {', '.join(sorted(names))}" if names else "none"
+    return Finding(subject, True, kept)
 
 
 def _database(url: str) -> Finding:

@@ -25,6 +25,7 @@ from orchestration.local.services import (
     Market,
     Ports,
     child_environment,
+    held_symbols,
     services,
     write_runner_config,
 )
@@ -89,11 +90,9 @@ def stand(*, ports: Ports, recorded: Path | None, speed: float, console: Console
     """Start every service on its port and stay until Ctrl-C."""
     tell = _teller(console)
     environment = Environment.from_environ()
-    market = (
-        replace(_demo_market(recorded, 0, 0.0, ()), speed=speed)
-        if recorded
-        else Market("generated", _symbols(environment), "now", speed, history_start=_months_ago(12))
-    )
+    market = _market_of(environment, recorded, speed)
+    for symbol in market.exits_only:
+        tell(f"{symbol} is not in the universe but has a position open: watched for its exits only")
     supervisor = Supervisor(environment.home.resolve(), child_environment(environment, ports))
     supervisor.claim(tell)
     _stop_on_signals()
@@ -112,6 +111,18 @@ def stand(*, ports: Ports, recorded: Path | None, speed: float, console: Console
         console.print("stopping")
     finally:
         supervisor.stop()
+
+
+def _market_of(environment: Environment, recorded: Path | None, speed: float) -> Market:
+    """Return the market that `up` plays, with what is held although no setting names it."""
+    market = (
+        replace(_demo_market(recorded, 0, 0.0, ()), speed=speed)
+        if recorded
+        else Market("generated", _symbols(environment), "now", speed, history_start=_months_ago(12))
+    )
+    held = held_symbols(environment.journal_file)
+    left = tuple(symbol for symbol in held if symbol not in market.symbols)
+    return replace(market, symbols=(*market.symbols, *left), exits_only=left)
 
 
 @contextmanager

@@ -1,13 +1,17 @@
 """The four services of a local Tidegate, and the settings they start with."""
 
 import os
+import sqlite3
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import yaml
 
+from kernel.fills import PENDING_SIDE, SIDE
 from kernel.trading_settings import TradingSettings
 from market_data.quality.lags import lags_of_runner
 from market_data.sources.instruments import coin_of
@@ -40,7 +44,8 @@ class Market:
     """What the replay venue plays.
 
     `start` is "now" or an ISO time; `speed` is market milliseconds per real millisecond; `edge` is
-    the drift planted per unit of signal, in standard deviations of a 15-minute return.
+    the drift planted per unit of signal, in standard deviations of a 15-minute return. Those of
+    `symbols` that are in `exits_only` are watched by the runner until their position has left.
     """
 
     kind: str
@@ -51,6 +56,18 @@ class Market:
     edge: float = 0.3
     history_start: str = "2025-04-01"
     data: Path | None = None
+    exits_only: tuple[str, ...] = ()
+
+
+def held_symbols(journal: Path) -> list[str]:
+    """Return the symbols of which a runner's journal has an open position or a waiting order."""
+    if not journal.exists():
+        return []
+    with closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True)) as db:
+        known = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'states'").fetchone()
+        rows = db.execute("SELECT symbol, trader FROM states").fetchall() if known else []
+    slots = [SIDE, PENDING_SIDE]
+    return sorted(name for name, state in rows if np.frombuffer(state)[slots].any())
 
 
 def child_environment(environment: Environment, ports: Ports) -> dict[str, str]:
@@ -133,6 +150,7 @@ def write_runner_config(
         "history_bars": 3000,
         "health": {"api_errors_a_minute": 10, "latency_ms": 500, "slow_bars": 3},
         "recordings": str(environment.recordings_dir.resolve()),
+        "exits_only": list(market.exits_only),
     }
     path = home / "runner" / "runner.yaml"
     replace_file(path, yaml.safe_dump(body, sort_keys=False).encode())

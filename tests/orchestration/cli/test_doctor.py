@@ -16,6 +16,7 @@ from orchestration.local.recovery import recover
 from orchestration.local.services import Ports
 from orchestration.resources.key_cycle import KeyCycle
 from orchestration.resources.promotion_store import PromotionStore, ensure_keys
+from tests.live_runner.holding import leave_open
 
 
 @pytest.fixture
@@ -100,6 +101,14 @@ def test_a_broken_journal_is_named(environment: Environment) -> None:
     path.parent.mkdir(parents=True)
     path.write_bytes(b"no database" * 100)
     assert not sick(environment)["runner journal"].well
+
+
+def test_a_position_of_a_symbol_without_a_setting_is_named(environment: Environment) -> None:
+    """Taken out of the universe with a position open: the doctor names it and what to do."""
+    leave_open(environment.journal_file, "SOLUSDT")
+    found = sick(environment)["symbols of before"]
+    assert "SOLUSDT" in found.found
+    assert "tidegate up" in found.remedy
 
 
 def test_an_unreachable_database_is_named_without_its_password(environment: Environment) -> None:

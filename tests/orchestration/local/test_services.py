@@ -5,15 +5,24 @@ from pathlib import Path
 
 import yaml
 
+from live_runner.settings import load_settings as load_runner_settings
 from market_data.universe import (
     InstrumentSettings,
     TableSettings,
     UniverseSettings,
     load_universe,
 )
+from orchestration.cli.playbill import _market_of
 from orchestration.environments import Environment
-from orchestration.local.services import Market, Ports, child_environment, write_runner_config
+from orchestration.local.services import (
+    Market,
+    Ports,
+    child_environment,
+    held_symbols,
+    write_runner_config,
+)
 from research.settings import load_settings
+from tests.live_runner.holding import leave_open
 
 HOUR_MS = 3_600_000
 
@@ -60,3 +69,25 @@ def test_a_market_is_not_called_like_its_coin(tmp_path: Path) -> None:
     path = write_runner_config(environment, universe, trading, Ports(), market)
     coins = yaml.safe_load(path.read_text())["coins"]
     assert coins == {"1000SHIBUSDT": "shib", "ETHUSDT": "eth_cl"}
+
+
+def test_a_symbol_that_is_held_is_found_in_the_journal(tmp_path: Path) -> None:
+    """A journal that is not there, or new, holds nothing; an open position names its symbol."""
+    journal = tmp_path / "runner" / "journal.sqlite"
+    assert held_symbols(journal) == []
+    leave_open(journal, "ETHUSDT")
+    assert held_symbols(journal) == ["ETHUSDT"]
+
+
+def test_up_keeps_a_symbol_without_a_setting_for_its_exits(tmp_path: Path) -> None:
+    """What is held is watched by the runner, and marked as not to be opened again."""
+    environment = Environment.from_environ({"TIDEGATE_HOME": str(tmp_path)})
+    leave_open(environment.journal_file, "SOLUSDT")
+    universe = load_universe(environment.config_dir)
+    trading = load_settings(environment.config_dir, universe.timeframe).trading
+    market = _market_of(environment, None, 1.0)
+    path = write_runner_config(environment, universe, trading, Ports(), market)
+    written = yaml.safe_load(path.read_text())
+    assert written["symbols"] == [*universe.symbols, "SOLUSDT"]
+    assert written["exits_only"] == ["SOLUSDT"]
+    assert load_runner_settings(path).exits_only == ("SOLUSDT",)
