@@ -49,7 +49,15 @@ def training_set(
     data_digest = lake.digest(name, until_ms)
     rows = tables.rows_of(feature_store.read(name, names, until_ms), bars)
     values = tables.feature_values(rows, names)
-    built = dataset.build(bars, values, labelled.labels, names, chosen.validation, chosen.bar_ms)
+    built = dataset.build(
+        bars=bars,
+        features=values,
+        labels=labelled.labels,
+        feature_names=names,
+        settings=chosen.validation,
+        bar_ms=chosen.bar_ms,
+        silent_bars=chosen.silent_bars,
+    )
     return dg.MaterializeResult(
         value=TrainingSet(table=built, data_digest=data_digest),
         metadata={

@@ -122,6 +122,7 @@ class Desk:
             entries=Entries(
                 symbol=symbol,
                 bar_ms=self.settings.bar_ms,
+                silent_bars=self.settings.silent_bars,
                 journal=self.journal,
                 health=self.health,
                 killed=lambda: self.killed,

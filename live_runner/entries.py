@@ -28,6 +28,7 @@ class Entries:
         *,
         symbol: str,
         bar_ms: int,
+        silent_bars: int,
         journal: Journal,
         health: Health,
         killed: Callable[[], bool],
@@ -35,6 +36,7 @@ class Entries:
     ) -> None:
         self._symbol = symbol
         self._bar_ms = bar_ms
+        self._silent_bars = silent_bars
         self._journal = journal
         self._health = health
         self._killed = killed
@@ -90,7 +92,7 @@ class Entries:
         after_ms = max(open_time_ms - 2 * needed * bar_ms, model.begins_ms)
         for last_ms, lost in self._journal.holes(self._symbol, after_ms, open_time_ms, bar_ms):
             since = (open_time_ms - last_ms) // bar_ms
-            wait = bars_let_out(lost, needed, bar_ms)
+            wait = bars_let_out(lost, needed, bar_ms, self._silent_bars)
             if since < wait:
                 return f"{since} of {wait} bars since a hole"
         return ""

@@ -72,7 +72,9 @@ class RunnerSettings:
     in force while rules decide; a bundle brings its own. `history_bars` bars are read at a first
     start to warm the features up. What the feed brings is recorded under `recordings`, null records
     nothing. The admin token file must belong to its owner alone (0600). Of `symbols`, those in
-    `exits_only` open nothing: they are watched until their position has left.
+    `exits_only` open nothing: they are watched until their position has left. Up to `silent_bars`
+    candles in a row that the exchange does not have are no hole: it publishes none where nothing
+    trades.
     """
 
     host: Text
@@ -92,6 +94,7 @@ class RunnerSettings:
     health: HealthLimits
     recordings: Place | None
     exits_only: tuple[Symbol, ...] = ()
+    silent_bars: Annotated[int, Field(ge=0)] = 0
 
     def __post_init__(self) -> None:
         unwatched = [symbol for symbol in self.exits_only if symbol not in self.symbols]

@@ -152,13 +152,15 @@ class GateSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a retrain reads of `configs/`, checked; `timeframe` is the universe's, such as 15m.
+    """What a retrain reads of `configs/`, checked; `timeframe`, such as 15m, and `silent_bars` are
+    the universe's.
 
     `features` are those of the signal model, in the order of its columns: the set that
     `features.yaml` chooses.
     """
 
     timeframe: str
+    silent_bars: int
     features: tuple[str, ...]
     labels: LabelSettings
     validation: ValidationSettings
@@ -172,8 +174,9 @@ class Settings:
         return TIMEFRAME_MS[self.timeframe]
 
 
-def load_settings(folder: Path, timeframe: str) -> Settings:
-    """Return the settings in `folder` for bars of `timeframe`.
+def load_settings(folder: Path, timeframe: str, silent_bars: int = 0) -> Settings:
+    """Return the settings in `folder` for bars of `timeframe`, of which the exchange may leave out
+    `silent_bars` in a row where nothing trades.
 
     Raises `SettingsError` on a missing file, and on a missing, unknown or wrong key.
     """
@@ -182,6 +185,7 @@ def load_settings(folder: Path, timeframe: str) -> Settings:
     models = folder / "models"
     return Settings(
         timeframe=timeframe,
+        silent_bars=silent_bars,
         features=chosen.sets[chosen.signal],
         labels=labels,
         validation=_read(ValidationSettings, folder / "validation.yaml"),

@@ -24,3 +24,11 @@ unnest(generate_series(date_trunc('month', {{ first }}), {{ last }}, interval '1
 {% macro postgres__months(first, last) %}
 generate_series(date_trunc('month', {{ first }}), {{ last }}, interval '1 month')
 {% endmacro %}
+
+
+{#- One row per whole number from `first` to `last`, both included, `step` apart. -#}
+{% macro steps(first, last, step) %}{{ return(adapter.dispatch('steps')(first, last, step)) }}{% endmacro %}
+
+{% macro default__steps(first, last, step) %}unnest(generate_series({{ first }}, {{ last }}, {{ step }})){% endmacro %}
+
+{% macro postgres__steps(first, last, step) %}generate_series({{ first }}, {{ last }}, {{ step }}){% endmacro %}

@@ -24,6 +24,7 @@ from kernel.fills import PENDING_SIDE, SIDE
 from kernel.trading_settings import TradingSettings
 from live_runner.candles import Candle
 from live_runner.journal import schema
+from live_runner.journal.migration import migrate
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,11 +258,24 @@ class Journal:
                 for statement in schema.STATEMENTS:
                     self._db.execute(statement)
                 self._db.execute(f"PRAGMA user_version={schema.VERSION}")
-        elif version != schema.VERSION:
+        elif version > schema.VERSION:
             raise JournalError(
-                f"journal {path}: found version {version}, expected {schema.VERSION}; "
-                "move the file away or use the runner that made it"
+                f"journal {path}: found version {version}, expected {schema.VERSION} or an earlier "
+                "one; use the runner that made it, or move the file away"
             )
+        elif version < schema.VERSION:
+            self._migrate(path, version)
+
+    def _migrate(self, path: Path, version: int) -> None:
+        """Bring an earlier version forward, whole or not at all."""
+        try:
+            with self._transaction(durable=True):
+                migrate(self._db, version)
+        except (ValueError, sqlite3.DatabaseError) as error:
+            raise JournalError(
+                f"journal {path} of version {version}: {error}; it is left as it was. Move the "
+                "file away to begin a new one"
+            ) from error
 
     @contextmanager
     def _transaction(self, *, durable: bool) -> Generator[None]:

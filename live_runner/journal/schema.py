@@ -1,6 +1,8 @@
 """The tables of the journal; BLOBs are little-endian float64 vectors in the kernel's order."""
 
-VERSION = 3
+VERSION = 4
+ACCOUNTS = """CREATE TABLE accounts (
+    symbol TEXT, open_time_ms INTEGER, trader BLOB, PRIMARY KEY (symbol, open_time_ms))"""
 STATEMENTS = (
     """CREATE TABLE bars (
     symbol TEXT, open_time_ms INTEGER, open REAL, high REAL, low REAL, close REAL, volume REAL,
@@ -30,6 +32,7 @@ STATEMENTS = (
     symbol TEXT, open_time_ms INTEGER, reason TEXT, recorded_at_ms INTEGER,
     PRIMARY KEY (symbol, open_time_ms)) WITHOUT ROWID""",
     "CREATE TABLE events (at_ms INTEGER, kind TEXT, detail TEXT)",
+    ACCOUNTS,  # from which bar on, and from which account, this version's kernel made decisions
 )
 ACCOUNTED_OPENS = """
 SELECT open_time_ms FROM observations WHERE symbol = ? AND open_time_ms > ? AND open_time_ms <= ?

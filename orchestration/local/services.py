@@ -151,6 +151,7 @@ def write_runner_config(
         "health": {"api_errors_a_minute": 10, "latency_ms": 500, "slow_bars": 3},
         "recordings": str(environment.recordings_dir.resolve()),
         "exits_only": list(market.exits_only),
+        "silent_bars": universe.market["candles"].silent_bars,
     }
     path = home / "runner" / "runner.yaml"
     replace_file(path, yaml.safe_dump(body, sort_keys=False).encode())

@@ -12,6 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from market_data.quality.acceptance import accepted_spans, standing
+from market_data.storage.lake import Lake
 from market_data.storage.locks import only_one
 from market_data.storage.parquet import replace_file
 from market_data.tables import TABLES, Table
@@ -88,6 +90,18 @@ def command(project_dir: str, target: str) -> "DbtCliResource":
     )
 
 
+def accepted_rows(lake: Lake) -> list[dict[str, Any]]:
+    """Return the variable `accepted`: the spans of events that a person took as missing, each
+    moment once.
+    """
+    pairs = sorted({(one.table, one.symbol) for one in standing(lake)})
+    return [
+        {"table": table, "symbol": symbol, "start_ms": start_ms, "end_ms": end_ms}
+        for table, symbol in pairs
+        for start_ms, end_ms in accepted_spans(lake, table, symbol)
+    ]
+
+
 @contextmanager
 def environment(variables: Mapping[str, str]) -> Iterator[None]:
     """Set environment variables for what is started meanwhile, and put back what was there."""
@@ -113,6 +127,7 @@ def _described(table: Table, universe: UniverseSettings) -> dict[str, Any]:
         "step_ms": table.step(universe.bar_ms),
         "dense": table.dense,
         "silence_ms": table.longest_silence_ms,
+        "silent_bars": settings.silent_bars if settings else 0,
         "identity": list(table.identity),
     }
 

@@ -106,13 +106,16 @@ class Journal(dg.ConfigurableResource):
         """Compute the window's features again from the lake and compare them byte by byte.
 
         Each stream that the runner started is folded from its recorded state over what the lake
-        holds, as it was first seen, by the end of the window.
+        holds, as it was first seen, by the end of the window. What a runner of an earlier version
+        decided was computed by other features, and is not audited.
         """
         from kernel.features.registry import FEATURES
 
         found = self._decided(window, ("features",))
         times = np.array(found["open_time_ms"], dtype=np.int64)
-        live = _matrix(found["features"], len(FEATURES))
+        ours = times >= self._begins_ms(window.symbol)
+        times = times[ours]
+        live = _matrix(found["features"], len(FEATURES))[ours]
         known, anew = self._recomputed(lake, window, bar_ms, times)
         differs = _bytes(live[known]) != _bytes(anew)
         by_value = differs.reshape(len(anew), len(FEATURES), 8).any(axis=2)
@@ -153,6 +156,12 @@ class Journal(dg.ConfigurableResource):
             known = (bars.open_time_ms[at] == times) & held[at]
         return known, features[at[known]]
 
+    def _begins_ms(self, symbol: str) -> int:
+        """Return the first bar that a runner of this version may have decided."""
+        with self.opened() as db:
+            query = "SELECT coalesce(max(open_time_ms), 0) FROM accounts WHERE symbol = ?"
+            return int(db.execute(query, (symbol,)).fetchone()[0])
+
     def _streams(self, window: Window) -> Iterator[tuple[int, int, bytes]]:
         """Yield (first bar, bar before which it ended, state before the first) of each stream that
         decided in the window.
@@ -183,7 +192,7 @@ def _matrix(blobs: Sequence[bytes], width: int) -> NDArray[np.float64]:
     if sizes:
         raise UnreadableJournalError(
             f"journal: found a vector of {min(sizes)} bytes, expected {8 * width}: "
-            "it was written by a runner with other features; move it away"
+            "it was written by another version; start the runner, which brings it forward"
         )
     return np.frombuffer(b"".join(blobs), dtype="<f8").reshape(len(blobs), width)
 

@@ -15,7 +15,10 @@ class ResearchSettings(dg.ConfigurableResource):
 
     def load(self) -> Settings:
         """Return what a retrain reads; SettingsError names the file, the key and what is due."""
-        return load_settings(Path(self.folder), self.universe().timeframe)
+        universe = self.universe()
+        return load_settings(
+            Path(self.folder), universe.timeframe, universe.market["candles"].silent_bars
+        )
 
     def universe(self) -> UniverseSettings:
         """Return what is traded and where its data come from; raises as `load`."""

@@ -16,7 +16,7 @@ from market_data.storage.objects import storage
 from market_data.universe import load_universe
 from orchestration.presentation.metadata import table
 from orchestration.resources import postgres
-from orchestration.resources.dbt_project import command, environment, raw_tables
+from orchestration.resources.dbt_project import accepted_rows, command, environment, raw_tables
 
 if TYPE_CHECKING:
     from dagster_dbt import DbtCliInvocation
@@ -160,6 +160,7 @@ class Warehouse(dg.ConfigurableResource):
             "warehouse": self.path,
             "filesystems": [{"fs": "s3", **UNCACHED}] if self._in_bucket else [],
             "tables": raw_tables(load_universe(Path(self.configs))),
+            "accepted": accepted_rows(self.lake),
         }
 
     def _described(self) -> str:

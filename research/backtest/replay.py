@@ -2,7 +2,8 @@
 
 Three things are derived anew from what the runner recorded and compared byte by byte: the features
 from the observations, the trading rows from bars, observations, features and probabilities, and all
-that the account did (with its trades and fills) from the rows.
+that the account did (with its trades and fills) from the rows. A journal that an earlier version
+began is replayed from the bar on from which this version decided, and from the account it then had.
 """
 
 import json
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from kernel.digest import sha256_hex
 from kernel.features.engine import compute
 from kernel.features.registry import FEATURES, STATE_SIZE
+from kernel.fills import STATE_SIZE as ACCOUNT_SIZE
 from kernel.observation import FUNDING_FIELDS, OBSERVATION_FIELDS
 from kernel.trading import (
     ABSTAIN,
@@ -38,6 +40,11 @@ from kernel.trading import (
     trades,
 )
 
+DECIDED = """
+SELECT DISTINCT d.symbol FROM decisions d WHERE d.open_time_ms >= (
+    SELECT coalesce(max(a.open_time_ms), 0) FROM accounts a WHERE a.symbol = d.symbol
+) ORDER BY 1
+"""
 _ATR = FEATURES.index("atr_14")
 _FIRST_SETTLED = OBSERVATION_FIELDS.index(FUNDING_FIELDS[0])
 
@@ -93,6 +100,14 @@ class ReplayReport:
 
 
 @dataclass(frozen=True, slots=True)
+class _Account:
+    """From which bar on this version decided, and the account that it went on from."""
+
+    open_time_ms: int
+    trader: NDArray[np.float64] | None
+
+
+@dataclass(frozen=True, slots=True)
 class _Decisions:
     """The decisions of one symbol, ascending in time."""
 
@@ -113,9 +128,7 @@ def replay(journal: Path) -> ReplayReport:
         with closing(sqlite3.connect(f"{journal.resolve().as_uri()}?mode=ro", uri=True)) as db:
             db.execute("BEGIN")  # one snapshot, however long the runner goes on writing
             settings = dict(_settings(db))
-            names = [
-                row[0] for row in db.execute("SELECT DISTINCT symbol FROM decisions ORDER BY 1")
-            ]
+            names = [row[0] for row in db.execute(DECIDED)]
             return ReplayReport(tuple(_replay_symbol(db, name, settings) for name in names))
     except sqlite3.DatabaseError as error:
         raise ValueError(
@@ -126,8 +139,9 @@ def replay(journal: Path) -> ReplayReport:
 def _replay_symbol(
     db: sqlite3.Connection, symbol: str, settings: dict[str, TradingSettings]
 ) -> SymbolReplay:
-    live = _decisions(db, symbol)
-    out = _refold(live, settings)
+    account = _account(db, symbol)
+    live = _decisions(db, symbol, account.open_time_ms)
+    out = _refold(live, settings, account.trader)
     rows = _rebuild_rows(db, symbol, live)
     known, features = _recompute(db, symbol, live)
     recorded = trades(live.rows, live.out)
@@ -147,7 +161,9 @@ def _replay_symbol(
         feature_rows=int(known.sum()),
         differing_out_bytes=_differing(live.out, out),
         differing_trade_bytes=_differing(recorded, trades(live.rows, out)),
-        differing_fill_bytes=_differing(_recorded_fills(db, symbol), _fills(out)),
+        differing_fill_bytes=_differing(
+            _recorded_fills(db, symbol, account.open_time_ms), _fills(out)
+        ),
         differing_row_bytes=_differing(live.rows, rows),
         differing_feature_bytes=_differing(live.features[known], features),
         first_difference_ms=int(first.min()) if len(first) else None,
@@ -163,11 +179,25 @@ def _settings(db: sqlite3.Connection) -> Iterator[tuple[str, TradingSettings]]:
         yield digest, TradingSettings.from_dict(json.loads(body))
 
 
-def _decisions(db: sqlite3.Connection, symbol: str) -> _Decisions:
+def _account(db: sqlite3.Connection, symbol: str) -> _Account:
+    found = db.execute(
+        "SELECT open_time_ms, trader FROM accounts WHERE symbol = ?"
+        " ORDER BY open_time_ms DESC LIMIT 1",
+        (symbol,),
+    ).fetchone()
+    if found is None:
+        return _Account(open_time_ms=0, trader=None)
+    return _Account(
+        open_time_ms=int(found[0]),
+        trader=_matrix([found[1]], ACCOUNT_SIZE, f"{symbol} account")[0],
+    )
+
+
+def _decisions(db: sqlite3.Connection, symbol: str, since_ms: int) -> _Decisions:
     found = db.execute(
         "SELECT open_time_ms, settings_digest, features, probabilities, row, out FROM decisions"
-        " WHERE symbol = ? ORDER BY open_time_ms",
-        (symbol,),
+        " WHERE symbol = ? AND open_time_ms >= ? ORDER BY open_time_ms",
+        (symbol, since_ms),
     ).fetchall()
     times, settings, features, probabilities, rows, out = zip(*found, strict=True)
     return _Decisions(
@@ -189,9 +219,10 @@ def _matrix(blobs: Sequence[bytes], width: int, what: str) -> NDArray[np.float64
     return np.frombuffer(b"".join(blobs), dtype="<f8").reshape(len(blobs), width)
 
 
-def _refold(live: _Decisions, settings: dict[str, TradingSettings]) -> NDArray[np.float64]:
+def _refold(
+    live: _Decisions, settings: dict[str, TradingSettings], state: NDArray[np.float64] | None
+) -> NDArray[np.float64]:
     """Fold the recorded rows under the settings in force at each, one account throughout."""
-    state = None
     parts: list[NDArray[np.float64]] = []
     for digest, places in groupby(range(len(live.rows)), key=live.settings.__getitem__):
         if digest not in settings:
@@ -208,8 +239,8 @@ def _rebuild_rows(db: sqlite3.Connection, symbol: str, live: _Decisions) -> NDAr
     found = db.execute(
         "SELECT d.open_time_ms, b.open, b.high, b.low, b.close, o.obs FROM decisions d"
         " JOIN bars b USING (symbol, open_time_ms) JOIN observations o USING (symbol, open_time_ms)"
-        " WHERE symbol = ? ORDER BY d.open_time_ms",
-        (symbol,),
+        " WHERE symbol = ? AND d.open_time_ms >= ? ORDER BY d.open_time_ms",
+        (symbol, int(live.open_time_ms[0])),
     ).fetchall()
     if len(found) != len(live.rows):
         raise ValueError(
@@ -256,11 +287,16 @@ def _fills(out: NDArray[np.float64]) -> NDArray[np.float64]:
     return prices[prices != 0.0]
 
 
-def _recorded_fills(db: sqlite3.Connection, symbol: str) -> NDArray[np.float64]:
+def _recorded_fills(db: sqlite3.Connection, symbol: str, since_ms: int) -> NDArray[np.float64]:
+    """Return the prices of the orders filled in bars that open at or after a moment.
+
+    An entry is filled at its bar's open, an exit recorded at its bar's close.
+    """
     found = db.execute(
         "SELECT price FROM orders WHERE symbol = ? AND state = 'filled'"
+        " AND (filled_ms > ? OR filled_ms = ? AND kind = 'entry')"
         " ORDER BY filled_ms, kind = 'entry'",
-        (symbol,),
+        (symbol, since_ms, since_ms),
     ).fetchall()
     return np.array([row[0] for row in found], dtype=np.float64)
 

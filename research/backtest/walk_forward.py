@@ -81,7 +81,12 @@ def backtest_stream(
     probabilities = np.full((len(market.bars), 3), np.nan)
     for bar, p in parts:
         probabilities[bar] = p
-    after_hole = let_out(market.bars.open_time_ms, settings.bar_ms, warmup_bars(feature_names))
+    after_hole = let_out(
+        open_time_ms=market.bars.open_time_ms,
+        bar_ms=settings.bar_ms,
+        warmup_bars=warmup_bars(feature_names),
+        silent_bars=settings.silent_bars,
+    )
     abstain = np.where(after_hole, float(Abstain.NOT_WARM), float(Abstain.NONE))
     accounts = _Accounts(market, probabilities, abstain, settings)
     result = accounts.trade(first, stop)

@@ -54,7 +54,9 @@ def build(
     labels: Labels,
     feature_names: Sequence[str],
     settings: ValidationSettings,
+    *,
     bar_ms: int,
+    silent_bars: int,
 ) -> TrainingTable:
     """Return the table of `bars` with their features, float64[n, F] of the columns named.
 
@@ -72,7 +74,7 @@ def build(
     rows = np.arange(min(warm, len(bars)), len(bars))
     if len(rows) == 0:
         raise ValueError(f"bars: found {len(bars)}, expected more than the {warm} of the warm-up")
-    unlearned = _near_holes(bars, labels, warm, bar_ms)[rows]
+    unlearned = _near_holes(bars, labels, warm=warm, bar_ms=bar_ms, silent_bars=silent_bars)[rows]
     start = labels.start_ms[rows]
     end = np.where(unlearned, UNRESOLVED_MS, labels.end_ms[rows])
     chosen = features[rows].astype(np.float32)
@@ -107,10 +109,12 @@ def build(
     )
 
 
-def _near_holes(bars: Bars, labels: Labels, warm: int, bar_ms: int) -> NDArray[np.bool_]:
+def _near_holes(
+    bars: Bars, labels: Labels, *, warm: int, bar_ms: int, silent_bars: int
+) -> NDArray[np.bool_]:
     """Return bool[n]: bars that follow a hole too closely, or have no label for one to come."""
     cut_off = ~labels.valid & (run_ends(bars.open_time_ms, bar_ms) < len(bars))
-    return let_out(bars.open_time_ms, bar_ms, warm) | cut_off
+    return let_out(bars.open_time_ms, bar_ms, warm, silent_bars) | cut_off
 
 
 def blocks(

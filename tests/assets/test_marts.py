@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
+from market_data.quality.acceptance import accept
 from market_data.storage.lake import FOREVER_MS, Lake
 from orchestration.resources.warehouse import Warehouse
 from replay_venue.market.generated import GeneratedSource
@@ -98,6 +100,61 @@ def test_coverage_takes_the_usual_step_of_settlements(tmp_path: Path):
         ("ETHUSDT", 48, 48, 60),
         ("SOLUSDT", 4, 10, 480),
     ]
+
+
+@pytest.fixture(scope="module")
+def uneven(tmp_path_factory: pytest.TempPathFactory) -> Warehouse:
+    """Return a warehouse of two markets of four days: BTCUSDT lost eight bars and a settlement, and
+    ETHUSDT settled every eight hours, then hourly, and of a week later one settlement was read.
+    """
+    folder = tmp_path_factory.mktemp("uneven")
+    lake = Lake(root=str(folder / "lake"))
+    places = np.arange(384)
+    lost = [10, 20, 21, 22, 200, 201, 202, 203]
+    for symbol, held in (("BTCUSDT", np.delete(places, lost)), ("ETHUSDT", places)):
+        prices = dict.fromkeys(("open", "high", "low", "close", "volume"), 100.0)
+        bars = rows(START_MS + BAR_MS * held, BAR_MS, **prices)
+        lake.append("candles", symbol, bars, FOREVER_MS)
+    paid = settlements([1e-4] * 13).drop(index=[5]).reset_index(drop=True)
+    lake.append("funding", "BTCUSDT", paid, FOREVER_MS)
+    eighth = np.arange(8, 49, 8)
+    hours = np.r_[eighth, np.arange(49, 97), 97 + 7 * 24 + 8]
+    rate = np.where(np.isin(hours, eighth) | (hours > 97), 8e-5, 1e-5)
+    paid = rows(START_MS + 3_600_000 * hours, MINUTE_MS, funding_rate=rate)
+    lake.append("funding", "ETHUSDT", paid, FOREVER_MS)
+    for table, first, last in (
+        ("candles", START_MS + 19 * BAR_MS, START_MS + 23 * BAR_MS),
+        ("funding", START_MS + 36 * 3_600_000, START_MS + 44 * 3_600_000),
+    ):
+        accept(lake, table, "BTCUSDT", (first, last), person="ann", reason="outage", at_ms=1)
+    warehouse = warehouse_on(lake, folder)
+    universe = folder / "configs" / "universe.yaml"
+    said = yaml.safe_load(universe.read_text())
+    said["market"]["candles"]["silent_bars"] = 1
+    universe.write_text(yaml.safe_dump(said))
+    assert build(warehouse, "coverage", "stg_candles", "stg_funding", "universe").success
+    return warehouse
+
+
+def test_coverage_excuses_what_was_accepted_and_what_nobody_traded(uneven: Warehouse):
+    """Of eight lost bars one is silent, three and a settlement were accepted: they are not
+    expected, and the universe does not hold them against the symbol. What was accepted but is there
+    still counts.
+    """
+    found = uneven.query(
+        "SELECT series, rows_found, rows_expected, rows_excused FROM coverage "
+        "WHERE symbol = 'BTCUSDT' ORDER BY series"
+    )
+    assert found == [("candles", 376, 380, 4), ("funding", 12, 12, 1)]
+    assert uneven.query("SELECT missing_bars FROM universe WHERE symbol = 'BTCUSDT'") == [(4,)]
+
+
+def test_funding_of_a_year_is_what_settled_over_the_time_it_settled_for(uneven: Warehouse):
+    """Two days of eight-hourly settlements and two of hourly ones are four days, whichever interval
+    is the usual one; a week that was not read is not taken for one long interval.
+    """
+    found = uneven.query("SELECT funding_rate_per_year FROM universe WHERE symbol = 'ETHUSDT'")
+    assert found == [(pytest.approx(1e-5 * 24 * 365),)]
 
 
 def test_universe_describes_each_symbol(built: Any):

@@ -64,6 +64,7 @@ class Scene:
             entries=Entries(
                 symbol=SYMBOL,
                 bar_ms=BAR_MS,
+                silent_bars=0,
                 journal=self.journal,
                 health=self.health,
                 killed=lambda: self.killed,

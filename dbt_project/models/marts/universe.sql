@@ -1,4 +1,6 @@
 {%- set bar_ms = raw_table('candles').period_ms -%}
+{%- set paid = raw_table('funding') -%}
+{%- set longest_ms = [paid.silence_ms // paid.step_ms, 1] | max * paid.step_ms -%}
 {%- set wanted = var('tradable') -%}
 -- What each symbol looks like to someone who decides whether to trade it, the most liquid first.
 with candles as (
@@ -24,7 +26,6 @@ spans as (
         min(opened_at) as first_opened_at,
         max(opened_at) as last_opened_at,
         count(*) as bars,
-        cast((max(opened_ms) - min(opened_ms)) / {{ bar_ms }} + 1 - count(*) as bigint) as missing_bars,
         max(case when opened_at = last_of_all then close end) as last_close,
         stddev_samp(case when bars_on = 1 then ln(close / close_before) end)
             * sqrt(365.0 * 86400000 / {{ bar_ms }}) as volatility_per_year
@@ -45,18 +46,31 @@ liquidity as (
     group by symbol
 ),
 
+-- What is excused in the coverage is not held against a symbol.
+holes as (
+    select symbol, cast(sum(rows_expected - rows_found) as bigint) as missing_bars
+    from {{ ref('coverage') }}
+    where series = 'candles'
+    group by symbol
+),
+
+-- A settlement is for the time since the one before it, of which there is no more than the longest interval: what lies
+-- before that was not read. The interval of a symbol may change.
 settlements as (
     select
         symbol,
         funding_rate,
-        {{ ms('settled_hour') }} - lag({{ ms('settled_hour') }}) over (partition by symbol order by settled_hour) as gap_ms
+        coalesce(
+            {{ ms('settled_hour') }} - lag({{ ms('settled_hour') }}) over (partition by symbol order by settled_hour),
+            lead({{ ms('settled_hour') }}) over (partition by symbol order by settled_hour) - {{ ms('settled_hour') }}
+        ) as gap_ms
     from {{ ref('stg_funding') }}
 ),
 
 funding as (
     select
         symbol,
-        avg(funding_rate) * 365.0 * 86400000 / {{ percentile('gap_ms', 0.5) }} as funding_rate_per_year
+        sum(funding_rate) * 365.0 * 86400000 / sum(least(gap_ms, {{ longest_ms }})) as funding_rate_per_year
     from settlements
     group by symbol
 ),
@@ -65,10 +79,12 @@ described as (
     select
         spans.*,
         cast({{ ms('last_opened_at') }} - {{ ms('first_opened_at') }} + {{ bar_ms }} as double precision) / 86400000 as days,
+        missing_bars,
         cast(missing_bars as double precision) / (bars + missing_bars) as missing_share,
         median_daily_turnover_usdt,
         funding_rate_per_year
     from spans
+    inner join holes on holes.symbol = spans.symbol
     left join liquidity on liquidity.symbol = spans.symbol
     left join funding on funding.symbol = spans.symbol
 ),

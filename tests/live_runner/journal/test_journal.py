@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from live_runner.candles import Candle
-from live_runner.journal.journal import Decision, Journal, JournalError, OrderChange, State, Swap
+from live_runner.journal.journal import Decision, Journal, OrderChange, State, Swap
 
 CANDLE = Candle(900_000, 1.0, 2.0, 0.5, 1.5, 3.0)
 DECISION = Decision(
@@ -126,12 +126,3 @@ def test_kill_switch_outlives_the_process(tmp_path: Path) -> None:
         journal.record_event(kind, "", 1)
         journal.close()
         assert Journal(path).killed() is killed
-
-
-def test_foreign_version_is_refused(tmp_path: Path) -> None:
-    """A journal of another version is not touched."""
-    path = tmp_path / "j.sqlite"
-    with sqlite3.connect(path) as db:
-        db.execute("PRAGMA user_version=99")
-    with pytest.raises(JournalError, match="found version 99, expected 3"):
-        Journal(path)

@@ -65,20 +65,25 @@ def test_a_day_passes_after_a_hole_before_anything_is_opened(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("lost", "barred"),
+    ("silent_bars", "lost", "barred"),
     [
-        ((), ()),
-        (((10, 1),), range(11, 106)),
-        (((10, 96),), range(106, 201)),
-        (((10, 97),), range(107, 203)),
-        (((10, 150),), range(160, 309)),
-        (((10, RULES_WARM_UP + 50),), range(260, 459)),
-        (((10, 150), (165, 1)), (*range(160, 165), *range(166, 309))),  # the longer lasts longer
-        (((10, 150), (400, 1)), (*range(160, 309), *range(401, 496))),  # and is forgotten in time
+        (0, (), ()),
+        (0, ((10, 1),), range(11, 106)),
+        (0, ((10, 96),), range(106, 201)),
+        (0, ((10, 97),), range(107, 203)),
+        (0, ((10, 150),), range(160, 309)),
+        (0, ((10, RULES_WARM_UP + 50),), range(260, 459)),
+        (0, ((10, 150), (165, 1)), (*range(160, 165), *range(166, 309))),  # the longer lasts longer
+        (
+            0,
+            ((10, 150), (400, 1)),
+            (*range(160, 309), *range(401, 496)),
+        ),  # and is forgotten in time
+        (2, ((10, 2), (50, 3), (200, 1)), range(53, 148)),  # silence is no hole
     ],
 )
 def test_a_hole_is_let_out_for_as_long_as_it_was(
-    tmp_path: Path, lost: Sequence[tuple[int, int]], barred: Sequence[int]
+    tmp_path: Path, silent_bars: int, lost: Sequence[tuple[int, int]], barred: Sequence[int]
 ) -> None:
     """A day at least, a whole warm-up at most, which by then has forgotten all of it."""
     journal = Journal(tmp_path / "journal.sqlite")
@@ -88,6 +93,7 @@ def test_a_hole_is_let_out_for_as_long_as_it_was(
     entries = Entries(
         symbol=SYMBOLS[0],
         bar_ms=BAR_MS,
+        silent_bars=silent_bars,
         journal=journal,
         health=Health(HealthLimits(**UNHURRIED), lambda: False),
         killed=lambda: False,

@@ -30,6 +30,7 @@ CREATE TABLE decisions (symbol TEXT, open_time_ms INTEGER, settings_digest TEXT,
 CREATE TABLE settings (digest TEXT PRIMARY KEY, body BLOB);
 CREATE TABLE streams (symbol TEXT, open_time_ms INTEGER, stream BLOB,
   PRIMARY KEY (symbol, open_time_ms));
+CREATE TABLE accounts (symbol TEXT, open_time_ms INTEGER, trader BLOB);
 CREATE TABLE orders (id TEXT PRIMARY KEY, symbol TEXT, state TEXT, kind TEXT, filled_ms INTEGER,
   price REAL);
 """

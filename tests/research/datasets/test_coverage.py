@@ -53,7 +53,7 @@ def built(
     """Return the training table and what each series covers of it."""
     values = features_of(bars, series)
     labels = triple_barrier(bars, bars.close * 0.004, LabelSettings(3.0, 3.0, 48), BAR_MS)
-    made = dataset.build(bars, values, labels, NAMES, VALIDATION, BAR_MS)
+    made = dataset.build(bars, values, labels, NAMES, VALIDATION, bar_ms=BAR_MS, silent_bars=0)
     folds = dataset.blocks(made.start_ms, made.end_ms, VALIDATION)
     observed = observe(Market(bars, series), BAR_MS)[made.bar]
     return made, coverage.series_shares(observed, folds, made.feature_names)
@@ -109,11 +109,14 @@ def test_a_series_missing_only_where_the_first_fold_learns_does_not_enter(bars: 
     late = known("mvrv", warmup_bars(NAMES) * BAR_MS + WEEK_MS, DAY_MS)
     values = features_of(bars, whole(bars, mvrv=late))
     labels = triple_barrier(bars, bars.close * 0.004, LabelSettings(3.0, 3.0, 48), BAR_MS)
-    made = dataset.build(bars, values, labels, NAMES, VALIDATION, BAR_MS)
+    made = dataset.build(bars, values, labels, NAMES, VALIDATION, bar_ms=BAR_MS, silent_bars=0)
     assert made.left_out == ("mvrv",)
     assert made.coverage["mvrv"] == pytest.approx(0.94, abs=0.02)
     fewer = dataclasses.replace(VALIDATION, gate_folds=2, max_blocks=3)
-    assert dataset.build(bars, values, labels, NAMES, fewer, BAR_MS).left_out == ()
+    assert (
+        dataset.build(bars, values, labels, NAMES, fewer, bar_ms=BAR_MS, silent_bars=0).left_out
+        == ()
+    )
 
 
 def test_zeros_are_values_and_not_missing(bars: Bars):

@@ -41,7 +41,15 @@ def market(seed: int = 1) -> tuple[Bars, np.ndarray, Labels]:
 
 def table(features: np.ndarray | None = None) -> TrainingTable:
     bars, values, labels = market()
-    return build(bars, values if features is None else features, labels, NAMES, VALIDATION, BAR_MS)
+    return build(
+        bars,
+        values if features is None else features,
+        labels,
+        NAMES,
+        VALIDATION,
+        bar_ms=BAR_MS,
+        silent_bars=0,
+    )
 
 
 def test_table_holds_every_warm_bar_and_the_named_columns():
@@ -75,13 +83,21 @@ def test_table_refuses_when_nothing_is_covered_or_warm():
     """Without a feature or without a warm bar there is nothing to learn from."""
     bars, values, labels = market()
     with pytest.raises(ValueError, match=r"found coverage .* expected one of at least 0.95"):
-        build(bars, np.full_like(values, np.nan), labels, NAMES, VALIDATION, BAR_MS)
+        build(
+            bars,
+            np.full_like(values, np.nan),
+            labels,
+            NAMES,
+            VALIDATION,
+            bar_ms=BAR_MS,
+            silent_bars=0,
+        )
     short = bars.slice(0, WARM)
     few = triple_barrier(short, short.close, LabelSettings(3.0, 3.0, 48), BAR_MS)
     with pytest.raises(ValueError, match=f"bars: found {WARM}, expected more than"):
-        build(short, values[:WARM], few, NAMES, VALIDATION, BAR_MS)
+        build(short, values[:WARM], few, NAMES, VALIDATION, bar_ms=BAR_MS, silent_bars=0)
     with pytest.raises(ValueError, match="features: found shape"):
-        build(bars, values[:, :2], labels, NAMES, VALIDATION, BAR_MS)
+        build(bars, values[:, :2], labels, NAMES, VALIDATION, bar_ms=BAR_MS, silent_bars=0)
 
 
 def test_table_digest_follows_its_content():
@@ -155,7 +171,7 @@ def test_table_keeps_a_distance_to_levels_that_are_mostly_not_there():
     bars, values, labels = market()
     values[::2, 1] = np.nan
     names = ("rsi_14", "liq_above_dist", "liq_above_present")
-    built = build(bars, values, labels, names, VALIDATION, BAR_MS)
+    built = build(bars, values, labels, names, VALIDATION, bar_ms=BAR_MS, silent_bars=0)
     assert built.feature_names == names
     assert built.coverage["liq_above_dist"] == 1.0
     assert np.isnan(built.x[:, 1]).mean() == pytest.approx(0.5, abs=0.01)
@@ -171,7 +187,7 @@ def test_what_a_hole_touches_is_not_learned_from():
     columns = (getattr(bars, field.name)[kept] for field in dataclasses.fields(bars))
     torn = Bars(*columns)
     labels = triple_barrier(torn, torn.close * 0.004, LabelSettings(3.0, 3.0, 48), BAR_MS)
-    built = build(torn, values[kept], labels, NAMES, VALIDATION, BAR_MS)
+    built = build(torn, values[kept], labels, NAMES, VALIDATION, bar_ms=BAR_MS, silent_bars=0)
     after = min(max(1_000, 96), WARM) - 1
     unlearned = (built.bar >= 6_000 - 48) & (built.bar < 6_000 + after)
     assert built.let_out == unlearned.sum() == 48 + after

@@ -39,7 +39,7 @@ def main() -> None:
     )
     chosen = dataclasses.replace(small, models=models, validation=validation)
     features = rng.normal(size=(bars, len(NAMES)))
-    table = build(market, features, labels, NAMES, chosen.validation, BAR_MS)
+    table = build(market, features, labels, NAMES, chosen.validation, bar_ms=BAR_MS, silent_bars=0)
     candidate = stack.train(table, chosen)
     graphs = [candidate.signal, *(fold.graph for fold in candidate.folds)]
     print(hashlib.sha256(b"".join(graphs)).hexdigest())
