@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
 
+from kernel.errors import MissingError
 from market_data.storage.lake import FOREVER_MS, Lake
 from orchestration.resources.failures import PASSING_FAULTS, failures
 from orchestration.resources.warehouse import Warehouse
@@ -32,9 +33,9 @@ class LakeTranslator(DagsterDbtTranslator):
 
 
 def manifest(path: Path) -> Path:
-    """Return the path of dbt's manifest; raise FileNotFoundError that says how to make it."""
+    """Return the path of dbt's manifest; raise MissingError that says how to make it."""
     if not path.exists():
-        raise FileNotFoundError(
+        raise MissingError(
             f"dbt manifest: found no {path}, expected what `dbt parse` writes: run `make manifest`"
         )
     return path

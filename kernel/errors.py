@@ -15,6 +15,10 @@ class TidegateError(Exception):
     passing = False
 
 
+class MissingError(TidegateError, FileNotFoundError):
+    """A file or folder of ours that is not there; says what makes it or brings it back."""
+
+
 class SettingsError(TidegateError):
     """A settings file that says what it may not; names the file, the key, found and expected."""
 

@@ -3,6 +3,8 @@
 import reprlib
 from enum import StrEnum
 
+from kernel.errors import TidegateError
+
 
 class Refusal(StrEnum):
     """The rule that a refused bundle breaks."""
@@ -26,7 +28,7 @@ class Refusal(StrEnum):
     STATE_MISMATCH = "state_mismatch"
 
 
-class BundleRefused(Exception):  # noqa: N818 - it names a verdict, not a mishap
+class BundleRefused(TidegateError):  # noqa: N818 - it names a verdict, not a mishap
     """A bundle that may not trade: the rule it breaks, what was found and what was expected."""
 
     def __init__(self, reason: Refusal, found: object, expected: object) -> None:

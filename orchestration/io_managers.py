@@ -4,6 +4,7 @@ from typing import Any, TypeVar, get_args
 
 import dagster as dg
 
+from kernel.errors import MissingError
 from market_data.storage.objects import Storage, storage
 from orchestration.codecs import SHAPES, Codec, codec_of
 from orchestration.partitions import dimensions
@@ -49,7 +50,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
         return {partition: self.read(key, partition, one) for partition in partitions}
 
     def read(self, key: dg.AssetKey, partition: str | None, wanted: type[T]) -> T:
-        """Return one stored value as its type; raise FileNotFoundError that names what to
+        """Return one stored value as its type; raise MissingError that names what to
         materialize.
         """
         name = key.to_user_string()
@@ -59,7 +60,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
             raise TypeError(f"{name}: {error}") from error
         content = self._storage.read(_place(key, partition) + codec.shape)
         if content is None:
-            raise FileNotFoundError(self._missing(key, partition, codec))
+            raise MissingError(self._missing(key, partition, codec))
         return codec.from_bytes(content)
 
     def _missing(self, key: dg.AssetKey, partition: str | None, codec: Codec) -> str:

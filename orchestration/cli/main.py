@@ -158,8 +158,9 @@ def doctor() -> None:
     """Check this machine and state: ports, disk, keys, leftovers of a kill, audit log, journal."""
     from orchestration.cli.doctor import diagnose
 
-    if not diagnose(console):
-        raise typer.Exit(1)
+    with _clean_exit():
+        if not diagnose(console):
+            raise typer.Exit(1)
 
 
 @data.callback()

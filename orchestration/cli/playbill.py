@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 from rich.console import Console
 
+from kernel.errors import MissingError
 from market_data.universe import load_universe
 from orchestration.cli.closing import Report, print_report, write_report
 from orchestration.cli.demo import CALM_SPEED, Demo, DemoError
@@ -194,7 +195,7 @@ def _demo_market(recorded: Path | None, seed: int, edge: float, symbols: tuple[s
         chosen = symbols or _symbols(Environment.from_environ())
         return Market("generated", chosen, DEMO_START, CALM_SPEED, seed, edge, GENERATED_FROM)
     if not recorded.is_dir():
-        raise FileNotFoundError(
+        raise MissingError(
             f"recorded markets: found no folder {recorded}, "
             "expected one with ohlcv_<symbol>_15m_*.parquet"
         )

@@ -64,10 +64,13 @@ def retrain(symbol: str, week: str, console: Console) -> None:
     came as far as the gates.
     """
     from market_data.storage.lake import Lake
-    from orchestration.partitions import SYMBOLS, week_key
+    from orchestration.partitions import SYMBOLS, symbol_by_week, week_key
 
-    environment = _environment()
     _chosen((symbol,), SYMBOLS)
+    weeks = symbol_by_week.get_partitions_def_for_dimension("week").get_partition_keys()
+    if week and week not in weeks:
+        raise RunError(f"week: found {week!r}, expected a Sunday from {weeks[0]} to {weeks[-1]}")
+    environment = _environment()
     week = week or _last_week(Lake(root=environment.lake_root), environment, symbol)
     with _instance(environment) as instance:
         result = _run(environment, instance, "retrain_job", partition_key=week_key(symbol, week))

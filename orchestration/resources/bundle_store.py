@@ -9,6 +9,7 @@ import dagster as dg
 
 from kernel.bundle import SIGNATURE, BundleRefused, verify_contents
 from kernel.digest import canonical_json
+from kernel.errors import MissingError
 from market_data.storage.parquet import replace_file
 
 
@@ -26,10 +27,10 @@ class BundleStore(dg.ConfigurableResource):
         return Path(self.home) / "bundles"
 
     def path(self, digest: str) -> Path:
-        """Return the folder of a bundle; raise FileNotFoundError for one that was never written."""
+        """Return the folder of a bundle; raise MissingError for one that was never written."""
         path = self.root / digest
         if not digest or not path.is_dir():
-            raise FileNotFoundError(f"bundle {digest!r}: found no folder {path}, expected one")
+            raise MissingError(f"bundle {digest!r}: found no folder {path}, expected one")
         return path
 
     def standing_digest(self, digest: str, symbol: str, timeframe: str) -> str:
@@ -66,7 +67,7 @@ class BundleStore(dg.ConfigurableResource):
             return None
         folder = Path(self.home) / "candidates" / digest
         if not folder.is_dir():
-            raise FileNotFoundError(
+            raise MissingError(
                 f"candidate of bundle {digest}: found no folder {folder}, expected the graphs that "
                 "its folds were judged by; restore candidates/ from a copy"
             )

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import dagster as dg
 
+from kernel.errors import MissingError
 from market_data.storage.lake import Lake
 from market_data.storage.locks import only_one
 from market_data.storage.objects import storage
@@ -75,7 +76,7 @@ class Warehouse(dg.ConfigurableResource):
         """Return the rows of a query on the warehouse, read-only; tables need no schema.
 
         Waits while somebody builds: DuckDB lets nobody read a file that is being written. Raises
-        FileNotFoundError before the first build into a file.
+        MissingError before the first build into a file.
         """
         alone = nullcontext() if self.url else only_one(self._folder / ".lock")
         with alone:
@@ -99,7 +100,7 @@ class Warehouse(dg.ConfigurableResource):
         import fsspec
 
         if not Path(self.path).exists():
-            raise FileNotFoundError(
+            raise MissingError(
                 f"warehouse: found no {self.path}, expected a DuckDB file: materialize warehouse/*"
             )
         with duckdb.connect(self.path, read_only=True) as connection:

@@ -13,6 +13,7 @@ from kernel.features.engine import initial_state
 from kernel.features.recursions import CLOSE
 from kernel.features.registry import GROUPS, slices
 from kernel.features.volatility_models import GARCH_FIT_BARS, GARCH_SLOTS
+from research.models.threads import pinned_threads
 
 _FEWEST_CLOSES = 1_000
 
@@ -74,6 +75,7 @@ def _first_closes(obs: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.array(closes)
 
 
+@pinned_threads("arch", "scipy.optimize")
 def _maximum(returns: NDArray[np.float64]) -> tuple[float, float, float]:
     """Return the parameters for returns of mean square 1.
 

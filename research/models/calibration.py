@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from kernel.decision import CLASSES
 from research.graphs.fusion import Float64, Isotonic, Logistic, Meta, log_votes, softmax
 from research.models.base import TrainingRows
+from research.models.threads import pinned_threads
 from research.settings import MetaSettings
 
 
@@ -41,6 +42,7 @@ def geometric_mean(votes: int) -> Float64:
     return np.tile(np.eye(len(CLASSES)), (bases, 1)) / bases
 
 
+@pinned_threads("scipy.optimize")
 def fit_logistic(rows: TrainingRows, prior: Float64, prior_labels: float) -> Logistic:
     """Return multinomial logistic regression on log-votes, ridge-penalised towards `prior` weights.
 
@@ -69,6 +71,7 @@ def _unpacked(flat: Float64, prior: Float64) -> tuple[Float64, Float64]:
     return prior + flat[: prior.size].reshape(prior.shape), flat[prior.size :]
 
 
+@pinned_threads("scipy.optimize", "sklearn.isotonic")
 def fit_isotonic(
     p: Float64, hit: Float64, weight: NDArray[np.float64], settings: MetaSettings
 ) -> Isotonic:

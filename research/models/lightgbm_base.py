@@ -10,6 +10,7 @@ import numpy as np
 
 from research.graphs import export
 from research.models.base import FittedBase, TrainingRows, mean_contribution, shares
+from research.models.threads import pinned_threads
 from research.settings import LightGBMSettings
 
 
@@ -22,6 +23,7 @@ class LightGBM:
     settings: LightGBMSettings
     name: str = "lightgbm"
 
+    @pinned_threads("lightgbm")
     def fit(self, rows: TrainingRows, seed: int, n_jobs: int) -> FittedBase:
         """Fit the booster, then round its thresholds."""
         from lightgbm import LGBMClassifier

@@ -8,6 +8,7 @@ from typing import Any
 
 from research.graphs import export
 from research.models.base import FittedBase, TrainingRows, shares
+from research.models.threads import pinned_threads
 from research.settings import RandomForestSettings
 
 
@@ -18,6 +19,7 @@ class RandomForest:
     settings: RandomForestSettings
     name: str = "random_forest"
 
+    @pinned_threads("sklearn.ensemble")
     def fit(self, rows: TrainingRows, seed: int, n_jobs: int) -> FittedBase:
         """Fit the forest; the graph averages the leaves as scikit-learn does."""
         from sklearn.ensemble import RandomForestClassifier

@@ -2,21 +2,23 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from importlib import import_module
+
+TRAINERS = ("lightgbm", "scipy.optimize", "sklearn.ensemble", "xgboost")
 
 
 @contextmanager
-def pinned_threads() -> Generator[None]:
+def pinned_threads(*libraries: str) -> Generator[None]:
     """Run BLAS and OpenMP on one thread each, however the process was launched.
 
     A sum that is split among threads is rounded in another order: the same table would give other
-    graph bytes on another machine. A trainer that is told its own number of threads keeps it.
+    graph bytes on another machine. `libraries` are those that fit meanwhile, by default all
+    trainers. A trainer that is told its own number of threads keeps it. Also a decorator: whatever
+    fits a model stands under it.
     """
-    # Only what is loaded can be limited.
-    import lightgbm  # noqa: F401  # pyright: ignore[reportMissingTypeStubs,reportUnusedImport]
-    import scipy.optimize  # noqa: F401  # pyright: ignore[reportMissingTypeStubs,reportUnusedImport]
-    import sklearn.ensemble  # noqa: F401  # pyright: ignore[reportMissingTypeStubs,reportUnusedImport]
-    import xgboost  # noqa: F401  # pyright: ignore[reportUnusedImport]
     from threadpoolctl import threadpool_limits  # pyright: ignore[reportMissingTypeStubs]
 
+    for name in libraries or TRAINERS:
+        import_module(name)  # only what is loaded can be limited
     with threadpool_limits(limits=1):
         yield

@@ -17,6 +17,7 @@ from research.models.base import (
     mean_contribution,
     shares,
 )
+from research.models.threads import pinned_threads
 from research.settings import XGBoostSettings
 
 
@@ -27,6 +28,7 @@ class XGBoost:
     settings: XGBoostSettings
     name: str = "xgboost"
 
+    @pinned_threads("xgboost")
     def fit(self, rows: TrainingRows, seed: int, n_jobs: int) -> FittedBase:
         """Fit the booster from a fixed base score: the converter knows no per-class intercept."""
         from xgboost import XGBClassifier

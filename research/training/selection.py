@@ -16,6 +16,7 @@ from research.datasets.table import TrainingTable, blocks
 from research.evaluation.paired import Difference, compare, holm
 from research.graphs import fusion
 from research.models.base import Base, FittedBase, TrainingRows, with_every_class
+from research.models.threads import pinned_threads
 from research.settings import WEEK_MS, Settings, ValidationSettings
 from research.training.stack import column_medians, with_even_sides
 from research.validation.folds import Fold, resolved_before
@@ -217,6 +218,7 @@ def memory_rows(settings: Settings) -> int:
     return max(WEEK_MS // settings.bar_ms, 2 * settings.labels.horizon_bars)
 
 
+@pinned_threads()
 def propose(data: Inner, base: Base, *, seed: int, n_jobs: int, memory_rows: int) -> Proposals:
     """Return the proposals of one base, fitted in every fold on all features and without each
     group.
@@ -304,6 +306,7 @@ class _Trials:
         """Return the log-loss of every test row under models that lack these features."""
         return _mean_losses(self.fits([name for name in self._data.names if name not in left_out]))
 
+    @pinned_threads()
     def _fit(self, fold: Fold, columns: NDArray[np.intp], seed: int) -> _Fit:
         x = self._data.x[np.ix_(fold.train, columns)]
         y = self._data.y[fold.train]

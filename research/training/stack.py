@@ -45,16 +45,12 @@ class Fitted:
         return [base.graph for base in self.bases]
 
 
+@pinned_threads()
 def train(table: TrainingTable, settings: Settings) -> Candidate:
     """Return the candidate of `table`; the same table and settings give the same graph bytes.
 
     Raises ValueError where the history holds fewer blocks than the gate folds and one before them.
     """
-    with pinned_threads():
-        return _train(table, settings)
-
-
-def _train(table: TrainingTable, settings: Settings) -> Candidate:
     folds = blocks(table.start_ms, table.end_ms, settings.validation)
     _require_blocks(folds, settings)
     fits = [fit_bases(table, fold.train, settings.models) for fold in folds]
@@ -81,6 +77,7 @@ def _require_blocks(folds: list[Fold], settings: Settings) -> None:
         )
 
 
+@pinned_threads()
 def fit_bases(table: TrainingTable, rows: NDArray[np.intp], settings: ModelSettings) -> Fitted:
     """Return every base fitted on the given labelled rows, NaN imputed by their medians as in the
     graph.

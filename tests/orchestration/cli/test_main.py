@@ -35,6 +35,19 @@ def test_help_says_what_each_command_does(invoke) -> None:
             ("rollback", "BTCUSDT", "--as", "Ada", "--reason", "drill"),
             "expected a champion before the present one",
         ),
+        (
+            ("rollback", "BTCUSDT", "--as", "Ada", "--reason", "drill", "--to", "../../etc"),
+            "expected the first 8 digits or more of one earlier version",
+        ),
+        (("approve", "../x", "--as", "Ada"), "found the id '../x', expected a plain name"),
+        (("ingest", "--symbol", "NOPE"), "found 'NOPE', expected one of BTCUSDT, ETHUSDT"),
+        (("retrain", "NOPE"), "found 'NOPE', expected one of BTCUSDT, ETHUSDT"),
+        (("retrain", "BTCUSDT", "--week", "yesterday"), "expected a Sunday from 20"),
+        (("retrain", "BTCUSDT", "--week", "2025-12-13"), "found '2025-12-13', expected a Sunday"),
+        (("data", "--symbol", "NOPE"), "found 'NOPE', expected one of BTCUSDT, ETHUSDT"),
+        (("data", "at", "BTCUSDT", "1e99"), "found '1e99', expected ISO 8601"),
+        (("demo", "--home", "README.md"), "README.md"),
+        (("demo", "--recorded", "README.md"), "found no folder README.md"),
         (("demo", "--recorded", "nowhere"), "found no folder nowhere"),
         (("demo", "--recorded", "docs"), "found candles of BTCUSDT until None"),
     ],
@@ -45,6 +58,28 @@ def test_wrong_input_gets_a_sentence_and_exit_1(invoke, words: tuple[str, ...], 
     assert result.exit_code == 1
     assert said in result.stdout.replace("\n", " ")
     assert "Traceback" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        (("TIDEGATE_CONFIGS", "nowhere"), "nowhere/universe.yaml: found no such file"),
+        (("TIDEGATE_HOME", "README.md"), "Not a directory"),
+        (("TIDEGATE_LAKE_URL", "gs://b/l"), "expected a folder or s3://"),
+        (("TIDEGATE_DATABASE_URL", "nonsense"), "expected postgresql://"),
+    ],
+)
+@pytest.mark.parametrize("words", [("data",), ("status",), ("doctor",)])
+def test_wrong_settings_get_a_sentence_wherever_they_are_met(
+    tmp_path: Path, words: tuple[str, ...], setting: tuple[str, str], said: str
+) -> None:
+    """A command either needs no such setting and does its work, or names what is wrong with it."""
+    ensure_keys(tmp_path / "home")
+    environ = {"TIDEGATE_HOME": str(tmp_path / "home"), "TIDEGATE_RUNNER_URL": "http://127.0.0.1:9"}
+    result = CliRunner().invoke(app, words, env=environ | dict([setting]))
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    told = said in result.stdout.replace("\n", " ")
+    assert told or "tidegate:" not in result.stdout
 
 
 def test_a_demo_never_empties_a_folder_that_no_demo_made(invoke, tmp_path: Path) -> None:
