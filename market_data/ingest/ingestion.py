@@ -87,7 +87,7 @@ def ingest(
     in which corrections are looked for; with `reread` everything. The table's source comes first,
     its fallback then fills what is missing still, and overrides nothing. Rows are stored as they
     arrive: what came before a failure stays, and the next run goes on behind it. `tell` is given
-    lines about the progress. Raises dagster Failure as the sources do.
+    lines about the progress. Raises TidegateError as the sources do.
     """
     began_s = time.monotonic()
     run = _Run(sources, universe, sources.now_ms(), began_s, reread, tell)

@@ -18,7 +18,7 @@ def verified(handle: BinaryIO, path: Path) -> None:
 
     Where `<file>.CHECKSUM` stands beside it (`<sha256>  <file>`, as sha256sum writes) the archive
     must have that digest; without one it is unpacked once to nowhere, which checks its own. Raises
-    dagster Failure naming the file, what was found and what was expected.
+    TidegateError naming the file, what was found and what was expected.
     """
     published = path.with_name(f"{path.name}.CHECKSUM")
     if published.is_file():

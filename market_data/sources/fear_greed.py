@@ -43,7 +43,7 @@ class FearGreed:
         return time.time_ns() // 1_000_000
 
     def pages(self, wanted: Wanted) -> Iterator[Frame]:
-        """Yield one page, ascending; raise dagster Failure when the source stays away."""
+        """Yield one page, ascending; raise TidegateError when the source stays away."""
         days = self._days()
         times = np.array([moment for moment, _ in days], dtype=np.int64)
         values = np.array([value for _, value in days], dtype=np.float64)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from market_data.frames import Frame
 from market_data.sources.backoff import refused
+from market_data.sources.looking import there
 from market_data.sources.protocol import Wanted
 from market_data.tables import TABLES
 from market_data.universe import SourceSettings
@@ -38,15 +39,26 @@ class Recordings:
     def pages(self, wanted: Wanted) -> Iterator[Frame]:
         """Yield a page a day, in the order in which the rows came in.
 
-        Raises dagster Failure for a line that is no row, and for a file of absurd size.
+        Raises TidegateError for a line that is no row, and for a file of absurd size.
         """
-        folder = Path(self.at) / wanted.table / f"symbol={wanted.symbol}"
+        folder = self._folder(wanted)
         for day in _days(wanted.start_ms, wanted.end_ms):
             path = folder / f"{day}.jsonl"
             if path.exists():
                 frame = _read(path, wanted.table)
                 inside = frame["event_time_ms"].between(wanted.start_ms, wanted.end_ms - 1)
                 yield frame[inside].reset_index(drop=True)
+
+    def searched(self, wanted: Wanted) -> str:
+        """Return where recordings were looked for, and what lies there; "" if there is one."""
+        if any(self._folder(wanted).glob("*.jsonl")):
+            return ""
+        looked_for = f"{wanted.table}/symbol={wanted.symbol}/<day>.jsonl"
+        told = there(Path(self.at), looked_for, (".jsonl",), f"symbol={wanted.symbol}")
+        return f"{self.name}: {told}; the live runner records while it runs (`make up`)"
+
+    def _folder(self, wanted: Wanted) -> Path:
+        return Path(self.at) / wanted.table / f"symbol={wanted.symbol}"
 
 
 def _read(path: Path, table: str) -> Frame:

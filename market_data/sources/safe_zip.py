@@ -34,7 +34,7 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 def opened(handle: BinaryIO, path: Path, member: str) -> Iterator[io.BufferedIOBase]:
     """Yield the archive's one file, which must be called `member`, as a stream of its bytes.
 
-    `handle` is the open archive and `path` its name in messages. Raises dagster Failure for an
+    `handle` is the open archive and `path` its name in messages. Raises TidegateError for an
     archive that is no zip, has not exactly one plain entry at its very beginning, is encrypted,
     larger than the limits above, or, while it is read, turns out to differ from what it declares.
     """

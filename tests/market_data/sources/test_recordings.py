@@ -129,3 +129,18 @@ def test_a_line_that_is_no_row_is_refused_by_name(tmp_path: Path) -> None:
 def test_days_without_a_recording_have_no_rows(tmp_path: Path) -> None:
     """A runner that did not run left nothing, which is not an error."""
     assert read(tmp_path) == []
+
+
+def test_a_symbol_without_a_recording_is_told_what_was_looked_for(tmp_path: Path) -> None:
+    """Where, which files lie there, and what makes them; nothing once there is one."""
+    other = tmp_path / "trades" / "symbol=ETHUSDT" / "2025-12-14.jsonl"
+    other.parent.mkdir(parents=True, exist_ok=True)
+    other.touch()
+    told = source(tmp_path).searched(wanted("trades"))
+    assert "looked for trades/symbol=BTCUSDT/<day>.jsonl below" in told
+    assert "symbol=ETHUSDT/2025-12-14.jsonl" in told
+    assert "the live runner records while it runs" in told
+    mine = tmp_path / "trades" / "symbol=BTCUSDT" / "2025-12-14.jsonl"
+    mine.parent.mkdir(parents=True)
+    mine.touch()
+    assert source(tmp_path).searched(wanted("trades")) == ""
