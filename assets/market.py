@@ -85,7 +85,8 @@ def raw_check(
 
 def checks_of(table: Table) -> list[dg.AssetChecksDefinition]:
     """Return the checks that follow from a table's description."""
-    name, many = table.name, table.name.endswith("s")
+    name = table.name
+    many = table.name.endswith("s")
     have, meet = ("have", "meet") if many else ("has", "meets")
     checks = [
         raw_check(

@@ -23,7 +23,8 @@ class LakeTranslator(DagsterDbtTranslator):
     def get_asset_key(self, dbt_resource_props: Mapping[str, Any]) -> dg.AssetKey:
         """Return [stage, name]; what is set aside comes in with what is not."""
         if dbt_resource_props["resource_type"] == "source":
-            stage, name = dbt_resource_props["source_name"], dbt_resource_props["name"]
+            stage = dbt_resource_props["source_name"]
+            name = dbt_resource_props["name"]
             return dg.AssetKey([stage, "candles" if name == "quarantine" else name])
         return dg.AssetKey([GROUP, dbt_resource_props["name"]])
 

@@ -50,7 +50,8 @@ class Retrained:
 
 def prepare(seen: observation.Market, settings: Settings) -> Prepared:
     """Return the training table of a market as it was seen, from the beginning of its history."""
-    bars, bar_ms = seen.bars, settings.bar_ms
+    bars = seen.bars
+    bar_ms = settings.bar_ms
     observed = observe(seen, bar_ms)
     features, state = compute(observed, starting_state(observed))
     first_funding = OBSERVATION_FIELDS.index(FUNDING_FIELDS[0])
@@ -58,7 +59,15 @@ def prepare(seen: observation.Market, settings: Settings) -> Prepared:
     market = Market(bars, atr_of(features, bars.close), funding)
     labels = triple_barrier(bars, market.atr, settings.labels, bar_ms)
     chosen = features[:, [FEATURES.index(name) for name in settings.features]]
-    table = build(bars, chosen, labels, settings.features, settings.validation, bar_ms)
+    table = build(
+        bars=bars,
+        features=chosen,
+        labels=labels,
+        feature_names=settings.features,
+        settings=settings.validation,
+        bar_ms=bar_ms,
+        silent_bars=settings.silent_bars,
+    )
     return Prepared(market, features, state, labels, table)
 
 

@@ -87,7 +87,8 @@ class Lake:
         for month, part in rows.groupby(month_of(rows["event_time_ms"])):
             step = Appending(TABLES[table], part.reset_index(drop=True), now_ms)
             files += self._storage.update(f"{folder}/{month}.parquet", step.change)
-            added, revised = added + step.added, revised + step.revised
+            added = added + step.added
+            revised = revised + step.revised
         return AppendReport(len(rows), added, revised, files)
 
     def history(
@@ -329,13 +330,15 @@ class Lake:
         """Return event_time_ms, known_at_ms and value of the rows of one series."""
         from kernel.observation import LOOKBACK_MS, OTHER_MARKET, SERIES_TABLE
 
-        table, of_other = SERIES_TABLE[name], name == "btc_close"
+        table = SERIES_TABLE[name]
+        of_other = name == "btc_close"
         value = "close" if TABLES[table].shape == "candle" else name
         files = self._files(
             table, OTHER_MARKET if of_other else symbol, t_ms, start_ms - LOOKBACK_MS[name]
         )
         rows = stacked(self._storage.open(files), {**_KEY, value: "double"})
-        event_ms, known_ms = rows["event_time_ms"], rows["known_at_ms"]
+        event_ms = rows["event_time_ms"]
+        known_ms = rows["known_at_ms"]
         chosen = (known_ms <= t_ms) & ever_known(event_ms, rows[value])
         if of_other:
             chosen &= first_known(event_ms, known_ms, t_ms)

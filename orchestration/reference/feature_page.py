@@ -19,7 +19,9 @@ from orchestration.reference.sparkline import sparkline
 
 BAR_MS = 900_000
 COURSE_BARS = 14 * 96
-CERTIFIED_BARS, CUTS, SEED = 2_000, 50, 7
+CERTIFIED_BARS = 2_000
+CUTS = 50
+SEED = 7
 COSTS = "features/costs.json"
 MISSING = """**Missing.** NaN means that there is no value; nothing is ever filled in. Before its \
 warm-up bar a feature is NaN. From then on, by the column *missing*:

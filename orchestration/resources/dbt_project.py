@@ -34,7 +34,8 @@ def ensure_manifest(project: Path = PROJECT) -> Path:
     Raises CalledProcessError where dbt finds the project wrong; it has said why on its output.
     """
     target = project / "target"
-    manifest, marker = target / KEPT[0], target / "manifest.digest"
+    manifest = target / KEPT[0]
+    marker = target / "manifest.digest"
     with only_one(target / ".lock"):
         digest = _digest(project)
         if not (manifest.exists() and marker.exists() and marker.read_text() == digest):

@@ -141,7 +141,8 @@ class Journal(dg.ConfigurableResource):
         streams = list(self._streams(window))
         start_ms = min((begin_ms for begin_ms, _, _ in streams), default=window.end_ms)
         market = lake.market(window.symbol, window.end_ms, start_ms)
-        bars, observed = market.bars, observe(market, bar_ms)
+        bars = market.bars
+        observed = observe(market, bar_ms)
         features = np.full((len(bars), len(FEATURES)), np.nan)
         held = np.zeros(len(bars), dtype=np.bool_)
         for begin_ms, end_ms, state in streams:

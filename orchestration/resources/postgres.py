@@ -181,7 +181,8 @@ def _ensure_table(cursor: Any, folder: str) -> None:
     found = cursor.fetchall()
     if found == expected:
         return
-    table, listed = _table(folder), ", ".join(f'"{column}" {kind}' for column, kind in expected)
+    table = _table(folder)
+    listed = ", ".join(f'"{column}" {kind}' for column, kind in expected)
     cursor.execute(f"DROP TABLE IF EXISTS {table} CASCADE")
     cursor.execute("DELETE FROM lake.copied_files WHERE folder = %s", [folder])
     cursor.execute(f"CREATE TABLE {table} ({listed})")

@@ -27,7 +27,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 UNDECIDED = ("pending", "rejected")  # states that a retrain may set; the others are a person's
 PASSING_CODES = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
-CHAMPION, CHALLENGER = "champion", "challenger"
+CHAMPION = "champion"
+CHALLENGER = "challenger"
 SERVING_REQUIREMENTS = ("numpy>=2.2", "onnxruntime>=1.31,<2")
 MAX_TAG = 5000
 MAX_PARAM = 6000

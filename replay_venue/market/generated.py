@@ -31,7 +31,8 @@ class GeneratedSource:
         if not symbols:
             raise ValueError("GeneratedSource: found no symbols, expected at least one")
         self.symbols = symbols
-        climate, recent = Climate(seed), Recent(KEPT_BLOCKS)
+        climate = Climate(seed)
+        recent = Recent(KEPT_BLOCKS)
         self._histories = {
             symbol: History(
                 climate,

@@ -237,7 +237,8 @@ class History:
 
     def _candles(self, times: NDArray[np.int64], minutes: NDArray[np.int32]) -> Bars:
         """Sum int32[n, minutes, 5] up; whole ticks and lots make each value its own decimal."""
-        tick, lot = 10.0**self.instrument.tick_decimals, 10.0**self.instrument.lot_decimals
+        tick = 10.0**self.instrument.tick_decimals
+        lot = 10.0**self.instrument.lot_decimals
         volume = minutes[:, :, 4].sum(axis=1, dtype=np.int64) / lot
         open_, high, low, close = _summed(minutes)
         return Bars(times, open_ / tick, high / tick, low / tick, close / tick, volume)

@@ -75,7 +75,8 @@ class RecordedSource:
             if known:
                 return merge(parts.slice(0, known), np.zeros(1, np.int64))
             if len(parts) and parts.open_time_ms[0] == open_ms:
-                opened, price = parts.open_time_ms[:1], parts.open[:1]
+                opened = parts.open_time_ms[:1]
+                price = parts.open[:1]
                 return Bars(opened, price, price, price, price, np.zeros(1))
         return _of({}, timeframe)
 
@@ -156,7 +157,8 @@ def _read(folder: Path, symbol: str, venue: str | None) -> _Recorded:
             f"recorded market {folder}: found candles of {symbol} from {sorted(venues)}, expected "
             f"ohlcv_{symbol}_<timeframe>_{chosen or '<venue>'}.parquet"
         )
-    candles, exchange = venues[chosen], files.exchange_of(chosen)
+    candles = venues[chosen]
+    exchange = files.exchange_of(chosen)
     return _Recorded(
         instrument=_with_decimals(known, candles),
         venue=chosen,
@@ -198,7 +200,8 @@ def _bars(candles: Mapping[str, Bars], timeframe: str, start_ms: int, end_ms: in
     if timeframe in candles or not _parts(candles, timeframe):
         return _window(_of(candles, timeframe), start_ms, end_ms)
     fine = max(_parts(candles, timeframe), key=lambda name: _span(candles[name]))
-    first, stop = -(-start_ms // step) * step, -(-end_ms // step) * step
+    first = -(-start_ms // step) * step
+    stop = -(-end_ms // step) * step
     return aggregate(_window(candles[fine], first, stop), TIMEFRAME_MS[fine], step)
 
 

@@ -93,7 +93,9 @@ def candles(venue: Venue, product: str, query: Query) -> list[JsonObject]:
     timeframe = GRANULARITIES.get(query.get("granularity", ""))
     if timeframe is None:
         raise RefusedByCoinbaseError("INVALID_ARGUMENT", "granularity is invalid", 400)
-    step, start_ms, end_ms = TIMEFRAME_MS[timeframe], _time(query, "start"), _time(query, "end")
+    step = TIMEFRAME_MS[timeframe]
+    start_ms = _time(query, "start")
+    end_ms = _time(query, "end")
     if end_ms < start_ms or (end_ms - start_ms) // step > MAX_CANDLES:
         raise RefusedByCoinbaseError(
             "INVALID_ARGUMENT",
@@ -112,7 +114,8 @@ def candles(venue: Venue, product: str, query: Query) -> list[JsonObject]:
 def _bars(venue: Venue, what: Instrument, timeframe: str, start_ms: int, end_ms: int) -> Bars:
     """Return the index's candles, the present one last, with a share of the perpetual's volume."""
     window = (what.symbol, timeframe, start_ms, end_ms, MAX_CANDLES + 1)
-    index, traded = venue.klines(*window, "index"), venue.klines(*window)
+    index = venue.klines(*window, "index")
+    traded = venue.klines(*window)
     by_open = dict(zip(traded.open_time_ms.tolist(), traded.volume.tolist(), strict=True))
     volume = [SPOT_SHARE * by_open.get(open_ms, 0.0) for open_ms in index.open_time_ms.tolist()]
     return replace(index, volume=np.round(np.array(volume, dtype=np.float64), what.lot_decimals))

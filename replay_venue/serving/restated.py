@@ -88,7 +88,8 @@ class Restated:
                 f"restatement: found no row of {wanted.table} for {wanted.symbol!r} at "
                 f"{wanted.time_ms} that was over by {now_ms}, expected a row that was served"
             )
-        number, self._next = self._next, self._next + 1
+        number = self._next
+        self._next = self._next + 1
         self._ordered[number] = wanted
         return number
 
@@ -174,7 +175,9 @@ class Restated:
 
     def _exists(self, wanted: Restatement) -> bool:
         """Say whether the market has the row itself."""
-        at, symbol, table = wanted.time_ms, wanted.symbol, wanted.table
+        at = wanted.time_ms
+        symbol = wanted.symbol
+        table = wanted.table
         if table == "fear_greed":
             return symbol == "" and len(self._market.fear_greed(at, at + 1).time_ms) == 1
         if table == "onchain":

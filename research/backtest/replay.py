@@ -311,6 +311,7 @@ def _differs(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[n
 
 def _differing(left: NDArray[Any], right: NDArray[Any]) -> int:
     """Return how many bytes differ; bytes that only one of them has count too."""
-    a, b = np.frombuffer(left.tobytes(), np.uint8), np.frombuffer(right.tobytes(), np.uint8)
+    a = np.frombuffer(left.tobytes(), np.uint8)
+    b = np.frombuffer(right.tobytes(), np.uint8)
     shared = min(len(a), len(b))
     return int((a[:shared] != b[:shared]).sum()) + max(len(a), len(b)) - shared

@@ -212,8 +212,11 @@ def _oof_parquet(candidate: Candidate) -> bytes:
     p = np.full((len(frame), len(CLASSES)), np.nan, np.float32)
     for k, model in enumerate(candidate.folds):
         at = np.searchsorted(oof.rows, model.rows)
-        fold[at], bar[at], p[at] = k, model.bar, model.probabilities
-    frame["fold"], frame["bar"] = fold, bar
+        fold[at] = k
+        bar[at] = model.bar
+        p[at] = model.probabilities
+    frame["fold"] = fold
+    frame["bar"] = bar
     for k, name in enumerate(PROBABILITY_COLUMNS):
         frame[name] = p[:, k]
     buffer = io.BytesIO()

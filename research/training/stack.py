@@ -98,7 +98,8 @@ def with_even_sides(weights: NDArray[np.float64], y: NDArray[np.int8]) -> NDArra
     A few months hold a few hundred independent labels: which side won more often in them says next
     to nothing about the next four weeks, but a model would learn it as a constant lean.
     """
-    sell, buy = float(weights[y == 0].sum()), float(weights[y == 2].sum())
+    sell = float(weights[y == 0].sum())
+    buy = float(weights[y == 2].sum())
     if sell == 0.0 or buy == 0.0:
         return weights
     half = (sell + buy) / 2
@@ -145,7 +146,8 @@ def _fit_meta(
     than the meta.
     """
     known = np.flatnonzero(resolved_before(table.end_ms[oof.rows], until_ms))
-    start, end = oof.start_ms, table.end_ms[oof.rows]
+    start = oof.start_ms
+    end = table.end_ms[oof.rows]
     earlier, later = split_in_time(start, end, known, settings.models.meta.fit_share)
     weights = table.weights[oof.rows]
     parts = [

@@ -52,6 +52,7 @@ def test_our_training_table_leaves_such_a_series_out_and_names_it():
         feature_names=("rsi_14", "funding_rate_norm"),
         settings=chosen,
         bar_ms=BAR_MS,
+        silent_bars=0,
     )
     assert table.feature_names == ("rsi_14",)
     assert table.left_out == ("funding_rate_norm",)

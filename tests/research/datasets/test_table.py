@@ -106,7 +106,13 @@ def test_table_digest_follows_its_content():
     first = table()
     values[N // 2, NAMES.index("rsi_14")] += 1e-3
     renamed = build(
-        bars, market()[1], labels, ("rsi_14", "oi_change", "fear_greed"), VALIDATION, BAR_MS
+        bars,
+        market()[1],
+        labels,
+        ("rsi_14", "oi_change", "fear_greed"),
+        VALIDATION,
+        bar_ms=BAR_MS,
+        silent_bars=0,
     )
     assert table().digest == first.digest
     assert len({first.digest, table(values).digest, renamed.digest}) == 3
