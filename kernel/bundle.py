@@ -220,7 +220,8 @@ def _golden(data: bytes, width: int) -> Golden:
         arrays = read_arrays(data, {"features": ("<f4", 2), "probabilities": ("<f4", 2)})
     except ValueError as error:
         raise BundleRefused(Refusal.GOLDEN_MISMATCH, str(error), "golden arrays") from error
-    features, probabilities = arrays["features"], arrays["probabilities"]
+    features = arrays["features"]
+    probabilities = arrays["probabilities"]
     rows = len(features)
     if rows == 0 or features.shape[1] != width or probabilities.shape != (rows, len(CLASSES)):
         raise BundleRefused(
@@ -239,7 +240,8 @@ def _state(data: bytes, manifest: Manifest) -> tuple[NDArray[np.float64], int]:
         arrays = read_arrays(data, {"state": ("<f8", 1), "bars": ("<i8", 0)})
     except ValueError as error:
         raise BundleRefused(Refusal.STATE_MISMATCH, str(error), "a feature state") from error
-    state, open_time_ms = arrays["state"], int(arrays["bars"])
+    state = arrays["state"]
+    open_time_ms = int(arrays["bars"])
     if len(state) != STATE_SIZE:
         raise BundleRefused(Refusal.STATE_MISMATCH, f"{len(state)} numbers", STATE_SIZE)
     bar_ms = TIMEFRAME_MS[manifest.timeframe]

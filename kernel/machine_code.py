@@ -68,7 +68,8 @@ def read_sealed(path: Path) -> Any:
         sealed = path.read_bytes()
     except OSError:
         return None
-    digest, content = sealed[:_DIGEST_BYTES], sealed[_DIGEST_BYTES:]
+    digest = sealed[:_DIGEST_BYTES]
+    content = sealed[_DIGEST_BYTES:]
     if hashlib.sha256(content).digest() != digest:
         return None
     return pickle.loads(content)  # noqa: S301  this user's own compiler output, whole by its digest

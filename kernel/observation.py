@@ -192,7 +192,8 @@ def as_of(
     Rows are ranked by event time, and sorted by the time they become known; the running maximum of
     the rank then says which of the first k known rows is the best.
     """
-    found, found_ms = np.full(len(close_ms), NAN), np.full(len(close_ms), NAN)
+    found = np.full(len(close_ms), NAN)
+    found_ms = np.full(len(close_ms), NAN)
     if not len(rows.value):
         return found, found_ms
     value = np.where(np.isfinite(rows.value), rows.value + 0.0, np.inf)

@@ -33,7 +33,8 @@ class Observer:
     """
 
     def __init__(self, bar_ms: int) -> None:
-        self.trades, self.depth = TradeTape(bar_ms), BookTape(bar_ms)
+        self.trades = TradeTape(bar_ms)
+        self.depth = BookTape(bar_ms)
         self.latest_close_ms = 0
         self._bar_ms = bar_ms
         self._rows: dict[str, list[tuple[int, int, float]]] = {name: [] for name in SERIES}

@@ -293,7 +293,8 @@ def _check_ticks(ticks: Trades | Depth) -> None:
     lengths = {one.name: len(getattr(ticks, one.name)) for one in fields(ticks)}
     if len(set(lengths.values())) != 1:
         raise ValueError(f"{name}: found columns of length {lengths}, expected one length")
-    times, known_at_ms = ticks.event_time_ms, ticks.known_at_ms
+    times = ticks.event_time_ms
+    known_at_ms = ticks.known_at_ms
     if len(times) and bool((np.diff(times) < 0).any()):
         row = int(np.flatnonzero(np.diff(times) < 0)[0])
         raise ValueError(

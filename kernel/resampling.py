@@ -83,7 +83,8 @@ def resample(bars: Bars, bar_ms: int, coarse_ms: int) -> Bars:
 def _refuse_disorder(times: NDArray[np.int64], bar_ms: int) -> None:
     late = np.flatnonzero(times[1:] <= times[:-1])
     if len(late):
-        before, after = times[late[0]], times[late[0] + 1]
+        before = times[late[0]]
+        after = times[late[0] + 1]
         raise ValueError(f"resample: found a bar at {after} after {before}, expected ascending")
     off = np.flatnonzero(times // bar_ms * bar_ms != times)
     if len(off):

@@ -26,7 +26,9 @@ class Tape:
     """
 
     def __init__(self, bar_ms: int, tally: int, fold: Callable[..., None]) -> None:
-        self._bar_ms, self._size, self._fold = bar_ms, tally, fold
+        self._bar_ms = bar_ms
+        self._size = tally
+        self._fold = fold
         self._pages: dict[int, _Page] = {}
 
     def forget(self, before_ms: int) -> None:

@@ -40,7 +40,8 @@ def step(state: State, obs: Observation, out: Out) -> None:
     state[_COUNT] += 1.0
     if state[_COUNT] < _DAY_BARS:
         return
-    high, low = state[_HIGH], state[_LOW]
+    high = state[_HIGH]
+    low = state[_LOW]
     if atr > 0.0:
         out[1] = clip(min(high - close, close - low) / atr, 0.0, _FARTHEST)
     out[2] = clip((close - low) / (high - low), 0.0, 1.0) if high > low else 0.5

@@ -31,7 +31,8 @@ FLOW_SLOTS = _SIZES + RING
 
 def book(obs: Observation, out: Out) -> bool:
     """Write imbalances, spread and drift; return whether the best quotes have prices and sizes."""
-    bid, ask = obs[BEST_BID], obs[BEST_ASK]
+    bid = obs[BEST_BID]
+    ask = obs[BEST_ASK]
     priced = 1e-18 < bid <= ask < 1e18
     sized = are_quantities(obs[BEST_BID_QUANTITY], obs[BEST_ASK_QUANTITY])
     out[0] = _imbalance(obs[BEST_BID_QUANTITY], obs[BEST_ASK_QUANTITY])

@@ -39,7 +39,9 @@ _SLOTS = _MOMENTA + 2 + _PEAK_BARS
 
 def step(state: State, obs: Observation, out: Out) -> None:
     """Write RSI and its slope, MACD, the stochastic, CCI, and how momentum grows or fades."""
-    high, low, close = obs[HIGH], obs[LOW], obs[CLOSE]
+    high = obs[HIGH]
+    low = obs[LOW]
+    close = obs[CLOSE]
     out[0] = rsi(state, _RSI14, close, 14)
     out[1] = _slope(state, out[0])
     out[2] = rsi(state, _RSI7, close, 7)
@@ -127,7 +129,8 @@ def _change(state: State, close: float, out: Out) -> None:
     out[10] = NAN
     if push(state, _CLOSES, 9, close) < 9:
         return
-    hour_ago, two_hours_ago = back(state, _CLOSES, 9, 4), back(state, _CLOSES, 9, 8)
+    hour_ago = back(state, _CLOSES, 9, 4)
+    two_hours_ago = back(state, _CLOSES, 9, 8)
     out[9] = close / hour_ago - hour_ago / two_hours_ago
     momentum = abs(close / two_hours_ago - 1.0)
     peak = sliding_highest(state, _MOMENTA, _PEAK_BARS, momentum)

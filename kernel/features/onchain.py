@@ -52,9 +52,13 @@ _SLOTS = _FEES + SAMPLE_SLOTS + _MONTH + 2
 
 def step(state: State, obs: Observation, out: Out) -> None:
     """Write each on-chain series against its own last days, and whether any is missing."""
-    mvrv, flow, flow_ms = obs[MVRV], obs[EXCHANGE_NET_FLOW], obs[EXCHANGE_NET_FLOW_TIME]
-    addresses, transactions = obs[ACTIVE_ADDRESSES], obs[TRANSACTIONS]
-    hash_rate, fees = obs[HASH_RATE], obs[FEES]
+    mvrv = obs[MVRV]
+    flow = obs[EXCHANGE_NET_FLOW]
+    flow_ms = obs[EXCHANGE_NET_FLOW_TIME]
+    addresses = obs[ACTIVE_ADDRESSES]
+    transactions = obs[TRANSACTIONS]
+    hash_rate = obs[HASH_RATE]
+    fees = obs[FEES]
     out[0] = mvrv if positive(mvrv) else NAN
     out[1] = _zscore(state, _MVRV, obs[MVRV_TIME], mvrv) if positive(mvrv) else NAN
     out[2] = _against_size(state, flow_ms, flow) if known(flow) else NAN

@@ -56,7 +56,10 @@ _REACH_ATRS = 10.0  # what is farther away counts as absent
 
 def step(state: State, obs: Observation, out: Out) -> None:
     """Write blocks and their volume, gaps, breaks of structure, and pools."""
-    opened, high, low, close = obs[OPEN], obs[HIGH], obs[LOW], obs[CLOSE]
+    opened = obs[OPEN]
+    high = obs[HIGH]
+    low = obs[LOW]
+    close = obs[CLOSE]
     now = state[_BARS] + 1.0
     state[_BARS] = now
     push(state, _VOLUMES, _VOLUME_BARS, obs[VOLUME])
@@ -126,8 +129,10 @@ def _distance(state: State, zones: int, price: float, atr: float) -> float:
 
 
 def _write_blocks(state: State, close: float, atr: float, out: Out) -> None:
-    demand, supply = _RISING + BLOCKS, _FALLING + BLOCKS
-    below, above = _distance(state, demand, close, atr), _distance(state, supply, -close, atr)
+    demand = _RISING + BLOCKS
+    supply = _FALLING + BLOCKS
+    below = _distance(state, demand, close, atr)
+    above = _distance(state, supply, -close, atr)
     out[0] = 1.0 if below <= _NEAR_ATRS else 0.0
     out[1] = 1.0 if above <= _NEAR_ATRS else 0.0
     out[2] = below
@@ -147,7 +152,8 @@ def _write_gaps(state: State, close: float, atr: float, out: Out) -> None:
 
 
 def _write_structure(state: State, now: float, out: Out) -> None:
-    bos, choch = state[_BOS], state[_CHOCH]
+    bos = state[_BOS]
+    choch = state[_CHOCH]
     out[9] = 1.0 if bos > 0.0 and now - bos < _RECENT_BARS else 0.0
     out[10] = 1.0 if choch > 0.0 and now - choch < _RECENT_BARS else 0.0
     out[11] = 0.0

@@ -49,7 +49,8 @@ def advance(
     trade_through(state, at + BLOCKS, low, expired)
     trade_into(state, at + GAPS, low, expired)
     trade_through(state, at + POOLS, -high, expired)
-    ring, bar = at + _PEAKS, int(now)
+    ring = at + _PEAKS
+    bar = int(now)
     if bar > 2 and low > state[ring + (bar - 2) % _RING_BARS]:
         add(state, at + GAPS, state[ring + (bar - 2) % _RING_BARS], low, now, 0.0)
     state[ring + bar % _RING_BARS] = high
@@ -66,7 +67,8 @@ def add_block(state: State, at: int, now: float, strength: float) -> None:
     """Make the last falling candle an order block, unless it is one already or too old."""
     if state[at + _CANDLE] > max(now - CANDLE_BARS - 1.0, 0.0):
         state[at + _CANDLE] = 0.0
-        low, high = state[at + _CANDLE_LOW], state[at + _CANDLE_HIGH]
+        low = state[at + _CANDLE_LOW]
+        high = state[at + _CANDLE_HIGH]
         add(state, at + BLOCKS, low, high, now, strength)
 
 

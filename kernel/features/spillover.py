@@ -44,7 +44,8 @@ def step(state: State, obs: Observation, out: Out) -> None:
 
     BTC's price enters as the logarithm of its ratio to the symbol's.
     """
-    close, btc = obs[CLOSE], obs[BTC_CLOSE]
+    close = obs[CLOSE]
+    btc = obs[BTC_CLOSE]
     previous_close = state[_CLOSE]
     previous = back(state, _RATIOS, _LEADS + 1, 0) if state[_COUNT] > 0.0 else _ABSENT
     ratio = log(btc / close) if _is_other(btc, close) else _ABSENT

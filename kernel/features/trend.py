@@ -71,8 +71,12 @@ def _directional(state: State, high: float, low: float, close: float, out: Out) 
     out[5] = NAN
     out[6] = NAN
     out[7] = NAN
-    previous_high, previous_low, previous_close = state[_HIGH], state[_LOW], state[_CLOSE]
-    state[_HIGH], state[_LOW], state[_CLOSE] = high, low, close
+    previous_high = state[_HIGH]
+    previous_low = state[_LOW]
+    previous_close = state[_CLOSE]
+    state[_HIGH] = high
+    state[_LOW] = low
+    state[_CLOSE] = close
     if previous_close == 0.0:
         return
     up = high - previous_high

@@ -45,7 +45,9 @@ _SLOTS = _TRUE_LOWS + 2 + _CHOP_BARS
 
 def step(state: State, obs: Observation, out: Out) -> None:
     """Write ATR and its ranks, the Bollinger bands and their squeeze, and how direct the way is."""
-    high, low, close = obs[HIGH], obs[LOW], obs[CLOSE]
+    high = obs[HIGH]
+    low = obs[LOW]
+    close = obs[CLOSE]
     previous_close = state[_CLOSE]
     state[_CLOSE] = close
     _ranges(state, high, low, previous_close, out)
@@ -128,7 +130,8 @@ def _choppiness(state: State, high: float, low: float, previous_close: float) ->
     """Return Dreiss's index over 14 bars, 0..100."""
     if previous_close == 0.0:
         return NAN
-    top, bottom = max(high, previous_close), min(low, previous_close)
+    top = max(high, previous_close)
+    bottom = min(low, previous_close)
     way = sliding_total(state, _RANGES, _CHOP_BARS, top - bottom)
     span = sliding_highest(state, _TRUE_HIGHS, _CHOP_BARS, top)
     span += sliding_highest(state, _TRUE_LOWS, _CHOP_BARS, -bottom)

@@ -73,7 +73,9 @@ def step(state: State, obs: Observation, out: Out) -> None:
 
 
 def _garch(state: State, count: float, square: float) -> float:
-    omega, alpha, beta = state[GARCH_SLOTS], state[GARCH_SLOTS + 1], state[GARCH_SLOTS + 2]
+    omega = state[GARCH_SLOTS]
+    alpha = state[GARCH_SLOTS + 1]
+    beta = state[GARCH_SLOTS + 2]
     variance = omega + alpha * square + beta * state[_VARIANCE]
     state[_VARIANCE] = variance
     return sqrt(variance) if omega > 0.0 and count >= GARCH_FIT_BARS else NAN

@@ -23,7 +23,10 @@ _SLOTS = _LOST + 2 + _MFI_BARS
 
 def step(state: State, obs: Observation, out: Out) -> None:
     """Write volume against the 20 bars before and among them, and its lean by range and change."""
-    high, low, close, volume = obs[HIGH], obs[LOW], obs[CLOSE], obs[VOLUME]
+    high = obs[HIGH]
+    low = obs[LOW]
+    close = obs[CLOSE]
+    volume = obs[VOLUME]
     before = state[_TRADED]
     traded = sliding_total(state, _VOLUMES, _BARS, volume)
     leaning = sliding_total(state, _LEANS, _BARS, volume * _lean(high, low, close))
