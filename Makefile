@@ -48,7 +48,7 @@ check: $(TOOLS) $(MANIFEST)  ## lint, types, import contracts, definitions, SQL
 	$(BIN)/lint-imports
 	$(BIN)/dg check defs
 	$(BIN)/dagster definitions validate -w workspace.yaml
-	$(BIN)/dbt parse --quiet --project-dir dbt_project --profiles-dir dbt_project
+	$(BIN)/python -m orchestration.resources.dbt_project
 
 bench: $(TOOLS) $(MANIFEST)  ## speed, side by side with a peer in the same run
 	$(BIN)/python -m benchmarks
@@ -56,7 +56,9 @@ bench: $(TOOLS) $(MANIFEST)  ## speed, side by side with a peer in the same run
 docs: $(MANIFEST)  ## regenerate docs/assets.md, docs/tables.md and docs/features.md from the code
 	$(BIN)/python -m orchestration.reference.generate docs
 
-manifest: $(MANIFEST)  ## parse the dbt project
+manifest: $(PLATFORM)  ## parse the dbt project, where it was edited since
+	@$(BIN)/python -m orchestration.resources.dbt_project
+	@touch $(MANIFEST)
 install: $(EVERYTHING)  ## make .venv with every package, also those of make test and make deep
 s3: $(PLATFORM) .venv/.has-s3  ## add what a lake in an object store needs
 deep: $(PLATFORM) .venv/.has-deep  ## add torch, pytorch-forecasting, shap and Optuna

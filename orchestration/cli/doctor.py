@@ -23,7 +23,8 @@ from orchestration.local.processes import (
     require_free_port,
 )
 from orchestration.local.recovery import half_written
-from orchestration.local.services import ROOT, Market, Ports, held_symbols, services
+from orchestration.local.services import Market, Ports, held_symbols, services
+from orchestration.resources.dbt_project import PROJECT, REMEDY, outdated
 
 LEAST_FREE_BYTES = 2 << 30
 
@@ -93,11 +94,10 @@ def _disk(home: Path) -> Finding:
     )
 
 
-def _manifest() -> Finding:
-    path = ROOT / "dbt_project" / "target" / "manifest.json"
-    return Finding(
-        "dbt manifest", path.exists(), "there" if path.exists() else "none", "run make manifest"
-    )
+def _manifest(project: Path = PROJECT) -> Finding:
+    found = outdated(project)
+    remedy = f"{REMEDY}, and reload the code location in Dagster where services run"
+    return Finding("dbt manifest", not found, found or "made of the project as it is", remedy)
 
 
 def _processes(environment: Environment, ports: Ports) -> Iterator[Finding]:

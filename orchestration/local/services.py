@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from kernel.fills import PENDING_SIDE, SIDE
+from kernel.fills import PENDING_SIDE, SIDE, STATE_SIZE
 from kernel.trading_settings import TradingSettings
 from market_data.quality.lags import lags_of_runner
 from market_data.sources.instruments import coin_of
@@ -67,7 +67,9 @@ def held_symbols(journal: Path) -> list[str]:
         known = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'states'").fetchone()
         rows = db.execute("SELECT symbol, trader FROM states").fetchall() if known else []
     slots = [SIDE, PENDING_SIDE]
-    return sorted(name for name, state in rows if np.frombuffer(state)[slots].any())
+    states = {name: np.frombuffer(state) for name, state in rows}
+    # An account of an earlier build has other slots: the runner brings it forward and looks itself.
+    return sorted(n for n, one in states.items() if len(one) == STATE_SIZE and one[slots].any())
 
 
 def child_environment(environment: Environment, ports: Ports) -> dict[str, str]:

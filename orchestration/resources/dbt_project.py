@@ -1,6 +1,7 @@
 """How dbt is run on our project: its command, its environment, and what it is told."""
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kernel.errors import TidegateError
 from market_data.quality.acceptance import accepted_spans, standing
 from market_data.storage.lake import Lake
 from market_data.storage.locks import only_one
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 PROJECT = Path(__file__).resolve().parents[2] / "dbt_project"
 MADE_BY_DBT = ("target", "logs", "dbt_packages")
+REMEDY = "run make manifest"
 KEPT = ("manifest.json", "partial_parse.msgpack")  # the second spares the next dbt its parsing
 
 
@@ -38,15 +41,67 @@ def ensure_manifest(project: Path = PROJECT) -> Path:
     marker = target / "manifest.digest"
     with only_one(target / ".lock"):
         digest = _digest(project)
-        if not (manifest.exists() and marker.exists() and marker.read_text() == digest):
+        if _made_of(project) != digest:
             with tempfile.TemporaryDirectory(dir=target, prefix=".parse-") as folder:
                 where = ["--project-dir", project, "--profiles-dir", project]
                 made = ["--target-path", folder, "--log-path", folder]
                 subprocess.run([_executable(), "parse", "--quiet", *where, *made], check=True)  # noqa: S603  # ours
                 for name in KEPT:
                     (Path(folder) / name).replace(target / name)
-            replace_file(marker, digest.encode())
+            replace_file(marker, f"{digest} {_sha256(manifest)}".encode())
     return manifest
+
+
+def outdated(project: Path = PROJECT) -> str:
+    """Return in what the manifest differs from the project as it is now, '' where it does not.
+
+    A manifest that `ensure_manifest` made is compared with every file of the project; one that
+    somebody else made by `dbt parse`, with the models' SQL.
+    """
+    manifest = project / "target" / KEPT[0]
+    if not manifest.exists():
+        return "no manifest"
+    if made_of := _made_of(project):
+        same = made_of == _digest(project)
+        return "" if same else "a manifest of other files than the project has now"
+    parsed = {
+        node["original_file_path"]: node["checksum"]["checksum"]
+        for node in json.loads(manifest.read_bytes())["nodes"].values()
+        if node["resource_type"] == "model"
+    }
+    present = {
+        str(path.relative_to(project)): hashlib.sha256(path.read_text().strip().encode())
+        for path in (project / "models").rglob("*.sql")
+    }
+    now = {name: digest.hexdigest() for name, digest in present.items()}
+    names = sorted(name for name in {*parsed, *now} if parsed.get(name) != now.get(name))
+    return f"a manifest that does not have {', '.join(names)} as now" if names else ""
+
+
+class OutdatedManifestError(TidegateError):
+    """The SQL project was edited since its manifest was made: nothing is built from the two."""
+
+    def __init__(self, found: str) -> None:
+        super().__init__(
+            f"dbt project: found {found}, expected one of its files as they are; {REMEDY}, then "
+            "reload the code location in Dagster (Deployment, Reload) or start Tidegate anew"
+        )
+
+
+def _made_of(project: Path) -> str:
+    """Return the digest of the project that `ensure_manifest` made the manifest of.
+
+    It is '' where there is no manifest, or one that somebody else has made since.
+    """
+    manifest, marker = project / "target" / KEPT[0], project / "target" / "manifest.digest"
+    if not (manifest.exists() and marker.exists()):
+        return ""
+    digest, _, made = marker.read_text().partition(" ")
+    return digest if made == _sha256(manifest) else ""
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _digest(project: Path) -> str:

@@ -17,7 +17,14 @@ from market_data.storage.objects import storage
 from market_data.universe import load_universe
 from orchestration.presentation.metadata import table
 from orchestration.resources import postgres
-from orchestration.resources.dbt_project import accepted_rows, command, environment, raw_tables
+from orchestration.resources.dbt_project import (
+    OutdatedManifestError,
+    accepted_rows,
+    command,
+    environment,
+    outdated,
+    raw_tables,
+)
 
 if TYPE_CHECKING:
     from dagster_dbt import DbtCliInvocation
@@ -45,8 +52,11 @@ class Warehouse(dg.ConfigurableResource):
 
         A table comes with its first rows, a broken test with the rows that break it. Waits while
         another run builds. Raises dagster Failure, through dagster-dbt, when a model or one of its
-        tests fails; what was built before is still yielded.
+        tests fails; what was built before is still yielded. Raises OutdatedManifestError where the
+        project was edited since its manifest was made: its events would name what nobody knows.
         """
+        if found := outdated(Path(self.project_dir)):
+            raise OutdatedManifestError(found)
         with self._only_builder():
             self.lake.ensure_sources()
             if self.url:

@@ -1,17 +1,26 @@
 """The dbt project says what the platform's own descriptions say, and describes all it makes."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 import yaml
 
 from assets.warehouse import MANIFEST, PROJECT
-from market_data.storage.lake import DERIVED_TABLES
+from market_data.storage.lake import DERIVED_TABLES, Lake
 from market_data.tables import TABLES
 from market_data.universe import load_universe
-from orchestration.resources.dbt_project import raw_tables
+from orchestration.cli.doctor import _manifest
+from orchestration.resources.dbt_project import (
+    OutdatedManifestError,
+    ensure_manifest,
+    outdated,
+    raw_tables,
+)
+from orchestration.resources.warehouse import Warehouse
 
 CONFIGS = PROJECT.parent / "configs"
 
@@ -95,3 +104,63 @@ def test_sql_is_the_same_for_both_databases():
     for path in models:
         sql = path.read_text().replace("bar_ms // 60000", "").replace("_ms // ", "")
         assert [word for word in ours if word in sql.lower()] == [], path.name
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """Return a copy of the project with the manifest that `dbt parse` would leave."""
+    copy = tmp_path / "dbt_project"
+    shutil.copytree(PROJECT, copy, ignore=shutil.ignore_patterns("manifest.digest"))
+    return copy
+
+
+def test_a_manifest_of_other_models_is_told_by_its_content(project: Path):
+    """A manifest that is there is not enough: an edited, a new and a missing model are named."""
+    assert outdated(project) == ""
+    edited, *_ = sorted((project / "models" / "marts").glob("*.sql"))
+    before = edited.read_text()
+    edited.write_text(before + "-- another thought\n")
+    assert edited.name in outdated(project)
+    edited.write_text(before)
+    (project / "models" / "marts" / "more.sql").write_text("SELECT 1 AS one")
+    assert "more.sql" in outdated(project)
+    edited.unlink()
+    assert edited.name in outdated(project)
+    shutil.rmtree(project / "target")
+    assert outdated(project) == "no manifest"
+
+
+def test_a_manifest_of_ours_knows_every_file_of_the_project(project: Path):
+    """Where we made it, a description that was edited counts; a later `dbt parse` makes up for
+    it, as far as the models tell.
+    """
+    manifest = ensure_manifest(project)
+    assert outdated(project) == ""
+    sources = project / "models" / "sources.yml"
+    sources.write_text(sources.read_text() + "# another thought\n")
+    assert outdated(project) != ""
+    manifest.write_bytes(manifest.read_bytes() + b"\n")
+    assert outdated(project) == ""
+
+
+def test_an_edited_project_is_built_by_nobody(project: Path, tmp_path: Path):
+    """A mart that was edited while services run ends a build with what to do, before dbt starts."""
+    (project / "models" / "marts" / "more.sql").write_text("SELECT 1 AS one")
+    warehouse = Warehouse(
+        path=str(tmp_path / "warehouse" / "tidegate.duckdb"),
+        project_dir=str(project),
+        configs=str(CONFIGS),
+        lake=Lake(root=str(tmp_path / "lake")),
+    )
+    with pytest.raises(OutdatedManifestError, match=r"more\.sql.*make manifest"):
+        next(warehouse.build(dg.build_asset_context()))
+    assert not (tmp_path / "warehouse").exists()
+
+
+def test_the_doctor_says_that_the_manifest_is_another(project: Path):
+    """The finding is red for an edited project and says what helps."""
+    assert _manifest(project).well
+    (project / "models" / "marts" / "more.sql").write_text("SELECT 1 AS one")
+    found = _manifest(project)
+    assert not found.well
+    assert "make manifest" in found.remedy
