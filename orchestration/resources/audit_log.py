@@ -50,7 +50,12 @@ class AuditLog:
     signer: Signer
 
     def entries(self) -> list[Entry]:
-        """Return the entries; raise AuditBrokenError naming the first that does not stand."""
+        """Return the entries; raise AuditBrokenError naming the first that does not stand.
+
+        Who only looks at a home without a log makes nothing there.
+        """
+        if not ((self.folder / LOG).exists() or (self.folder / HEAD).exists()):
+            return []
         with only_one(self.folder / LOCK):
             return self._verified()
 

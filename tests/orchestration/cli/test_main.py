@@ -93,12 +93,12 @@ def test_a_demo_never_empties_a_folder_that_no_demo_made(invoke, tmp_path: Path)
 
 
 def test_status_of_an_empty_home_makes_nothing(tmp_path: Path) -> None:
-    """Who only looks leaves no key behind, nor a folder for one."""
+    """Who only looks leaves no key behind, nor a lock, nor a folder for one."""
     home = tmp_path / "home"
     environ = {"TIDEGATE_HOME": str(home), "TIDEGATE_RUNNER_URL": "http://127.0.0.1:9"}
     result = CliRunner().invoke(app, ("status",), env=environ)
     assert result.exit_code == 0
-    assert not (home / "keys").exists()
+    assert not home.exists()
 
 
 def test_keys_are_listed_rotated_and_revoked(invoke) -> None:
