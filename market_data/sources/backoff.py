@@ -6,9 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from kernel.errors import TidegateError
+
+if TYPE_CHECKING:
+    from tenacity import RetryCallState
 
 Answer = TypeVar("Answer")
 
@@ -52,22 +56,34 @@ class Backoff:
         sleep: Callable[[float], None] = time.sleep,
     ) -> Answer:
         """Return the first answer; raise NoAnswerError when `ask` was unavailable every time."""
-        reasons: list[str] = []
-        for attempt in range(self.attempts):
-            try:
-                return ask()
-            except SourceUnavailableError as error:
-                reasons.append(str(error))
-                if error.retry_after_s > self.patience_s:
-                    raise _banned(what, str(error), error.retry_after_s) from error
-                if attempt + 1 < self.attempts:
-                    sleep(self._delay_s(attempt, error.retry_after_s, rng))
-        raise unavailable(what, reasons)
+        from tenacity import Retrying, retry_if_exception, stop_after_attempt
 
-    def _delay_s(self, attempt: int, retry_after_s: float, rng: random.Random) -> float:
+        asking = Retrying(
+            stop=stop_after_attempt(self.attempts),
+            retry=retry_if_exception(self._may_pass),
+            wait=partial(self._pause_s, rng=rng),
+            sleep=sleep,
+            reraise=True,
+        )
+        try:
+            return asking(ask)
+        except SourceUnavailableError as error:
+            if not self._may_pass(error):
+                raise _banned(what, str(error), error.retry_after_s) from error
+            raise unavailable(what, self.attempts, str(error)) from error
+
+    def _may_pass(self, error: BaseException) -> bool:
+        """Say whether the source may answer before our patience ends."""
+        return isinstance(error, SourceUnavailableError) and error.retry_after_s <= self.patience_s
+
+    def _pause_s(self, state: "RetryCallState", rng: random.Random) -> float:
         """Return half to all of the step's delay, and not less than the source asked for."""
-        delay = min(self.longest_delay_s, self.first_delay_s * 2**attempt)
-        return max(delay * rng.uniform(0.5, 1.0), retry_after_s)
+        from tenacity import wait_exponential
+
+        step = wait_exponential(multiplier=self.first_delay_s, max=self.longest_delay_s)
+        error = state.outcome.exception() if state.outcome else None
+        asked_s = error.retry_after_s if isinstance(error, SourceUnavailableError) else 0.0
+        return max(step(state) * rng.uniform(0.5, 1.0), asked_s)
 
 
 PATIENT = Backoff(attempts=7, first_delay_s=0.5, longest_delay_s=20.0)
@@ -89,10 +105,10 @@ def retry_after_s(header: str, now: datetime | None = None) -> float:
     return max(0.0, (until - (now or datetime.now(UTC))).total_seconds())
 
 
-def unavailable(what: str, reasons: list[str]) -> NoAnswerError:
+def unavailable(what: str, attempts: int, last: str) -> NoAnswerError:
     """Return the error of a source that never answered, with what a person can do."""
     return NoAnswerError(
-        f"{what}: found no answer in {len(reasons)} attempts (last: {reasons[-1]}), "
+        f"{what}: found no answer in {attempts} attempts (last: {last}), "
         "expected one; see whether it is up (`tidegate doctor`), then launch the run again: "
         "what was read is in the lake, and the run goes on from there"
     )

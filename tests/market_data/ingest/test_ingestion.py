@@ -140,7 +140,7 @@ def test_failure_in_the_middle_keeps_what_arrived_and_the_next_run_goes_on(lake:
         def pages(self, wanted):
             for number, page in enumerate(super().pages(wanted)):
                 if number == 3:
-                    raise unavailable("candles of BTCUSDT", ["closed"])
+                    raise unavailable("candles of BTCUSDT", 7, "closed")
                 yield page
 
     with pytest.raises(TidegateError):
