@@ -20,6 +20,8 @@ from live_runner.journal.journal import Journal, JournalError
 from live_runner.settings import RunnerSettings, load_settings
 
 REQUEST_SECONDS = 10.0
+# How long a thread that reads for the page may hold the interpreter while a bar waits for it.
+SWITCH_SECONDS = 0.0005
 
 
 class Server(uvicorn.Server):
@@ -91,6 +93,7 @@ def main() -> int:
     except (SettingsError, JournalError, OSError) as error:
         sys.stderr.write(f"live_runner: {error}\n")
         return 2
+    sys.setswitchinterval(SWITCH_SECONDS)
     try:
         asyncio.run(serve(settings, journal))
     finally:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import httpx
+import numpy as np
 
 from kernel.bundle import BundleRefused
 from kernel.clock import bar_open_ms
@@ -15,6 +16,7 @@ from kernel.trading import OUTPUT_FIELDS
 from live_runner.candles import Candle
 from live_runner.entries import EXITS_ONLY, Entries
 from live_runner.health import Health
+from live_runner.journal import schema
 from live_runner.journal.journal import Decision, Journal, State, Swap
 from live_runner.loop import SymbolLoop
 from live_runner.market.feed import Lane, listen
@@ -123,7 +125,6 @@ class Desk:
                 symbol=symbol,
                 bar_ms=self.settings.bar_ms,
                 silent_bars=self.settings.silent_bars,
-                journal=self.journal,
                 health=self.health,
                 killed=lambda: self.killed,
                 exits_only=symbol in self.settings.exits_only,
@@ -136,6 +137,9 @@ class Desk:
             state=state,
             publish=self._publish,
         )
+        last = self.journal.all(schema.LAST_OUTS, symbol, 1)
+        if last:
+            self.metrics.resumed(symbol, loop.model.epoch, np.frombuffer(last[0][0]).tolist())
         self.loops[symbol] = loop
         await loop.run()
 

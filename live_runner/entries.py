@@ -7,7 +7,7 @@ from typing import NamedTuple
 from kernel.decision import Abstain
 from kernel.holes import bars_let_out
 from live_runner.health import Health
-from live_runner.journal.journal import Journal
+from live_runner.journal.reading import JournalReader
 from live_runner.models.model import Model
 
 EXITS_ONLY = "kept for exits only: the symbol was taken out of the universe"
@@ -29,7 +29,6 @@ class Entries:
         symbol: str,
         bar_ms: int,
         silent_bars: int,
-        journal: Journal,
         health: Health,
         killed: Callable[[], bool],
         exits_only: bool = False,
@@ -37,24 +36,32 @@ class Entries:
         self._symbol = symbol
         self._bar_ms = bar_ms
         self._silent_bars = silent_bars
-        self._journal = journal
         self._health = health
         self._killed = killed
         self._exits_only = exits_only
 
     def permission(
         self,
+        *,
         model: Model,
         open_time_ms: int,
         features: Sequence[float],
         stale: Mapping[str, str],
+        journal: JournalReader,
     ) -> Permission:
         """Return the first reason to stay out after the bar that opened at `open_time_ms`.
 
         `features` are the model's on that bar, empty before its first; `stale` says which series
-        could not be read, and why.
+        could not be read, and why; `journal` knows the holes.
         """
-        for abstain, reason in self._objections(model, open_time_ms, features, stale):
+        objections = self._objections(
+            model=model,
+            open_time_ms=open_time_ms,
+            features=features,
+            stale=stale,
+            journal=journal,
+        )
+        for abstain, reason in objections:
             if reason:
                 return Permission(abstain, reason)
         rules = "" if model.bundle else "no bundle: rules decide"
@@ -63,10 +70,12 @@ class Entries:
 
     def _objections(
         self,
+        *,
         model: Model,
         open_time_ms: int,
         features: Sequence[float],
         stale: Mapping[str, str],
+        journal: JournalReader,
     ) -> Iterator[tuple[Abstain, str]]:
         """Yield each abstention with its reason, '' where there is none, gravest first."""
         yield Abstain.KILLED, "kill switch is on" if self._killed() else ""
@@ -75,11 +84,11 @@ class Entries:
         read = {name: why for name, why in stale.items() if model.reads(name)}
         yield Abstain.STALE_DATA, f"stale {_told(read)}" if read else ""
         yield self._health.trouble(self._symbol, time.monotonic())
-        yield Abstain.NOT_WARM, self._not_warm(model, open_time_ms)
+        yield Abstain.NOT_WARM, self._not_warm(model, open_time_ms, journal)
         missing = model.missing(features) if features else ""
         yield Abstain.MISSING_FEATURE, f"{missing} is missing" if missing else ""
 
-    def _not_warm(self, model: Model, open_time_ms: int) -> str:
+    def _not_warm(self, model: Model, open_time_ms: int, journal: JournalReader) -> str:
         """Return why the bars so far are not enough to decide on, '' if they are.
 
         Features count bars as they exist, and no model was trained across a hole: what it distorts
@@ -90,7 +99,7 @@ class Entries:
         if model.stream.bars_seen < needed:
             return f"{model.stream.bars_seen} of {needed} warm-up bars"
         after_ms = max(open_time_ms - 2 * needed * bar_ms, model.begins_ms)
-        for last_ms, lost in self._journal.holes(self._symbol, after_ms, open_time_ms, bar_ms):
+        for last_ms, lost in journal.holes(self._symbol, after_ms, open_time_ms, bar_ms):
             since = (open_time_ms - last_ms) // bar_ms
             wait = bars_let_out(lost, needed, bar_ms, self._silent_bars)
             if since < wait:

@@ -13,6 +13,7 @@ from live_runner.candles import Arrival
 from live_runner.entries import Entries, Permission
 from live_runner.health import Health
 from live_runner.journal.journal import Decision, Journal, OrderChange, State, Swap
+from live_runner.journal.reading import JournalReader
 from live_runner.market.feed import Lane
 from live_runner.market.series import SeriesBook
 from live_runner.metrics import Metrics
@@ -76,7 +77,13 @@ class SymbolLoop:
         model = self.model
         observation = self._series.observe(candle)
         features = model.stream.push(observation)
-        abstain, reason = self._entries.permission(model, candle.open_time_ms, features, stale)
+        abstain, reason = self._entries.permission(
+            model=model,
+            open_time_ms=candle.open_time_ms,
+            features=features,
+            stale=stale,
+            journal=self._journal,
+        )
         probabilities = model.judge(features)
         row = [
             float(candle.open_time_ms),
@@ -123,10 +130,20 @@ class SymbolLoop:
         self._health.decided(self.symbol, decision.latency_us, decision.catch_up)
         self._publish(decision)
 
-    def permission(self) -> Permission:
-        """Say whether the next bar may open a position, as far as is known between two bars."""
-        features = self.last.features if self.last else ()
-        return self._entries.permission(self.model, self.last_open_ms, features, self.stale)
+    def permission(self, journal: JournalReader) -> Permission:
+        """Say whether the next bar may open a position, as far as is known between two bars.
+
+        Reads only what the loop replaces whole, and `journal`: so another thread may ask, with a
+        journal of its own.
+        """
+        last = self.last
+        return self._entries.permission(
+            model=self.model,
+            open_time_ms=self.last_open_ms,
+            features=last.features if last else (),
+            stale=self.stale,
+            journal=journal,
+        )
 
     def _commit(self, decision: Decision, orders: Sequence[OrderChange], pending: str) -> None:
         """Write the bar before anything can act on it, then move on."""

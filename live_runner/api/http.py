@@ -3,32 +3,51 @@
 import asyncio
 import hmac
 import math
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from fastapi import (
     Depends,
     FastAPI,
     HTTPException,
-    Request,
     Response,
     WebSocket,
     WebSocketDisconnect,
 )
 from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel, Field
 
 from live_runner.api.limits import BodyLimit
+from live_runner.api.pace import Gate, Pace
 from live_runner.desk import Desk, signal_of
+from live_runner.journal.reading import JournalReader
 from live_runner.loop import SymbolLoop
 from live_runner.swap import SwapResult
 from live_runner.watch.condition import Condition, condition
-from live_runner.watch.page import render
+from live_runner.watch.page import cards, static
+from live_runner.watch.reader import Reader
 from live_runner.watch.summary import model_info, summary
 
 MAX_BATCH = 1_000
+STATIC = {
+    "cache-control": "no-cache",
+    "content-security-policy": "default-src 'self'; style-src 'self' 'unsafe-inline'",
+    "x-content-type-options": "nosniff",
+}
+DESCRIPTION = """
+What the runner does, thinks and remembers, in JSON; the page is at [/](/).
+
+The admin verbs need the token of the runner's admin token file: press *Authorize*.
+
+**`/ws/signal`** is a WebSocket that sends every decision as it is made: `symbol`, `open_time_ms`,
+`close`, `digest`, `epoch`, `probabilities` (SELL, HOLD, BUY), `reason`, `order`, `position_side`,
+`equity`, `latency_us`. What a client sends is ignored; one that is too slow loses the newest.
+"""
 Value = float | None
 
 
@@ -63,96 +82,152 @@ class OfSymbol(BaseModel):
 
 
 def build_app(desk: Desk) -> FastAPI:
-    """Return the HTTP application of a desk."""
-    app = FastAPIOffline(title="Tidegate live runner", version="1", redoc_url=None)
-    app.add_middleware(BodyLimit)
-    admin = Depends(_admin(desk.settings.admin_token_file))
-    _add_views(app, desk)
-    _add_predictions(app, desk)
-    _add_signal(app, desk)
+    """Return the HTTP application of a desk.
 
-    @app.post("/admin/swap", dependencies=[admin])
+    Whoever only looks waits for a turn and is answered from the reading thread: the loop that
+    decides bars is left to them, however many look.
+    """
+    gate = Gate()
+    reader = Reader(desk)
+    app = FastAPIOffline(
+        title="Tidegate live runner",
+        version="1",
+        description=DESCRIPTION,
+        redoc_url=None,
+        favicon_url="/favicon.svg",
+    )
+    app.add_middleware(BodyLimit)
+    app.add_middleware(Pace, gate=gate)
+    _add_page(app, desk, reader)
+    _add_views(app, desk, reader)
+    _add_predictions(app, desk, reader)
+    _add_signal(app, desk, gate)
+    _add_verbs(app, desk)
+    return app
+
+
+def _add_verbs(app: FastAPI, desk: Desk) -> None:
+    admin = [Depends(_admin(desk.settings.admin_token_file))]
+
+    @app.post("/admin/swap", dependencies=admin, tags=["admin"])
     async def swap(order: SwapOrder) -> JSONResponse:
         """Verify, warm up and install a bundle; 409 names the rule that refuses it."""
         _loop(desk, order.symbol)
         return _answer(await desk.swapper.swap(order.symbol, order.digest, order.epoch))
 
-    @app.post("/admin/rollback", dependencies=[admin])
+    @app.post("/admin/rollback", dependencies=admin, tags=["admin"])
     async def rollback(target: OfSymbol) -> JSONResponse:
         """Go back to what decided before."""
         _loop(desk, target.symbol)
         return _answer(await desk.swapper.roll_back(target.symbol))
 
-    @app.post("/admin/kill", dependencies=[admin])
+    @app.post("/admin/kill", dependencies=admin, tags=["admin"])
     async def kill() -> dict[str, bool]:
         """Open no more positions, until resumed; open ones run to their exits."""
         desk.set_killed(killed=True)
         return {"killed": True}
 
-    @app.post("/admin/resume", dependencies=[admin])
+    @app.post("/admin/resume", dependencies=admin, tags=["admin"])
     async def resume() -> dict[str, bool]:
         """Take the kill switch back."""
         desk.set_killed(killed=False)
         return {"killed": False}
 
-    return app
+
+def _add_page(app: FastAPI, desk: Desk, reader: Reader) -> None:
+    for path, name, kind in (
+        ("/", "page.html", "text/html"),
+        ("/page.css", "page.css", "text/css"),
+        ("/page.js", "page.js", "text/javascript"),
+        ("/favicon.svg", "favicon.svg", "image/svg+xml"),
+    ):
+        answer = Response(static(name), media_type=kind, headers=STATIC)
+        app.get(path, include_in_schema=False)(partial(_same, answer))
+
+    @app.get("/cards", response_class=HTMLResponse, include_in_schema=False)
+    async def present() -> str:
+        return await reader.read("cards", partial(cards, desk))
 
 
-def _add_views(app: FastAPI, desk: Desk) -> None:
-    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
-    async def page() -> str:
-        return render(desk)
+async def _same(answer: Response) -> Response:
+    return answer
 
-    @app.get("/ready")
+
+def _add_views(app: FastAPI, desk: Desk, reader: Reader) -> None:
+    @app.get("/ready", tags=["watch"])
     async def ready() -> dict[str, bool]:
         """Say that the process answers; whether it may trade is another question, `/health`."""
         return {"ready": True}
 
-    @app.get("/health", responses={503: {"model": Condition, "description": "entries are halted"}})
+    @app.get(
+        "/health",
+        responses={503: {"model": Condition, "description": "entries are halted"}},
+        tags=["watch"],
+    )
     async def health(response: Response) -> Condition:
         """Say of every symbol whether it may trade, and why not: 200 where all may, else 503."""
-        found = condition(desk)
+        found = await reader.read("condition", partial(condition, desk))
         response.status_code = 200 if found.status == "ok" else 503
         return found
 
-    @app.get("/metrics")
+    @app.get("/metrics", tags=["watch"])
     async def metrics() -> Response:
         """Return Prometheus metrics."""
-        return Response(desk.metrics.render(), media_type="text/plain; version=0.0.4")
+        text = await reader.read("metrics", partial(_metrics, desk))
+        return Response(text, media_type="text/plain; version=0.0.4")
 
-    @app.get("/model/info")
+    @app.get("/model/info", tags=["watch"])
     async def info(symbol: str | None = None) -> dict[str, Any]:
         """Say what decides a symbol, or every symbol."""
-        if symbol is not None:
-            return model_info(desk, _known(desk, symbol))
-        return {"symbols": [model_info(desk, one) for one in desk.settings.symbols]}
 
-    @app.get("/journal/summary")
+        def told(one: str) -> Callable[[JournalReader], dict[str, Any]]:
+            return lambda journal: model_info(desk, journal, one)
+
+        if symbol is not None:
+            return await reader.read(f"model {_known(desk, symbol)}", told(symbol))
+        every = desk.settings.symbols
+        return {"symbols": [await reader.read(f"model {one}", told(one)) for one in every]}
+
+    @app.get("/journal/summary", tags=["watch"])
     async def journal_summary(symbol: str) -> dict[str, Any]:
         """Return what the journal says of a symbol: bars, trades, swaps, refusals."""
-        return summary(desk, _known(desk, symbol))
+        _known(desk, symbol)
+        return await reader.read(
+            f"summary {symbol}", lambda journal: summary(desk, journal, symbol)
+        )
 
 
-def _add_predictions(app: FastAPI, desk: Desk) -> None:
-    @app.post("/predict")
+def _metrics(desk: Desk, journal: JournalReader) -> bytes:
+    """Return the metrics, with the ages that only a look at the clock can tell."""
+    for symbol, one in condition(desk, journal).symbols.items():
+        if one.last_bar_age_ms is not None:
+            desk.metrics.aged(symbol, one.last_bar_age_ms)
+    return desk.metrics.render()
+
+
+def _add_predictions(app: FastAPI, desk: Desk, reader: Reader) -> None:
+    @app.post("/predict", tags=["model"])
     async def predict(body: Features) -> dict[str, Any]:
         """Return the model's view of one row; it decides nothing."""
         loop = _loop(desk, body.symbol)
-        if body.features is not None:
-            return _predictions(loop, [body.features])[0]
-        if loop.last is None:
+        features = body.features
+        if features is not None:
+            return (await reader.compute(lambda: _predictions(loop, [features])))[0]
+        last = loop.last
+        if last is None:
             raise HTTPException(
                 409, f"{body.symbol}: found no decided bar yet, expected one; wait for a bar"
             )
-        return _named(loop.model.judge(loop.last.features), loop)
+        return await reader.compute(lambda: _named(loop.model.judge(last.features), loop))
 
-    @app.post("/predict/batch")
+    @app.post("/predict/batch", tags=["model"])
     async def predict_batch(body: Batch) -> list[dict[str, Any]]:
         """Return the model's view of each row."""
-        return _predictions(_loop(desk, body.symbol), body.rows)
+        loop = _loop(desk, body.symbol)
+        return await reader.compute(lambda: _predictions(loop, body.rows))
 
 
-def _add_signal(app: FastAPI, desk: Desk) -> None:
+def _add_signal(app: FastAPI, desk: Desk, gate: Gate) -> None:
     @app.websocket("/ws/signal")
     async def signal(socket: WebSocket) -> None:
         await socket.accept()
@@ -165,6 +240,7 @@ def _add_signal(app: FastAPI, desk: Desk) -> None:
                 if waiting not in done:
                     waiting.cancel()
                     break
+                await gate.passed()
                 await socket.send_json(_plain(signal_of(waiting.result())))
         except WebSocketDisconnect:
             pass
@@ -211,10 +287,11 @@ def _named(probabilities: list[float], loop: SymbolLoop) -> dict[str, Any]:
 
 def _admin(token_file: Path) -> Any:
     """Return a dependency that lets only the bearer of the token in the file pass."""
+    bearer = HTTPBearer(auto_error=False, description="the token of the admin token file")
 
-    def check(request: Request) -> None:
-        offered = request.headers.get("authorization", "").encode("utf-8", "surrogateescape")
-        if not hmac.compare_digest(offered, b"Bearer " + _token(token_file)):
+    def check(given: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]) -> None:
+        offered = given.credentials.encode("utf-8", "surrogateescape") if given else b""
+        if not hmac.compare_digest(offered, _token(token_file)):
             raise HTTPException(
                 401, "found no or a wrong admin token, expected Authorization: Bearer …"
             )

@@ -28,9 +28,12 @@ from kernel.observation import (
     Series,
     settled_by_hour,
 )
-from kernel.trading import INPUT_FIELDS
+from kernel.trading import INPUT_FIELDS, OUTPUT_FIELDS
 from live_runner.journal import schema
+from live_runner.journal.counting import count
 
+ACCOUNTS_SINCE = 4
+COUNTED_SINCE = 5
 FUNDING_TIME = "funding_rate_time_ms"
 EARLIER_FUNDING_INTERVAL_MS = 28_800_000.0  # versions 1 and 2 settled every symbol at these
 EARLIER_INPUTS = (
@@ -122,7 +125,8 @@ def migrate(db: sqlite3.Connection, version: int) -> None:
 
     Raises ValueError for a vector that is not of the version's length.
     """
-    db.execute(schema.ACCOUNTS)
+    if version < ACCOUNTS_SINCE:
+        db.execute(schema.ACCOUNTS)
     if version in LAYOUTS:
         layout = LAYOUTS[version]
         for (symbol,) in db.execute("SELECT DISTINCT symbol FROM bars ORDER BY 1").fetchall():
@@ -130,7 +134,27 @@ def migrate(db: sqlite3.Connection, version: int) -> None:
             _migrate_observations(db, symbol, bar_ms, layout)
             _migrate_decisions(db, symbol, bar_ms, layout)
             _migrate_state(db, symbol, bar_ms)
+    if version < COUNTED_SINCE:
+        for statement in schema.COUNTED:
+            db.execute(statement)
+        _count_decisions(db)
     db.execute(f"PRAGMA user_version={schema.VERSION}")
+
+
+def _count_decisions(db: sqlite3.Connection) -> None:
+    decided = db.execute(
+        "SELECT symbol, open_time_ms, row, out, catch_up FROM decisions"
+        " ORDER BY symbol, open_time_ms"
+    )
+    for symbol, open_time_ms, row, out, catch_up in decided:
+        count(
+            db,
+            symbol=symbol,
+            open_time_ms=open_time_ms,
+            row=_matrix([row], len(INPUT_FIELDS), f"{symbol} row")[0].tolist(),
+            out=_matrix([out], len(OUTPUT_FIELDS), f"{symbol} out")[0].tolist(),
+            catch_up=bool(catch_up),
+        )
 
 
 def _bar_ms(db: sqlite3.Connection, symbol: str) -> int:

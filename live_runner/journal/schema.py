@@ -1,8 +1,24 @@
-"""The tables of the journal; BLOBs are little-endian float64 vectors in the kernel's order."""
+"""The tables of the journal; BLOBs are little-endian float64 vectors in the kernel's order.
 
-VERSION = 4
+`totals`, `tallies` and `trades` follow from `decisions` and are kept as bars are written: whoever
+asks what happened since the journal began reads a row, however long ago that is.
+"""
+
+VERSION = 5
 ACCOUNTS = """CREATE TABLE accounts (
     symbol TEXT, open_time_ms INTEGER, trader BLOB, PRIMARY KEY (symbol, open_time_ms))"""
+COUNTED = (  # since version 5
+    """CREATE TABLE totals (
+    symbol TEXT PRIMARY KEY, decided INTEGER, first_open_time_ms INTEGER, last_open_time_ms INTEGER,
+    catch_up INTEGER, trades INTEGER, pnl REAL)""",
+    """CREATE TABLE tallies (
+    symbol TEXT, what TEXT, name TEXT, bars INTEGER, last_open_time_ms INTEGER,
+    PRIMARY KEY (symbol, what, name)) WITHOUT ROWID""",
+    """CREATE TABLE trades (
+    symbol TEXT, open_time_ms INTEGER, side INTEGER, quantity REAL, entry_ms INTEGER,
+    entry_price REAL, exit_price REAL, exit_reason INTEGER, fees REAL, funding REAL, pnl REAL,
+    PRIMARY KEY (symbol, open_time_ms)) WITHOUT ROWID""",
+)
 STATEMENTS = (
     """CREATE TABLE bars (
     symbol TEXT, open_time_ms INTEGER, open REAL, high REAL, low REAL, close REAL, volume REAL,
@@ -33,6 +49,7 @@ STATEMENTS = (
     PRIMARY KEY (symbol, open_time_ms)) WITHOUT ROWID""",
     "CREATE TABLE events (at_ms INTEGER, kind TEXT, detail TEXT)",
     ACCOUNTS,  # from which bar on, and from which account, this version's kernel made decisions
+    *COUNTED,
 )
 ACCOUNTED_OPENS = """
 SELECT open_time_ms FROM observations WHERE symbol = ? AND open_time_ms > ? AND open_time_ms <= ?
@@ -59,21 +76,29 @@ IN_FORCE = """
 SELECT digest, epoch FROM swaps WHERE symbol = ? AND outcome IN ('swapped', 'rolled_back')
 ORDER BY rowid DESC LIMIT 1
 """
-CLOSED_TRADES = """
-SELECT d.open_time_ms, d.out FROM orders o JOIN decisions d ON d.symbol = o.symbol
-    AND o.id = d.symbol || '-' || d.open_time_ms || '-exit'
-WHERE o.symbol = ? AND o.kind <> 'entry' ORDER BY o.created_ms DESC LIMIT ?
+ADD_TO_TOTALS = """
+INSERT INTO totals VALUES (?, 1, ?, ?, ?, ?, ?) ON CONFLICT (symbol) DO UPDATE SET
+    decided = decided + 1, last_open_time_ms = excluded.last_open_time_ms,
+    catch_up = catch_up + excluded.catch_up, trades = trades + excluded.trades,
+    pnl = pnl + excluded.pnl
 """
-REJECTIONS = """
-SELECT reason, count(*) FROM orders WHERE symbol = ? AND state = 'rejected' GROUP BY reason
+ADD_TO_TALLY = """
+INSERT INTO tallies VALUES (?, ?, ?, 1, ?) ON CONFLICT (symbol, what, name) DO UPDATE SET
+    bars = bars + 1, last_open_time_ms = excluded.last_open_time_ms
+"""
+ADD_TRADE = "INSERT INTO trades VALUES (?,?,?,?,?,?,?,?,?,?,?)"
+TOTALS = """
+SELECT decided, first_open_time_ms, last_open_time_ms, catch_up, trades, pnl
+FROM totals WHERE symbol = ?
+"""
+TALLIES = "SELECT what, name, bars, last_open_time_ms FROM tallies WHERE symbol = ?"
+LAST_TRADES = """
+SELECT open_time_ms, side, entry_price, exit_price, exit_reason, pnl
+FROM trades WHERE symbol = ? ORDER BY open_time_ms DESC LIMIT ?
 """
 SWAPS = """
 SELECT at_ms, bar_open_time_ms, epoch, digest, previous, outcome, reason, pause_us
 FROM swaps WHERE symbol = ? ORDER BY rowid DESC LIMIT ?
-"""
-COUNTS = """
-SELECT count(*), coalesce(min(open_time_ms), 0), coalesce(max(open_time_ms), 0),
-    coalesce(sum(catch_up), 0) FROM decisions WHERE symbol = ?
 """
 COUNT_HOLES = """
 SELECT count(*) FROM holes WHERE symbol = ? AND open_time_ms BETWEEN ? AND ?
@@ -86,6 +111,6 @@ SELECT open_time_ms, obs FROM observations WHERE symbol = ? AND open_time_ms > ?
 ORDER BY open_time_ms LIMIT ?
 """
 LAST_DECISION = """
-SELECT open_time_ms, row, probabilities, reason, latency_us, compute_us FROM decisions
+SELECT open_time_ms, row, out, probabilities, reason, latency_us, compute_us FROM decisions
 WHERE symbol = ? ORDER BY open_time_ms DESC LIMIT 1
 """

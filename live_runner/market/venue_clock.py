@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable
 
 from live_runner.market.venue import Venue, VenueError
@@ -24,6 +25,8 @@ class VenueClock:
         self._venue = venue
         self._seconds = seconds
         self._look: tuple[float, int] | None = None
+        self._last_good: tuple[float, int] | None = None
+        self._paces: deque[float] = deque(maxlen=2)
         self.steady = asyncio.Event()
         self.other_pace = False
 
@@ -33,6 +36,19 @@ class VenueClock:
             raise VenueError("venue clock: found no look at it, expected one; is the venue up?")
         at_s, venue_ms = self._look
         return venue_ms + int((self._seconds() - at_s) * 1_000)
+
+    def reckoned_ms(self) -> int | None:
+        """Return the venue's time as well as it can be told, also while the venue is silent; None
+        before the first look.
+
+        The last good look is carried on at the slower of the last two paces, so that a jump between
+        two looks is not taken for a pace.
+        """
+        if self._last_good is None:
+            return None
+        at_s, venue_ms = self._last_good
+        pace = min(self._paces, default=1.0)
+        return venue_ms + int((self._seconds() - at_s) * 1_000 * pace)
 
     async def run(self) -> None:
         """Look again and again, for ever; a failed look leaves the clock unsteady."""
@@ -52,10 +68,12 @@ class VenueClock:
         at_s = (asked_s + answered_s) / 2.0
         before = self._look
         self._look = (at_s, venue_ms)
+        self._last_good = self._look
         if before is None:
             return
         ours_ms = (at_s - before[0]) * 1_000
         theirs_ms = venue_ms - before[1]
+        self._paces.append(max(theirs_ms / ours_ms, 0.0))
         if (answered_s - asked_s) * 1_000 <= QUICK_LOOK * ours_ms:
             self.other_pace = not ours_ms / OTHER_PACE < theirs_ms < ours_ms * OTHER_PACE
         if abs(theirs_ms - ours_ms) <= SAME_PACE * ours_ms:

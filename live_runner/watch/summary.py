@@ -1,14 +1,13 @@
 """What the journal says of a symbol, for people and for the demo."""
 
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
+from kernel.decision import Abstain
 from kernel.risk import Guard
-from kernel.trading import OUTPUT_FIELDS
 from live_runner.desk import Desk
 from live_runner.journal import schema
-from live_runner.journal.journal import Journal
+from live_runner.journal.reading import JournalReader
 
 RECENT = 50
 _SWAP = (
@@ -21,9 +20,10 @@ _SWAP = (
     "reason",
     "pause_us",
 )
+_NEVER = {"bars": 0, "last_open_time_ms": None}
 
 
-def model_info(desk: Desk, symbol: str) -> dict[str, Any]:
+def model_info(desk: Desk, journal: JournalReader, symbol: str) -> dict[str, Any]:
     """Say what decides a symbol.
 
     `epoch` is the highest that was ever installed and never falls; after a local rollback
@@ -31,36 +31,38 @@ def model_info(desk: Desk, symbol: str) -> dict[str, Any]:
     could not be taken up, '' where none is missed.
     """
     loop = desk.loops.get(symbol)
-    bundle = loop.model.bundle if loop else None
+    model = loop.model if loop else None
+    previous = loop.previous if loop else None
+    bundle = model.bundle if model else None
     return {
         "symbol": symbol,
         "status": "trading" if loop else "starting",
-        "digest": loop.model.digest if loop else "",
-        "epoch": desk.journal.highest_epoch(symbol),
-        "model_epoch": loop.model.epoch if loop else 0,
-        "lost": loop.model.lost if loop else "",
-        "previous": loop.previous.digest if loop and loop.previous else None,
+        "digest": model.digest if model else "",
+        "epoch": journal.highest_epoch(symbol),
+        "model_epoch": model.epoch if model else 0,
+        "lost": model.lost if model else "",
+        "previous": previous.digest if previous else None,
         "features": list(bundle.manifest.features) if bundle else [],
         "cutoff_ms": bundle.manifest.cutoff_ms if bundle else None,
         "inference_cpu_ms": bundle.cost.cpu_ms if bundle else None,
         "inference_wall_p99_ms": bundle.cost.wall_p99_ms if bundle else None,
-        "trading": loop.model.settings.to_dict() if loop else None,
+        "trading": model.settings.to_dict() if model else None,
         "killed": desk.killed,
     }
 
 
-def summary(desk: Desk, symbol: str) -> dict[str, Any]:
+def summary(desk: Desk, journal: JournalReader, symbol: str) -> dict[str, Any]:
     """Count what happened to a symbol since its journal began.
 
     `missed` bars lie between the first and the last decided one without a decision and without a
-    hole at the venue.
+    hole at the venue. `abstained` and `blocked` hold every reason to stay out and every guard by
+    name: how many bars, and which was the last.
     """
-    journal = desk.journal
     loop = desk.loops.get(symbol)
-    decided, first, last, catch_up = journal.one(schema.COUNTS, symbol)
+    rows = journal.all(schema.TOTALS, symbol)
+    decided, first, last, catch_up, trades, pnl = rows[0] if rows else (0, 0, 0, 0, 0, 0.0)
     holes = journal.one(schema.COUNT_HOLES, symbol, first, last)[0]
     expected = (last - first) // desk.settings.bar_ms + 1 if decided else 0
-    trades, pnl = journal_trades(journal, symbol)
     swaps = recent_swaps(journal, symbol)
     return {
         "symbol": symbol,
@@ -76,24 +78,26 @@ def summary(desk: Desk, symbol: str) -> dict[str, Any]:
         "epoch": journal.highest_epoch(symbol),
         "swaps": [swap for swap in swaps if swap["outcome"] != "refused"],
         "refusals": [swap for swap in swaps if swap["outcome"] == "refused"],
-        "blocked": blocked(journal, symbol),
+        **tallies(journal, symbol),
     }
 
 
-def journal_trades(journal: Journal, symbol: str) -> tuple[int, float]:
-    """Return how many trades were closed and their profit after all costs."""
-    rows = journal.all(schema.CLOSED_TRADES, symbol, -1)
-    at = OUTPUT_FIELDS.index("pnl")
-    return len(rows), float(sum(np.frombuffer(out)[at] for _, out in rows))
-
-
-def recent_swaps(journal: Journal, symbol: str) -> list[dict[str, Any]]:
+def recent_swaps(journal: JournalReader, symbol: str) -> list[dict[str, Any]]:
     """Return the last attempts to change the model, oldest first."""
     rows = journal.all(schema.SWAPS, symbol, RECENT)
     return [dict(zip(_SWAP, row, strict=True)) for row in reversed(rows)]
 
 
-def blocked(journal: Journal, symbol: str) -> dict[str, int]:
-    """Count the entries that each guard stopped."""
-    rows = dict(journal.all(schema.REJECTIONS, symbol))
-    return {guard.name: int(rows.get(guard.name, 0)) for guard in Guard if guard is not Guard.NONE}
+def tallies(journal: JournalReader, symbol: str) -> Mapping[str, dict[str, dict[str, int | None]]]:
+    """Return of every reason to stay out, and of every guard, how many bars and the last one."""
+    found = {
+        (what, name): {"bars": bars, "last_open_time_ms": last_ms}
+        for what, name, bars, last_ms in journal.all(schema.TALLIES, symbol)
+    }
+    every = {"abstained": Abstain, "blocked": Guard}
+    return {
+        what: {
+            one.name.lower(): found.get((what, one.name), _NEVER) for one in names if one.value != 0
+        }
+        for what, names in every.items()
+    }

@@ -65,7 +65,6 @@ class Scene:
                 symbol=SYMBOL,
                 bar_ms=BAR_MS,
                 silent_bars=0,
-                journal=self.journal,
                 health=self.health,
                 killed=lambda: self.killed,
             ),

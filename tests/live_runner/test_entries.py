@@ -69,14 +69,14 @@ def test_every_reason_is_written_with_its_bar(
 def test_between_two_bars_a_change_is_told_at_once(tmp_path: Path, warm: np.ndarray) -> None:
     """A kill switch needs no bar to halt, nor to let go; a stale series halts until it is read."""
     scene = Scene(tmp_path, Stream(warm.copy()))
-    assert scene.loop.permission().abstain is Abstain.NONE
+    assert scene.loop.permission(scene.journal).abstain is Abstain.NONE
     scene.killed = True
-    assert scene.loop.permission().abstain is Abstain.KILLED
+    assert scene.loop.permission(scene.journal).abstain is Abstain.KILLED
     scene.killed = False
     scene.bar(FUNDING)
-    assert scene.loop.permission().abstain is Abstain.STALE_DATA
+    assert scene.loop.permission(scene.journal).abstain is Abstain.STALE_DATA
     scene.bar()
-    assert scene.loop.permission().abstain is Abstain.NONE
+    assert scene.loop.permission(scene.journal).abstain is Abstain.NONE
 
 
 def test_a_stale_series_that_is_not_read_is_told_and_bars_nothing(

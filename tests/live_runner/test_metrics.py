@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from kernel.decision import Abstain
-from kernel.trading import OUTPUT_FIELDS
+from kernel.risk import Guard
+from kernel.trading import EQUITY, OUTPUT_FIELDS, POSITION_SIDE
 from live_runner.journal.journal import Decision
 from live_runner.metrics import Metrics
 from tests.live_runner.scene import SYMBOL, Scene
@@ -37,12 +37,23 @@ OF_SYMBOL = {"symbol": SYMBOL}
 EVENTS: list[tuple[str, Mapping[str, str], float, Act]] = [
     ("bars_decided_total", {**OF_SYMBOL, "by": "rules"}, 1.0, _decide()),
     ("bars_decided_total", {**OF_SYMBOL, "by": "bundle"}, 1.0, _decide(digest="ab")),
-    ("abstentions_total", {**OF_SYMBOL, "code": str(int(Abstain.NOT_WARM))}, 1.0, _decide()),
-    ("blocked_entries_total", OF_SYMBOL, 1.0, _decide_with_out(blocked=1.0)),
+    ("abstentions_total", {**OF_SYMBOL, "reason": "not_warm"}, 1.0, _decide()),
+    (
+        "blocked_entries_total",
+        {**OF_SYMBOL, "guard": "daily_loss"},
+        1.0,
+        _decide_with_out(blocked=float(Guard.DAILY_LOSS)),
+    ),
     ("bars_repaired_total", OF_SYMBOL, 1.0, _decide(catch_up=True)),
     ("model_epoch", OF_SYMBOL, 7.0, _decide(epoch=7)),
     ("position_side", OF_SYMBOL, -1.0, _decide_with_out(position_side=-1.0)),
     ("equity", OF_SYMBOL, 9_876.5, _decide_with_out(equity=9_876.5)),
+    (
+        "last_bar_age_seconds",
+        OF_SYMBOL,
+        1_800.0,
+        lambda metrics, _: metrics.aged(SYMBOL, 1_800_000),
+    ),
     ("bar_to_journal_seconds_count", {}, 1.0, _decide()),
     ("bar_compute_seconds_count", {}, 1.0, _decide()),
     ("bars_duplicate_total", OF_SYMBOL, 1.0, lambda metrics, _: metrics.duplicate(SYMBOL)),
@@ -84,6 +95,20 @@ def test_a_metric_counts_its_event_once(
     assert _value(metrics, name, labels) in (None, 0.0)
     act(metrics, decision)
     assert _value(metrics, name, labels) == pytest.approx(value)
+
+
+def test_a_restart_tells_where_the_account_stood_before_the_next_bar(decision: Decision) -> None:
+    """Epoch, position and equity are there at once, not only with the next bar."""
+    metrics = Metrics()
+    out = list(decision.out)
+    out[POSITION_SIDE] = -1.0
+    out[EQUITY] = 9_876.5
+    metrics.resumed(SYMBOL, 7, out)
+    told = {
+        name: _value(metrics, name, OF_SYMBOL)
+        for name in ("model_epoch", "position_side", "equity")
+    }
+    assert told == {"model_epoch": 7.0, "position_side": -1.0, "equity": 9_876.5}
 
 
 def test_no_metric_is_exported_that_is_not_counted_here() -> None:

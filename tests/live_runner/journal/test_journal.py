@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kernel.trading import INPUT_FIELDS, OUTPUT_FIELDS
 from live_runner.candles import Candle
 from live_runner.journal.journal import Decision, Journal, OrderChange, State, Swap
 
@@ -20,8 +21,8 @@ DECISION = Decision(
     observation=[1.0, float("nan")],
     features=[1.0, float("nan")],
     probabilities=[0.1, 0.8, 0.1],
-    row=[1.0],
-    out=[2.0],
+    row=[0.0] * len(INPUT_FIELDS),
+    out=[0.0] * len(OUTPUT_FIELDS),
     reason="",
     catch_up=False,
     latency_us=1,

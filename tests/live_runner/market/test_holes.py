@@ -94,7 +94,6 @@ def test_a_hole_is_let_out_for_as_long_as_it_was(
         symbol=SYMBOLS[0],
         bar_ms=BAR_MS,
         silent_bars=silent_bars,
-        journal=journal,
         health=Health(HealthLimits(**UNHURRIED), lambda: False),
         killed=lambda: False,
     )
@@ -106,7 +105,9 @@ def test_a_hole_is_let_out_for_as_long_as_it_was(
         trader=Trader(TRADING),
     )
     told = {
-        bar: entries.permission(model, bar * BAR_MS, (), {}).abstain
+        bar: entries.permission(
+            model=model, open_time_ms=bar * BAR_MS, features=(), stale={}, journal=journal
+        ).abstain
         for bar in range(1, 600)
         if bar not in holes
     }
