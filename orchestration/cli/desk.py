@@ -9,7 +9,7 @@ from rich.table import Table
 
 from market_data.universe import load_universe
 from orchestration.environments import Environment
-from orchestration.local.processes import RECORD, read_record
+from orchestration.local.processes import RECORD, urls_of_services
 from orchestration.resources.promotion_store import APPROVAL_VALID_HOURS, PromotionStore
 from research.promotion.records import Decision
 from research.promotion.rules import newest_publications
@@ -18,12 +18,15 @@ from research.promotion.rules import newest_publications
 def print_status(console: Console) -> None:
     """Print services, requests with their decisions, and per symbol what stands and trades."""
     environment = Environment.from_environ()
-    supervisor, children = read_record(environment.home / RECORD)
-    state = f"running ({len(children)} services)" if supervisor else "stopped"
+    urls = urls_of_services(environment.home / RECORD)
+    state = "running" if urls else "stopped"
     console.print(f"{environment.home}: services {state}")
+    for name, url in urls.items():
+        console.print(f"  {name:8} {url}")
     store = _store(environment)
     _print_requests(store, console)
-    _print_symbols(environment, store, console)
+    # The services of this home say where they listen; the environment only where they would.
+    _print_symbols(environment, store, urls.get("runner", environment.runner_url), console)
 
 
 def decide(request_id: str, decision: Decision, approver: str, note: str, console: Console) -> None:
@@ -75,11 +78,13 @@ def _outcomes(store: PromotionStore) -> dict[str, str]:
     return outcomes
 
 
-def _print_symbols(environment: Environment, store: PromotionStore, console: Console) -> None:
+def _print_symbols(
+    environment: Environment, store: PromotionStore, runner_url: str, console: Console
+) -> None:
     table = Table(title="symbols", title_justify="left")
     for column in ("symbol", "published epoch", "champion", "runner epoch", "runner trades by"):
         table.add_column(column)
-    live = _runner_models(environment.runner_url)
+    live = _runner_models(runner_url)
     universe = load_universe(environment.config_dir).symbols
     left = sorted({*newest_publications(store.entries()), *live}.difference(universe))
     for symbol in (*universe, *left):

@@ -67,8 +67,9 @@ def up(
     venue_port: Annotated[int, typer.Option(help="Replay venue.")] = 8900,
     recorded: Recorded = None,
     speed: Annotated[
-        float, typer.Option(help="Market seconds per real second of a generated market.")
-    ] = 1.0,
+        float | None,
+        typer.Option(help="Market seconds per real second; without it, as it ran before, or 1."),
+    ] = None,
 ) -> None:
     """Start Dagster, MLflow, the runner and the venue; Ctrl-C stops them, the next `up` goes on."""
     from orchestration.cli.playbill import stand

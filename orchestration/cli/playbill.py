@@ -87,11 +87,14 @@ def play(
     print_report(report, console, environment.home, out)
 
 
-def stand(*, ports: Ports, recorded: Path | None, speed: float, console: Console) -> None:
-    """Start every service on its port and stay until Ctrl-C."""
+def stand(*, ports: Ports, recorded: Path | None, speed: float | None, console: Console) -> None:
+    """Start every service on its port and stay until Ctrl-C.
+
+    The market goes on from where it stood, at `speed`; None is the speed that it had, or 1.
+    """
     tell = _teller(console)
     environment = Environment.from_environ()
-    market = _market_of(environment, recorded, speed)
+    market = _market_of(environment, recorded, speed or 1.0)
     for symbol in market.exits_only:
         tell(f"{symbol} is not in the universe but has a position open: watched for its exits only")
     supervisor = Supervisor(environment.home.resolve(), child_environment(environment, ports))
@@ -101,6 +104,8 @@ def stand(*, ports: Ports, recorded: Path | None, speed: float, console: Console
         require_able(environment, services(environment, ports, market))
         _prepare(environment, ports, market, tell)
         supervisor.start(services(environment, ports, market), tell)
+        with _client(ports.venue) as venue:
+            console.print(set_going(venue, speed))
         console.print(
             f"Dagster  http://127.0.0.1:{ports.dagster}   MLflow http://127.0.0.1:{ports.mlflow}\n"
             f"runner   http://127.0.0.1:{ports.runner} (/docs)   venue  http://127.0.0.1:{ports.venue}\n"

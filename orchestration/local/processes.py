@@ -151,9 +151,11 @@ class Supervisor:
             time.sleep(0.1)
 
     def _write_record(self) -> None:
-        pids = [os.getpid(), *(one.process.pid for one in self.running)]
-        entries = [{"pid": pid, "created": psutil.Process(pid).create_time()} for pid in pids]
-        body = json.dumps({"supervisor": entries[0], "services": entries[1:]})
+        services = [
+            {**_entry(one.process.pid), "name": one.service.name, "url": one.service.url}
+            for one in self.running
+        ]
+        body = json.dumps({"supervisor": _entry(os.getpid()), "services": services})
         temporary = self.record.with_suffix(".tmp")
         temporary.write_text(body)
         temporary.replace(self.record)
@@ -166,6 +168,15 @@ def read_record(record: Path) -> tuple[psutil.Process | None, list[psutil.Proces
     body = json.loads(record.read_text())
     services = [process for entry in body["services"] if (process := _same_process(entry))]
     return _same_process(body["supervisor"]), services
+
+
+def urls_of_services(record: Path) -> dict[str, str]:
+    """Return the URLs of a record's services by name, empty where no supervisor runs them."""
+    supervisor, _ = read_record(record)
+    if supervisor is None:
+        return {}
+    entries = json.loads(record.read_text())["services"]
+    return {entry["name"]: entry["url"] for entry in entries if "name" in entry}
 
 
 def require_free_port(service: Service) -> None:
@@ -208,6 +219,10 @@ def _spawn(
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
+
+
+def _entry(pid: int) -> dict[str, float]:
+    return {"pid": pid, "created": psutil.Process(pid).create_time()}
 
 
 def _same_process(entry: Mapping[str, float]) -> psutil.Process | None:

@@ -38,6 +38,10 @@ OPEN = [
     "/docs",
     "/openapi.json",
     "/",
+    "/cards",
+    "/page.css",
+    "/page.js",
+    "/favicon.svg",
     "/journal/summary?symbol=BTCUSDT",
 ]
 ADMIN = {
@@ -62,11 +66,27 @@ def test_views_answer_without_a_token(live: RunnerProcess) -> None:
     assert {path: call(live.url + path)[0] for path in OPEN} == dict.fromkeys(OPEN, 200)
 
 
-def test_page_shows_both_symbols_and_reloads_itself(live: RunnerProcess) -> None:
-    """The status page names the symbols, draws the equity and refreshes."""
-    page = call(f"{live.url}/")[1]
-    for part in ("BTCUSDT", "ETHUSDT", "<svg", "http-equiv='refresh'", "rules, no bundle"):
+def test_page_shows_both_symbols_and_asks_again(live: RunnerProcess) -> None:
+    """The document loads its script, which asks for the cards: they name the symbols and draw."""
+    assert "src='page.js'" in call(f"{live.url}/")[1]
+    assert 'fetch("cards")' in call(f"{live.url}/page.js")[1]
+    page = call(f"{live.url}/cards")[1]
+    for part in ("BTCUSDT", "ETHUSDT", "<svg", "rules, no bundle", "by the market&#39;s clock"):
         assert part in page
+
+
+def test_docs_let_an_admin_authorize_and_tell_of_the_socket(live: RunnerProcess) -> None:
+    """The verbs are marked as behind the token; what only looks is not."""
+    schema = live.get("/openapi.json")
+    assert schema["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
+    guarded = {
+        path
+        for path, verbs in schema["paths"].items()
+        for one in verbs.values()
+        if "security" in one
+    }
+    assert guarded == set(ADMIN)
+    assert "/ws/signal" in schema["info"]["description"]
 
 
 @pytest.mark.parametrize("path", ADMIN)
@@ -185,7 +205,7 @@ def test_kill_switch_bars_entries_until_resumed(live: RunnerProcess) -> None:
 def test_health_is_documented_with_its_shape(live: RunnerProcess) -> None:
     """What a reader of /docs sees is what comes, and every field of it."""
     answer = live.get("/health")
-    assert set(answer) == {"status", "killed", "symbols"}
+    assert set(answer) == {"status", "killed", "market_now_ms", "symbols"}
     schemas = live.get("/openapi.json")["components"]["schemas"]
     for one in answer["symbols"].values():
         assert set(one) == set(schemas["SymbolCondition"]["properties"])

@@ -19,6 +19,7 @@ from orchestration.local.processes import (
     answers,
     free_port,
     read_record,
+    urls_of_services,
 )
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -49,9 +50,11 @@ def test_start_waits_until_a_service_answers_and_stop_ends_it(tmp_path: Path) ->
     one.start([service], lines.append)
     assert answers(service.url + "/")
     assert service.url in lines[0]
+    assert urls_of_services(one.record) == {"web": service.url}  # whoever asks finds its port
     one.stop()
     assert not answers(service.url + "/")
     assert not one.record.exists()
+    assert urls_of_services(one.record) == {}
 
 
 def test_a_taken_port_is_named_before_anything_starts(tmp_path: Path) -> None:
