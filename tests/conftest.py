@@ -9,9 +9,14 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.installation import Installation, fill_lake, install, installed, partition
 from tests.once import made_once
+
+# A law holds or not, however busy the machine is: no example is judged by how long it took.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 ROOM_BYTES = 256 << 20
 _least_bytes = 1 << 62

@@ -111,9 +111,10 @@ def clock_of(url: str) -> dict[str, Any]:
 def test_venue_continues_its_clock_after_a_restart(tmp_path: Path) -> None:
     """A venue ended by a signal goes on where it stood, not at --start."""
     state = tmp_path / "venue" / "clock.json"
-    arguments = ("--start", "2025-03-31", "--speed", "60", "--state", str(state))
+    arguments = ("--start", "2025-03-31", "--speed", "1", "--state", str(state))
     process, url = running(*arguments)
-    httpx.post(f"{url}/control/clock", json={"pause": True, "step_bars": 7}, timeout=HUNG_S)
+    change = {"pause": True, "speed": 60.0, "step_bars": 7}
+    httpx.post(f"{url}/control/clock", json=change, timeout=HUNG_S)
     stood = clock_of(url)
     process.send_signal(signal.SIGTERM)
     process.wait(timeout=HUNG_S)
