@@ -119,6 +119,22 @@ def stand(*, ports: Ports, recorded: Path | None, speed: float | None, console: 
         supervisor.stop()
 
 
+def set_going(venue: httpx.Client, speed: float | None) -> str:
+    """Let the market's clock go on, where it stood still too; return what it does."""
+    told = venue.get("/control/clock").raise_for_status().json()
+    change: dict[str, float | bool] = {}
+    if told["paused"]:
+        change["pause"] = False
+    if speed is not None and speed != told["speed"]:
+        change["speed"] = speed
+    if change:
+        told = venue.post("/control/clock", json=change).raise_for_status().json()
+    now = dt.datetime.fromtimestamp(told["now_ms"] / 1_000, tz=dt.UTC)
+    pace = float(told["speed"])
+    runs = "at the pace of ours" if pace == 1.0 else f"{pace:g} times as fast as ours"
+    return f"the market's clock says {now:%Y-%m-%d %H:%M} UTC and runs {runs}"
+
+
 def _market_of(environment: Environment, recorded: Path | None, speed: float) -> Market:
     """Return the market that `up` plays, with what is held although no setting names it."""
     market = (

@@ -82,6 +82,9 @@ def test_nothing_is_lost_on_the_way_forward(stored: Path, earlier: Path) -> None
         "SELECT * FROM orders",
         "SELECT * FROM order_events",
         "SELECT * FROM swaps",
+        "SELECT * FROM totals",
+        "SELECT * FROM tallies",
+        "SELECT * FROM trades",
         "SELECT trader, stream, pending_order, open_time_ms FROM states",
     ):
         assert _query(earlier, statement) == _query(stored / "today.sqlite", statement), statement
@@ -122,7 +125,7 @@ def test_the_summary_counts_what_came_before(earlier: Path, tmp_path: Path) -> N
     journal = Journal(earlier)
     settings = desk_settings(tmp_path, "http://venue.test")
     client = httpx.AsyncClient(base_url=settings.venue_rest)  # is asked for nothing
-    told = summary(LiveDesk(settings, journal, client, random.Random(1)), SYMBOL)
+    told = summary(LiveDesk(settings, journal, client, random.Random(1)), journal, SYMBOL)
     journal.close()
     assert (told["decided"], told["missed"]) == (MIGRATED_AT - WARM_UP, 0)
     assert told["trades"] == np.count_nonzero(profits) > 3
@@ -141,7 +144,7 @@ def test_a_journal_of_version_1_goes_on_too(tmp_path: Path) -> None:
         for row in earlier:
             db.execute("INSERT INTO bars VALUES (?,?,?,?,?,?,?,?)", (SYMBOL, *row[:6], 0))
             db.execute("INSERT INTO observations VALUES (?,?,?)", (SYMBOL, row[0], row.tobytes()))
-        vectors = (np.arange(31.0), np.ones(3), np.arange(11.0), np.ones(19))
+        vectors = (np.arange(31.0), np.ones(3), np.r_[np.arange(10.0), 0.0], np.ones(19))
         blobs = [one.tobytes() for one in vectors]
         values = (SYMBOL, earlier[2, 0], 0, "", "", *blobs, "", 0, 1, 1)
         db.execute("INSERT INTO decisions VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", values)
@@ -176,5 +179,5 @@ def test_a_journal_of_a_later_version_is_not_touched(tmp_path: Path) -> None:
     path = tmp_path / "j.sqlite"
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("PRAGMA user_version=99")
-    with pytest.raises(JournalError, match="found version 99, expected 4 or an earlier one"):
+    with pytest.raises(JournalError, match="found version 99, expected 5 or an earlier one"):
         Journal(path)
