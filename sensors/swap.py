@@ -60,7 +60,7 @@ def record(
     if settled.outcome != "unreachable":
         body = {"symbol": settled.symbol, "epoch": settled.epoch, "detail": settled.detail}
         promotion_store.note(f"swap_{settled.outcome}", body, at_ms)
-    if settled.outcome in ("refused", "unreachable"):
+    if settled.outcome in ("refused", "unwatched", "unreachable"):
         notifier.notify(f"swap_{settled.outcome}", settled.symbol, str(settled), at_ms)
 
 

@@ -10,13 +10,17 @@ import httpx
 
 from kernel.errors import TidegateError
 
-Outcome = Literal["confirmed", "scheduled", "starting", "refused", "unreachable"]
+Outcome = Literal["confirmed", "scheduled", "starting", "refused", "unwatched", "unreachable"]
 
 
 class RunnerUnreachableError(TidegateError):
     """Say that the runner does not answer, or answers what it should not."""
 
     passing = True
+
+
+class SymbolUnwatchedError(TidegateError):
+    """Say that the runner does not trade a symbol of which something stands published."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +58,16 @@ class RunnerClient(dg.ConfigurableResource):
     timeout_s: float
 
     def running(self, symbol: str) -> Running:
-        """Return what the runner trades `symbol` by; raise RunnerUnreachableError."""
+        """Return what the runner trades `symbol` by.
+
+        Raises RunnerUnreachableError, or SymbolUnwatchedError for a symbol that it does not know.
+        """
         answer = self._send("GET", "/model/info", params={"symbol": symbol})
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            raise SymbolUnwatchedError(
+                f"{symbol}: found that the runner does not watch it, expected it among its "
+                "symbols; name it in universe.yaml and start Tidegate anew, or let it be"
+            )
         if answer.status_code != httpx.codes.OK:
             raise self._unexpected("GET /model/info", answer)
         try:
@@ -78,6 +90,8 @@ class RunnerClient(dg.ConfigurableResource):
             if before.epoch > epoch or (before.epoch == epoch and not before.lost):
                 return _judged(symbol, head, before)
             return self._moved(symbol, head)
+        except SymbolUnwatchedError as error:
+            return Settlement(symbol, epoch, "unwatched", str(error))
         except RunnerUnreachableError as error:
             return Settlement(symbol, epoch, "unreachable", str(error))
 

@@ -22,6 +22,7 @@ class FakeRunner:
     digests: dict[str, str] = field(default_factory=dict)
     lost: dict[str, str] = field(default_factory=dict)
     starting: bool = False
+    unwatched: frozenset[str] = frozenset()
     asked: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -62,7 +63,11 @@ class FakeRunner:
 def _handler(runner: FakeRunner) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self._answer(200, runner.info(parse_qs(urlsplit(self.path).query)["symbol"][0]))
+            symbol = parse_qs(urlsplit(self.path).query)["symbol"][0]
+            if symbol in runner.unwatched:
+                self._answer(404, {"detail": f"symbol: found {symbol!r}"})
+            else:
+                self._answer(200, runner.info(symbol))
 
         def do_POST(self) -> None:
             order = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

@@ -167,6 +167,20 @@ def test_swap_sensor_moves_one_symbol_while_the_bundle_of_another_is_away(
     assert runner.digests["ETHUSDT"] == B
 
 
+def test_swap_sensor_says_once_that_a_champion_is_watched_by_nobody(
+    store: PromotionStore, runner: FakeRunner
+) -> None:
+    """A symbol that was taken out of the universe keeps its champion, and people hear of it."""
+    published(store, A)
+    published(store, B, symbol="ETHUSDT")
+    runner.unwatched = frozenset({"ETHUSDT"})
+    cursor = tick(store, runner.url).cursor
+    tick(store, runner.url, cursor)
+    assert runner.digests == {"BTCUSDT": A}
+    assert [one["kind"] for one in notifications(store)] == ["swap_unwatched"]
+    assert "universe.yaml" in str(notifications(store)[0]["detail"])
+
+
 def test_swap_sensor_names_a_token_that_cannot_be_read(
     store: PromotionStore, runner: FakeRunner
 ) -> None:
