@@ -121,9 +121,10 @@ class PromotionStore(dg.ConfigurableResource):
     ) -> Approval:
         """Record a person's decision; a later one replaces it until the request is published.
 
-        The same decision asked for again while it holds is the one on record. Raises
-        DecisionRefusedError for an unknown request, an empty name, a decline without a reason, or a
-        request that is published already.
+        The same decision asked for again while it holds is the one on record, unless publishing was
+        refused on it: what was wrong then may be right now. Raises DecisionRefusedError for an
+        unknown request, an empty name, a decline without a reason, or a request that is published
+        already.
         """
         request = self.request(request_id)
         expires_at_ms = now_ms + self.approval_valid_hours * HOUR_MS
@@ -136,6 +137,8 @@ class PromotionStore(dg.ConfigurableResource):
                     f"request {request_id}: found it published, expected it pending"
                 )
             last = last_decision(audit.entries, request_id)
+            if last is not None and last.digest in _refused(audit.entries):
+                last = None  # it came to nothing: whoever says the same again means a new attempt
             if last is not None and _same_answer(last, answer) and now_ms < last.expires_at_ms:
                 answer = last
             else:
@@ -150,7 +153,7 @@ class PromotionStore(dg.ConfigurableResource):
     def publishable(self) -> list[tuple[PromotionRequest, Approval]]:
         """Return approved requests that were neither published nor refused since their approval."""
         entries = self.entries()
-        refused = {e.body["approval_digest"] for e in entries if e.kind == "publish_refused"}
+        refused = _refused(entries)
         answers = [(request, self._answer(request)) for request in self.requests()]
         return [
             (request, answer)
@@ -345,6 +348,12 @@ def _earlier_champion(symbol: str, stands: Standing, to: str) -> dict[str, Any]:
         f"earlier versions: {known}; name one with --to, or, to stop trading, use the runner's "
         "kill switch"
     )
+
+
+def _refused(entries: list[Entry]) -> frozenset[str]:
+    """Return the digests of the approvals on which publishing was refused."""
+    refused = (one.body["approval_digest"] for one in entries if one.kind == "publish_refused")
+    return frozenset(map(str, refused))
 
 
 def _same_answer(one: Approval, other: Approval) -> bool:

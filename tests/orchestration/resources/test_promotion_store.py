@@ -312,6 +312,21 @@ def test_a_rollback_to_what_was_never_published_names_what_was(
     assert store.standing("BTCUSDT").epoch == 1
 
 
+def test_an_approval_after_a_refusal_is_a_new_attempt(store: PromotionStore) -> None:
+    """A bundle that was away for a moment spends no approval for good: the same words by the same
+    person are asked to be published again, and are.
+    """
+    request_id = approved(store, A)
+    with pytest.raises(PublicationRefusedError):
+        store.publish(request_id, lambda _: Evidence("no folder", "g", True, "d"), 30)
+    assert store.publishable() == []
+    last = store.approval(request_id)
+    assert last is not None
+    store.decide(request_id, "approved", last.approver, last.note, 40)
+    assert [request.id for request, _ in store.publishable()] == [request_id]
+    assert store.publish(request_id, unchanged, 50)["epoch"] == 1
+
+
 def test_the_same_decision_asked_for_twice_is_recorded_once(store: PromotionStore) -> None:
     """A repeated run does not renew an approval; after it has expired a new one is a new one."""
     request = store.submit(request_for(A), 10)
