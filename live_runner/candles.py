@@ -33,15 +33,28 @@ class Arrival(NamedTuple):
 
 
 def from_rest(row: Sequence[Any]) -> Candle:
-    """Read one row of /fapi/v1/klines; raises ValueError, TypeError or IndexError for what is not
-    one.
-    """
-    return Candle(_time_ms(row[0]), *(float(value) for value in row[1:6]))
+    """Read one row of /fapi/v1/klines; raises ValueError or TypeError for what is not one."""
+    open_time_ms, opened, high, low, close, volume = row[:6]
+    return Candle(
+        open_time_ms=_time_ms(open_time_ms),
+        open=float(opened),
+        high=float(high),
+        low=float(low),
+        close=float(close),
+        volume=float(volume),
+    )
 
 
 def from_stream(kline: Mapping[str, Any]) -> Candle:
     """Read the `k` object of a kline event; raises KeyError, ValueError or TypeError."""
-    return Candle(_time_ms(kline["t"]), *(float(kline[name]) for name in "ohlcv"))
+    return Candle(
+        open_time_ms=_time_ms(kline["t"]),
+        open=float(kline["o"]),
+        high=float(kline["h"]),
+        low=float(kline["l"]),
+        close=float(kline["c"]),
+        volume=float(kline["v"]),
+    )
 
 
 def _time_ms(value: Any) -> int:
@@ -63,6 +76,12 @@ def sound(candles: Sequence[Candle], bar_ms: int) -> list[Candle]:
 
 
 def _bars(candles: Sequence[Candle]) -> Bars:
-    columns = np.array(candles, dtype=np.float64).reshape(-1, len(Candle._fields)).T
-    times = np.array([candle.open_time_ms for candle in candles], dtype=np.int64)
-    return Bars(times, *columns[1:])
+    _, opened, high, low, close, volume = np.array(candles, dtype=np.float64).reshape(-1, 6).T
+    return Bars(
+        open_time_ms=np.array([candle.open_time_ms for candle in candles], dtype=np.int64),
+        open=opened,
+        high=high,
+        low=low,
+        close=close,
+        volume=volume,
+    )

@@ -22,9 +22,9 @@ from live_runner.loop import SymbolLoop
 from live_runner.market.feed import Lane, listen
 from live_runner.market.history import History
 from live_runner.market.recorder import Recorder
-from live_runner.market.recordings import Recordings
+from live_runner.market.recordings import RecordingWriter
 from live_runner.market.series import SeriesBook
-from live_runner.market.venue import Backoff, Venue, persist
+from live_runner.market.venue import Pauses, Venue, persist
 from live_runner.market.venue_clock import VenueClock
 from live_runner.metrics import Metrics
 from live_runner.models.inference import LoadedBundle, load_bundle
@@ -32,8 +32,8 @@ from live_runner.models.model import Model
 from live_runner.settings import RunnerSettings
 from live_runner.swap import Swapper, model_of
 
-REQUEST_BACKOFF = Backoff(base_s=0.05, cap_s=2.0, attempts=5)
-OUTAGE_BACKOFF = Backoff(base_s=0.1, cap_s=5.0, attempts=1)
+REQUEST_BACKOFF = Pauses(base_s=0.05, cap_s=2.0, attempts=5)
+OUTAGE_BACKOFF = Pauses(base_s=0.1, cap_s=5.0, attempts=1)
 LISTENER_BACKLOG = 256
 
 
@@ -243,7 +243,7 @@ class Desk:
             self.journal.record_event("recorder_error", text, _now_ms())
 
         assert self.settings.recordings is not None
-        recordings = Recordings(self.settings.recordings)
+        recordings = RecordingWriter(self.settings.recordings)
         observers = {symbol: series.observer for symbol, series in self._series.items()}
         return Recorder(
             settings=self.settings,

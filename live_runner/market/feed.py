@@ -17,7 +17,7 @@ from websockets.exceptions import InvalidHandshake, WebSocketException
 
 from kernel.clock import bar_open_ms
 from live_runner.candles import Arrival, Candle, from_stream, violation
-from live_runner.market.venue import Backoff, Venue, persist
+from live_runner.market.venue import Pauses, Venue, persist
 from live_runner.settings import RunnerSettings
 
 IDLE_SECONDS = 10.0
@@ -46,7 +46,7 @@ class Lane:
         symbol: str,
         settings: RunnerSettings,
         venue: Venue,
-        backoff: Backoff,
+        backoff: Pauses,
         rng: random.Random,
         on_hole: Callable[[int, str], None],
         on_duplicate: Callable[[], None],
@@ -147,7 +147,7 @@ async def listen(
     settings: RunnerSettings,
     lanes: Mapping[str, Lane],
     hear: Callable[[str, str, Candle], None],
-    backoff: Backoff,
+    backoff: Pauses,
     rng: random.Random,
     on_error: Callable[[str], None],
 ) -> None:

@@ -17,17 +17,17 @@ from websockets.exceptions import InvalidHandshake, WebSocketException
 
 from kernel.observation import SERIES_TABLE
 from kernel.observer import Observer
-from live_runner.market.recordings import Recordings, tell
+from live_runner.market.recordings import RecordingWriter, tell
 from live_runner.market.recordings import Row as Recorded
-from live_runner.market.venue import DAY_MS, Backoff, Row, Venue, VenueError
+from live_runner.market.venue import DAY_MS, Pauses, Row, Venue, VenueError
 from live_runner.market.venue_clock import VenueClock
 from live_runner.settings import RunnerSettings
 
 FLUSH_EVERY_S = 1.0
 DEPTH_EVERY_S = 6.0
 POLL_EVERY_S = 30.0  # the resolution of a slow series' lag
-REQUEST_BACKOFF = Backoff(base_s=0.1, cap_s=2.0, attempts=3)
-OUTAGE_BACKOFF = Backoff(base_s=0.5, cap_s=30.0, attempts=1)
+REQUEST_BACKOFF = Pauses(base_s=0.1, cap_s=2.0, attempts=3)
+OUTAGE_BACKOFF = Pauses(base_s=0.5, cap_s=30.0, attempts=1)
 CANDLES = {"1m": "minute_candles"}  # any other interval is the one traded on
 UNREADABLE = (ValueError, OverflowError)  # a number that is none, or a time in no year
 DESCRIBED_MS = {"onchain": DAY_MS}  # a row about a day cannot be known before the day is over
@@ -44,7 +44,7 @@ class Recorder:
         self,
         *,
         settings: RunnerSettings,
-        recordings: Recordings,
+        recordings: RecordingWriter,
         client: httpx.AsyncClient,
         rng: random.Random,
         on_error: Callable[[str], None],

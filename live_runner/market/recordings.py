@@ -22,7 +22,7 @@ PAGE_LINES = 500  # some two milliseconds of work
 CLOCK_SLACK_MS = 60_000  # how much earlier a later line may say that it was received
 
 
-class Recordings:
+class RecordingWriter:
     """Gather rows and append them to their files; a line broken by a crash is cut off first."""
 
     def __init__(self, folder: Path) -> None:

@@ -30,7 +30,7 @@ Ask = Callable[..., Awaitable[list[Candle]]]  # candles of one price that open i
 Learn = Callable[[list[Candle]], list[int]]
 
 
-class Stream(NamedTuple):
+class CandleStream(NamedTuple):
     """Closed candles that the socket brings as well, and what learns them."""
 
     symbol: str
@@ -39,7 +39,7 @@ class Stream(NamedTuple):
 
 
 @dataclass(slots=True)
-class Source:
+class SeriesSource:
     """One request that brings rows of one or more series, which bars use for `reach_ms`.
 
     `read(start_ms, end_ms)` learns the rows of events in [start, end] and returns when they were. A
@@ -55,7 +55,7 @@ class Source:
     lag_ms: int
     reach_ms: int
     read: Read
-    stream: Stream | None
+    stream: CandleStream | None
     last_event_ms: int | None = None
     fetched_at_ms: int = -1
     heard: dict[int, Candle] = field(default_factory=dict[int, Candle])
@@ -175,7 +175,7 @@ class SeriesBook:
                 await source.fetch(first_close_ms, last_close_ms)
 
     async def _poll(
-        self, source: Source, first_close_ms: int, last_close_ms: int
+        self, source: SeriesSource, first_close_ms: int, last_close_ms: int
     ) -> dict[str, str]:
         try:
             await source.fetch(first_close_ms, last_close_ms)
@@ -278,12 +278,12 @@ async def _closed(ask: Ask, bar_ms: int, start_ms: int, end_ms: int) -> list[Can
     return sound(found, bar_ms)
 
 
-def _sources(book: SeriesBook, symbol: str, settings: RunnerSettings) -> list[Source]:
+def _sources(book: SeriesBook, symbol: str, settings: RunnerSettings) -> list[SeriesSource]:
     """Return what is asked for: of what the lake has, in the symbols that it has."""
     bar = (timeframe, bar_ms) = settings.timeframe, settings.bar_ms
     mark, index, other = map(book.closes, ("mark_close", "index_close", "btc_close"))
-    minutes = Stream(symbol, "1m", book.learn_minutes)
-    plans: list[tuple[tuple[str, ...], int, Read, Stream | None]] = [
+    minutes = CandleStream(symbol, "1m", book.learn_minutes)
+    plans: list[tuple[tuple[str, ...], int, Read, CandleStream | None]] = [
         (FUNDING, HOUR_MS, book.read_funding, None),
         (("open_interest",), bar_ms, book.read_interest, None),
         (("fear_greed",), DAY_MS, book.read_fear_greed, None),
@@ -293,15 +293,15 @@ def _sources(book: SeriesBook, symbol: str, settings: RunnerSettings) -> list[So
         (MINUTES, MINUTE_MS, book.reader(minutes.learn, symbol, "1m", MINUTE_MS), minutes),
     ]
     if symbol != OTHER_MARKET and OTHER_MARKET in settings.symbols:
-        stream = Stream(OTHER_MARKET, timeframe, other)
+        stream = CandleStream(OTHER_MARKET, timeframe, other)
         plans.append((("btc_close",), bar_ms, book.reader(other, OTHER_MARKET, *bar), stream))
-    sources: list[Source] = []
+    sources: list[SeriesSource] = []
     for names, period_ms, read, stream in plans:
         lags = [lag for name in names if (lag := settings.lags_ms[name]) is not None]
         reach_ms = max(LOOKBACK_MS.get(name, bar_ms) for name in names)
         if lags:
             sources.append(
-                Source(
+                SeriesSource(
                     names=names,
                     period_ms=period_ms,
                     lag_ms=min(lags),

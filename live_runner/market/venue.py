@@ -52,7 +52,7 @@ class Row(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Backoff:
+class Pauses:
     """Exponential waits with jitter: attempt k waits between half and all of min(cap, base * 2**k)
     seconds.
     """
@@ -72,7 +72,7 @@ class Venue:
     def __init__(
         self,
         client: httpx.AsyncClient,
-        backoff: Backoff,
+        backoff: Pauses,
         rng: random.Random,
         on_error: Callable[[str], None],
     ) -> None:
@@ -220,9 +220,7 @@ class Venue:
         raise VenueError(f"GET {path}: found {failure}, expected 200 with JSON; is the venue up?")
 
 
-async def persist(
-    call: Callable[[], Awaitable[Read]], backoff: Backoff, rng: random.Random
-) -> Read:
+async def persist(call: Callable[[], Awaitable[Read]], backoff: Pauses, rng: random.Random) -> Read:
     """Await `call()` until it no longer raises VenueError, waiting between attempts."""
     attempt = 0
     while True:

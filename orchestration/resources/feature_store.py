@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from research.features.history import Difference, Month, Snapshot
+    from research.features.history import FeatureDifference, Month, Snapshot
 
 _MONTH = re.compile(r"(\d{4}-\d{2})\.(parquet|npz)")
 _LATE_MS = DAY_MS  # a bar at the edge of a month may be known a little after its close
@@ -157,7 +157,7 @@ class FeatureStore(dg.ConfigurableResource):
 
     def difference(
         self, symbol: str, names: Sequence[str], until_ms: int, bar_ms: int
-    ) -> "Difference":
+    ) -> "FeatureDifference":
         """Compare these features, and the state, with one pass over the lake as it is."""
         import numpy as np
 

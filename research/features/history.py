@@ -118,7 +118,7 @@ def month_names(open_time_ms: NDArray[np.int64]) -> NDArray[np.str_]:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class FeatureDifference:
     """How stored features differ from those of the market as it is; `month` is the first that does.
 
     `rows` counts bars that only one of the two has; each of their values differs in all its bytes.
@@ -139,14 +139,14 @@ def difference(
     fresh_ms: NDArray[np.int64],
     fresh: Float64,
     names: tuple[str, ...],
-) -> Difference:
+) -> FeatureDifference:
     """Compare features float64[n, F'] of bars that open at int64[n], byte by byte."""
     both, at, fresh_at = np.intersect1d(stored_ms, fresh_ms, return_indices=True)
     alone_ms = np.setxor1d(stored_ms, fresh_ms)
     differing = _bytes(stored[at]) != _bytes(fresh[fresh_at])
     by_value = differing.any(axis=2)
     wrong_ms = np.concatenate([alone_ms, both[by_value.any(axis=1)]])
-    return Difference(
+    return FeatureDifference(
         compared=len(both),
         rows=len(alone_ms),
         bytes=int(differing.sum()) + 8 * len(names) * len(alone_ms),

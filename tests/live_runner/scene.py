@@ -17,7 +17,7 @@ from live_runner.journal.journal import Decision, Journal, State
 from live_runner.loop import SymbolLoop
 from live_runner.market.feed import Lane
 from live_runner.market.series import SeriesBook
-from live_runner.market.venue import Backoff, Venue
+from live_runner.market.venue import Pauses, Venue
 from live_runner.metrics import Metrics
 from live_runner.models.model import Model
 from tests.live_runner.bundles import TRADING
@@ -39,7 +39,7 @@ class Scene:
         self.killed = False
         self._bars = stream.bars_seen if stream else 0  # it goes on where the stream stands
         rng = random.Random(1)
-        patience = Backoff(base_s=0.0, cap_s=0.0, attempts=1)
+        patience = Pauses(base_s=0.0, cap_s=0.0, attempts=1)
         client = httpx.AsyncClient(base_url=settings.venue_rest)
         venue = Venue(client, patience, rng, lambda _: None)
         model = Model(

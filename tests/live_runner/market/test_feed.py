@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from live_runner.candles import Candle
 from live_runner.market.feed import SYNC, Lane, parse
-from live_runner.market.venue import Backoff, Price, Venue, VenueError
+from live_runner.market.venue import Pauses, Price, Venue, VenueError
 from live_runner.settings import RunnerSettings
 from tests.hung import HUNG_S
 from tests.live_runner.inside import desk_settings
 from tests.live_runner.stage import BAR_MS
 
-FAST = Backoff(base_s=0.0, cap_s=0.0, attempts=1)
+FAST = Pauses(base_s=0.0, cap_s=0.0, attempts=1)
 
 
 def _candle(bar: int) -> Candle:

@@ -23,9 +23,9 @@ from kernel.observation import (
 )
 from live_runner.candles import Candle
 from live_runner.market.recorder import DEPTH_EVERY_S, Recorder
-from live_runner.market.recordings import Recordings
+from live_runner.market.recordings import RecordingWriter
 from live_runner.market.series import SeriesBook
-from live_runner.market.venue import DAY_MS, Backoff, Venue
+from live_runner.market.venue import DAY_MS, Pauses, Venue
 from live_runner.market.venue_clock import VenueClock
 from live_runner.settings import RunnerSettings
 from market_data.sources.protocol import Wanted
@@ -77,10 +77,10 @@ class Process:
     def __init__(self, settings: RunnerSettings, client: httpx.AsyncClient, hands: Hands) -> None:
         self.errors: list[str] = []
         rng = random.Random(1)
-        self.venue = Venue(client, Backoff(0.0, 0.0, 1), rng, self.errors.append)
+        self.venue = Venue(client, Pauses(0.0, 0.0, 1), rng, self.errors.append)
         self.series = SeriesBook(SYMBOL, settings, self.venue)
         assert settings.recordings is not None
-        self.recordings = Recordings(settings.recordings)
+        self.recordings = RecordingWriter(settings.recordings)
         observers = {SYMBOL: self.series.observer}
         self.recorder = Recorder(
             settings=settings,

@@ -13,8 +13,8 @@ import pytest
 from kernel.observation import OBSERVATION_FIELDS
 from kernel.observer import Observer
 from live_runner.market.recorder import POLL_EVERY_S, Recorder, Watch
-from live_runner.market.recordings import Recordings
-from live_runner.market.venue import Backoff, Row, Venue, VenueError
+from live_runner.market.recordings import RecordingWriter
+from live_runner.market.venue import Pauses, Row, Venue, VenueError
 from live_runner.market.venue_clock import VenueClock
 from tests.live_runner.inside import desk_settings
 from tests.live_runner.stage import RunnerProcess, until, venue
@@ -53,7 +53,7 @@ class Hands:
 
 
 def clock_of(hands: Hands) -> VenueClock:
-    reader = Venue(hands.client(), Backoff(0.0, 0.0, 1), random.Random(1), lambda _: None)
+    reader = Venue(hands.client(), Pauses(0.0, 0.0, 1), random.Random(1), lambda _: None)
     return VenueClock(reader, lambda: hands.ours_s)
 
 
@@ -68,7 +68,7 @@ class SlowRows(Recorder):
 
 def recorder_of(hands: Hands, folder: Path, errors: list[str]) -> SlowRows:
     settings = desk_settings(folder, "http://venue.test")
-    recordings = Recordings(folder / "recordings")
+    recordings = RecordingWriter(folder / "recordings")
     observers = {symbol: Observer(settings.bar_ms) for symbol in settings.symbols}
     one = SlowRows(
         settings=settings,

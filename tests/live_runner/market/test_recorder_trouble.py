@@ -14,7 +14,7 @@ import pytest
 
 from kernel.observer import Observer
 from live_runner.market.recorder import Recorder
-from live_runner.market.recordings import Recordings
+from live_runner.market.recordings import RecordingWriter
 from live_runner.market.venue import VenueError
 from live_runner.market.venue_clock import VenueClock
 from tests.hung import HUNG_S
@@ -48,7 +48,7 @@ class Troubled:
         return httpx.Response(200, content=json.dumps(book))
 
 
-class Full(Recordings):
+class Full(RecordingWriter):
     """A disk that takes nothing."""
 
     def flush(self) -> int:
@@ -74,7 +74,7 @@ class Eager(VenueClock):
 async def recorded(
     venue: Troubled,
     folder: Path,
-    recordings: Recordings,
+    recordings: RecordingWriter,
     *,
     until: Callable[[list[str]], bool],
     symbols: tuple[str, ...] = ("BTCUSDT",),
@@ -123,7 +123,7 @@ def test_a_clock_lost_while_a_book_is_under_way_costs_that_book(tmp_path: Path) 
     venue = Troubled()
     venue.price = {"BTCUSDT": "99"}
     venue.falls_during_depth = True
-    recordings = Recordings(tmp_path / "recordings")
+    recordings = RecordingWriter(tmp_path / "recordings")
     asyncio.run(recorded(venue, tmp_path, recordings, until=says("venue clock")))
     assert rows(tmp_path, "BTCUSDT") == 0
 
@@ -141,7 +141,7 @@ def test_a_book_that_is_none_and_one_that_fails_cost_no_other(tmp_path: Path) ->
     venue = Troubled()
     venue.price = {"ETHUSDT": "NaN", "SOLUSDT": "99"}
     symbols = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
-    recordings = Recordings(tmp_path / "recordings")
+    recordings = RecordingWriter(tmp_path / "recordings")
     told = says("/depth: found 404", "JSON compliant")
 
     def done(errors: list[str]) -> bool:
@@ -157,7 +157,7 @@ def test_a_message_of_no_year_is_told_and_left_out(tmp_path: Path, moment: str) 
     errors: list[str] = []
     settings = desk_settings(tmp_path, "http://venue.test")
     client = httpx.AsyncClient()
-    recordings = Recordings(tmp_path / "recordings")
+    recordings = RecordingWriter(tmp_path / "recordings")
     observers = {symbol: Observer(settings.bar_ms) for symbol in settings.symbols}
     recorder = Recorder(
         settings=settings,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from kernel.observation import DEPTH_FIELDS, FUNDING_FIELDS, OBSERVATION_FIELDS
 from live_runner.candles import Candle
-from live_runner.market.recordings import Recordings
+from live_runner.market.recordings import RecordingWriter
 from live_runner.market.series import SeriesBook
 from live_runner.market.venue import DAY_MS, Price, Row, Venue, VenueError
 from tests.live_runner.inside import desk_settings
@@ -249,7 +249,7 @@ def test_the_newest_candle_is_asked_for_twice_and_then_missing() -> None:
 
 def test_trades_and_books_recorded_before_a_restart_are_recalled(tmp_path: Path) -> None:
     """What an earlier process recorded of the running bar counts as if this one had heard it."""
-    recordings = Recordings(tmp_path)
+    recordings = RecordingWriter(tmp_path)
     for number in range(3_000):
         at = START_MS + number * 300
         keys = {"event_time_ms": at, "known_at_ms": at + 40}
@@ -274,7 +274,7 @@ def test_what_was_recorded_long_ago_is_recalled_with_its_page(tmp_path: Path) ->
     """Buckets of volume go on for ever: bars of five days ago hold the trades recorded then, each
     once, and those of a page are not those of the next.
     """
-    recordings = Recordings(tmp_path)
+    recordings = RecordingWriter(tmp_path)
     bars = 5 * 96
     for number in range(4 * bars):
         at = START_MS + number * BAR_MS // 4 + 7

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from httpx_aiohttp import AiohttpTransport
 
-from live_runner.market.venue import Backoff, Venue, VenueError
+from live_runner.market.venue import Pauses, Venue, VenueError
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -28,7 +28,7 @@ async def _times(port: int, requests: int = 1) -> list[int]:
     async with httpx.AsyncClient(
         transport=AiohttpTransport(), base_url=f"http://127.0.0.1:{port}", timeout=5.0
     ) as client:
-        backoff = Backoff(base_s=0.0, cap_s=0.0, attempts=1)
+        backoff = Pauses(base_s=0.0, cap_s=0.0, attempts=1)
         venue = Venue(client, backoff, random.Random(0), lambda _: None)
         return [await venue.time_ms() for _ in range(requests)]
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from live_runner.market.venue import Backoff, Venue, VenueError, persist
+from live_runner.market.venue import Pauses, Venue, VenueError, persist
 
-QUICK = Backoff(base_s=0.0, cap_s=0.0, attempts=4)
+QUICK = Pauses(base_s=0.0, cap_s=0.0, attempts=4)
 
 
 def _ask(answers: list[httpx.Response | Exception]) -> tuple[int | str, list[str]]:
@@ -88,7 +88,7 @@ def test_a_refused_request_is_not_repeated() -> None:
 
 def test_backoff_grows_to_its_cap_with_jitter() -> None:
     """Waits double from the base, stay under the cap and never below half of it."""
-    backoff = Backoff(base_s=0.1, cap_s=2.0, attempts=9)
+    backoff = Pauses(base_s=0.1, cap_s=2.0, attempts=9)
     waits = [backoff.seconds(attempt, random.Random(attempt)) for attempt in range(60)]
     for attempt, wait in enumerate(waits):
         whole = min(2.0, 0.1 * 2**attempt)

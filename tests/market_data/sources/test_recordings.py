@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernel.errors import TidegateError
-from live_runner.market.recordings import Recordings as Writer
+from live_runner.market.recordings import RecordingWriter as Writer
 from market_data.sources.protocol import Wanted
 from market_data.sources.recordings import Recordings
 from market_data.universe import SourceSettings
