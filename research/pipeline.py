@@ -87,4 +87,11 @@ def judge(prepared: Prepared, settings: Settings, contest: Contest | None = None
     evaluation = evaluate_calibration(candidate)
     evidence = gather(candidate, prepared.table, walk, evaluation, settings, without_funding="")
     report = gates.evaluate(evidence, contest, settings.gates)
-    return Retrained(prepared, candidate, walk, evaluation, evidence, report)
+    return Retrained(
+        prepared=prepared,
+        candidate=candidate,
+        walk=walk,
+        evaluation=evaluation,
+        evidence=evidence,
+        report=report,
+    )

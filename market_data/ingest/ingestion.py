@@ -90,7 +90,14 @@ def ingest(
     lines about the progress. Raises TidegateError as the sources do.
     """
     began_s = time.monotonic()
-    run = _Run(sources, universe, sources.now_ms(), began_s, reread, tell)
+    run = _Run(
+        sources=sources,
+        universe=universe,
+        now_ms=sources.now_ms(),
+        began_s=began_s,
+        reread=reread,
+        tell=tell,
+    )
     settings = universe.market[table]
     reports: list[Ingest] = []
     for window in windows:

@@ -64,7 +64,16 @@ def coverage(
     if first_ms is None:
         return _without_rows(lake, table, window, bar_ms, earliest_ms, clock_ms)
     if first_ms >= window.end_ms:
-        return Coverage(window, 0, (window.start_ms, window.start_ms), 0, 0, (), (), absent=False)
+        return Coverage(
+            window=window,
+            rows=0,
+            due=(window.start_ms, window.start_ms),
+            expected=0,
+            present=0,
+            missing=(),
+            accepted=(),
+            absent=False,
+        )
     back_ms = table.longest_silence_ms
     times = lake.event_times(table.name, window.symbol, window.start_ms - back_ms, window.end_ms)
     rows = int((times >= window.start_ms).sum())

@@ -47,7 +47,15 @@ def glance(lake: Lake, table: Table, window: Window) -> Glance:
         for day, count in zip(days.tolist(), counts.tolist(), strict=True):
             per_day[day] = per_day.get(day, 0) + count
         samples.append(frame.iloc[:: max(1, len(frame) // share)])
-    return Glance(window, rows, first_ms, last_ms, digest.hexdigest(), per_day, _one(samples))
+    return Glance(
+        window=window,
+        rows=rows,
+        first_ms=first_ms,
+        last_ms=last_ms,
+        digest=digest.hexdigest(),
+        per_day=per_day,
+        sample=_one(samples),
+    )
 
 
 def _one(samples: Sequence[Frame]) -> Frame:

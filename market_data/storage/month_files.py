@@ -93,7 +93,14 @@ def closed_bars(files: "Iterable[pa.NativeFile]", t_ms: int) -> Iterator[Bars]:
             rows = {name: values[chosen] for name, values in rows.items()}
         volume = rows.setdefault("volume", np.zeros(len(rows["event_time_ms"])))
         opened, high, low, close = (rows[name] for name in ("open", "high", "low", "close"))
-        yield Bars(rows["event_time_ms"], opened, high, low, close, volume)
+        yield Bars(
+            open_time_ms=rows["event_time_ms"],
+            open=opened,
+            high=high,
+            low=low,
+            close=close,
+            volume=volume,
+        )
 
 
 def seen_bars(

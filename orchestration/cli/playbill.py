@@ -77,9 +77,19 @@ def play(
         ):
             dagster = DagsterClient(f"http://127.0.0.1:{ports.dagster}")
             Demo(
-                environment.home, ports, market, DEMO_WEEK, months, days,
-                console, report, supervisor, dagster, runner, venue,
-            ).run()  # fmt: skip
+                home=environment.home,
+                ports=ports,
+                market=market,
+                week=DEMO_WEEK,
+                months=months,
+                days=days,
+                console=console,
+                report=report,
+                supervisor=supervisor,
+                dagster=dagster,
+                runner=runner,
+                venue=venue,
+            ).run()
     finally:
         supervisor.stop()
     report.seconds = time.monotonic() - began
@@ -214,7 +224,15 @@ def _demo_environment(home: Path | None) -> Environment:
 def _demo_market(recorded: Path | None, seed: int, edge: float, symbols: tuple[str, ...]) -> Market:
     if recorded is None:
         chosen = symbols or _symbols(Environment.from_environ())
-        return Market("generated", chosen, DEMO_START, CALM_SPEED, seed, edge, GENERATED_FROM)
+        return Market(
+            kind="generated",
+            symbols=chosen,
+            start=DEMO_START,
+            speed=CALM_SPEED,
+            seed=seed,
+            edge=edge,
+            history_start=GENERATED_FROM,
+        )
     if not recorded.is_dir():
         raise MissingError(
             f"recorded markets: found no folder {recorded}, "

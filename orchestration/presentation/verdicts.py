@@ -86,7 +86,14 @@ def asked(
 ) -> Question:
     """Return the question that a run's partitions put to a check of the table."""
     windows = opened(universe, name, month_windows(context))
-    return Question(lake, TABLES[name], windows, universe, docs, _clock_ms(context, name))
+    return Question(
+        lake=lake,
+        table=TABLES[name],
+        windows=windows,
+        universe=universe,
+        docs=docs,
+        clock_ms=_clock_ms(context, name),
+    )
 
 
 def meets_expectations(question: Question) -> dg.AssetCheckResult:

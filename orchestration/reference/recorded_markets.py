@@ -123,14 +123,14 @@ def _book(folder: Path) -> Market:
     bars = _bars_of_ticks(times, middle, np.zeros(len(times)), BAR_MS)
     nothing = np.full(len(times), np.nan)
     depth = Depth(
-        times,
-        times,
-        frame["best_bid"].to_numpy(np.float64),
-        frame["best_ask"].to_numpy(np.float64),
-        nothing,
-        nothing,
-        frame["bid_qty_100lvl"].to_numpy(np.float64),
-        frame["ask_qty_100lvl"].to_numpy(np.float64),
+        event_time_ms=times,
+        known_at_ms=times,
+        best_bid=frame["best_bid"].to_numpy(np.float64),
+        best_ask=frame["best_ask"].to_numpy(np.float64),
+        best_bid_quantity=nothing,
+        best_ask_quantity=nothing,
+        bid_quantity_100=frame["bid_qty_100lvl"].to_numpy(np.float64),
+        ask_quantity_100=frame["ask_qty_100lvl"].to_numpy(np.float64),
     )
     return Market(bars, {}, depth=depth)
 
@@ -143,7 +143,20 @@ def _quotes(folder: Path, bar_ms: int) -> Market:
     bid, ask, bids, asks = (frame[name].to_numpy(np.float64) for name in names)
     nothing = np.full(len(times), np.nan)
     bars = _bars_of_ticks(times, 0.5 * (bid + ask), np.zeros(len(times)), bar_ms)
-    return Market(bars, {}, depth=Depth(times, times, bid, ask, bids, asks, nothing, nothing))
+    return Market(
+        bars,
+        {},
+        depth=Depth(
+            event_time_ms=times,
+            known_at_ms=times,
+            best_bid=bid,
+            best_ask=ask,
+            best_bid_quantity=bids,
+            best_ask_quantity=asks,
+            bid_quantity_100=nothing,
+            ask_quantity_100=nothing,
+        ),
+    )
 
 
 def _trades(folder: Path, bar_ms: int) -> Market:
@@ -165,12 +178,12 @@ def _bars_of_ticks(
 ) -> Bars:
     first = np.flatnonzero(np.diff(times // bar_ms, prepend=-1))
     return Bars(
-        times[first] // bar_ms * bar_ms,
-        price[first],
-        np.maximum.reduceat(price, first),
-        np.minimum.reduceat(price, first),
-        price[np.append(first[1:], len(times)) - 1],
-        np.add.reduceat(quantity, first),
+        open_time_ms=times[first] // bar_ms * bar_ms,
+        open=price[first],
+        high=np.maximum.reduceat(price, first),
+        low=np.minimum.reduceat(price, first),
+        close=price[np.append(first[1:], len(times)) - 1],
+        volume=np.add.reduceat(quantity, first),
     )
 
 

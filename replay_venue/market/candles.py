@@ -49,12 +49,12 @@ def merge(bars: Bars, starts: NDArray[np.int64]) -> Bars:
         return bars.slice(0, 0)
     lasts = np.append(starts[1:], len(bars)) - 1
     return Bars(
-        bars.open_time_ms[starts],
-        bars.open[starts],
-        np.maximum.reduceat(bars.high, starts),
-        np.minimum.reduceat(bars.low, starts),
-        bars.close[lasts],
-        np.add.reduceat(bars.volume, starts),
+        open_time_ms=bars.open_time_ms[starts],
+        open=bars.open[starts],
+        high=np.maximum.reduceat(bars.high, starts),
+        low=np.minimum.reduceat(bars.low, starts),
+        close=bars.close[lasts],
+        volume=np.add.reduceat(bars.volume, starts),
     )
 
 
@@ -68,7 +68,14 @@ def flat(open_ms: int, price: float) -> Bars:
     """Return a candle in which nothing has happened yet; none where the price is unknown."""
     known = np.full(1, price)[~np.isnan([price])]
     opened = np.full(len(known), open_ms, np.int64)
-    return Bars(opened, known, known, known, known, np.zeros(len(known)))
+    return Bars(
+        open_time_ms=opened,
+        open=known,
+        high=known,
+        low=known,
+        close=known,
+        volume=np.zeros(len(known)),
+    )
 
 
 def traded(bars: Bars, since: Trades) -> Bars:
@@ -76,12 +83,12 @@ def traded(bars: Bars, since: Trades) -> Bars:
     if len(bars) == 0 or len(since.price) == 0:
         return bars
     return Bars(
-        bars.open_time_ms,
-        bars.open,
-        np.maximum(bars.high, since.price.max()),
-        np.minimum(bars.low, since.price.min()),
-        since.price[-1:],
-        np.round(bars.volume + since.quantity.sum(), 8),
+        open_time_ms=bars.open_time_ms,
+        open=bars.open,
+        high=np.maximum(bars.high, since.price.max()),
+        low=np.minimum(bars.low, since.price.min()),
+        close=since.price[-1:],
+        volume=np.round(bars.volume + since.quantity.sum(), 8),
     )
 
 

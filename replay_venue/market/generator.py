@@ -241,7 +241,14 @@ class History:
         lot = 10.0**self.instrument.lot_decimals
         volume = minutes[:, :, 4].sum(axis=1, dtype=np.int64) / lot
         open_, high, low, close = _summed(minutes)
-        return Bars(times, open_ / tick, high / tick, low / tick, close / tick, volume)
+        return Bars(
+            open_time_ms=times,
+            open=open_ / tick,
+            high=high / tick,
+            low=low / tick,
+            close=close / tick,
+            volume=volume,
+        )
 
     def _points(self, name: str, step_ms: int, start_ms: int, end_ms: int) -> Points:
         values = self.column(name, step_ms, start_ms, end_ms)

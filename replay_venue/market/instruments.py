@@ -45,9 +45,39 @@ def decimals_of(value: float) -> int:
 
 
 _KNOWN = {
-    "BTCUSDT": Instrument("BTCUSDT", "BTC", 1, 3, 16_500.0, 90.0, 80_000.0, 1.0, 1.0),
-    "ETHUSDT": Instrument("ETHUSDT", "ETH", 2, 3, 1_200.0, 900.0, 600_000.0, 1.25, 0.85),
-    "PEPEUSDT": Instrument("PEPEUSDT", "PEPE", 10, 0, 1.13e-5, 1e8, 3e13, 1.9, 0.7),
+    "BTCUSDT": Instrument(
+        symbol="BTCUSDT",
+        base="BTC",
+        tick_decimals=1,
+        lot_decimals=3,
+        price=16_500.0,
+        volume=90.0,
+        open_interest=80_000.0,
+        volatility=1.0,
+        correlation=1.0,
+    ),
+    "ETHUSDT": Instrument(
+        symbol="ETHUSDT",
+        base="ETH",
+        tick_decimals=2,
+        lot_decimals=3,
+        price=1_200.0,
+        volume=900.0,
+        open_interest=600_000.0,
+        volatility=1.25,
+        correlation=0.85,
+    ),
+    "PEPEUSDT": Instrument(
+        symbol="PEPEUSDT",
+        base="PEPE",
+        tick_decimals=10,
+        lot_decimals=0,
+        price=1.13e-5,
+        volume=1e8,
+        open_interest=3e13,
+        volatility=1.9,
+        correlation=0.7,
+    ),
 }
 
 

@@ -77,7 +77,14 @@ class RecordedSource:
             if len(parts) and parts.open_time_ms[0] == open_ms:
                 opened = parts.open_time_ms[:1]
                 price = parts.open[:1]
-                return Bars(opened, price, price, price, price, np.zeros(1))
+                return Bars(
+                    open_time_ms=opened,
+                    open=price,
+                    high=price,
+                    low=price,
+                    close=price,
+                    volume=np.zeros(1),
+                )
         return _of({}, timeframe)
 
     def mark_bars(self, symbol: str, timeframe: str, start_ms: int, end_ms: int) -> Bars:
@@ -101,12 +108,12 @@ class RecordedSource:
             return None
         one = slice(row, row + 1)
         return Book(
-            int(found.time_ms[row]),
-            int(found.number[row]),
-            found.bid_price[one],
-            found.bid_quantity[one],
-            found.ask_price[one],
-            found.ask_quantity[one],
+            time_ms=int(found.time_ms[row]),
+            update_id=int(found.number[row]),
+            bid_price=found.bid_price[one],
+            bid_quantity=found.bid_quantity[one],
+            ask_price=found.ask_price[one],
+            ask_quantity=found.ask_quantity[one],
         )
 
     def funding(self, symbol: str, start_ms: int, end_ms: int) -> Points:

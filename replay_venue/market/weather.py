@@ -97,7 +97,12 @@ def next_weather(seed: int, block: int, state: WeatherState) -> tuple[WeatherSta
     mood = ar1(state.mood, 0.8, 4.0 * stream(seed, block, "mood").standard_normal(BLOCK_DAYS))
     fear_greed = _fear_greed(np.concatenate([[state.trend], trend])[:-1:DAY_BARS], mood)
     weather = Weather(
-        volatility, season**2 * _REGIME_LEVEL[regimes], shocks, jumps, minutes, fear_greed
+        volatility=volatility,
+        activity=season**2 * _REGIME_LEVEL[regimes],
+        shocks=shocks,
+        jumps=jumps,
+        jump_minute=minutes,
+        fear_greed=fear_greed,
     )
     return replace(state, trend=float(trend[-1]), mood=float(mood[-1])), weather
 

@@ -53,10 +53,14 @@ def _tested(mean: float, deviation: float, terms: int, n: int) -> Difference:
     from scipy.stats import t
 
     if deviation == 0.0:
-        return Difference(mean, mean, mean, 1.0 if mean == 0.0 else 0.0, terms, n)
+        return Difference(
+            mean=mean, low=mean, high=mean, p_value=1.0 if mean == 0.0 else 0.0, terms=terms, rows=n
+        )
     half = float(t.ppf(0.975, terms)) * deviation
     p_value = float(2.0 * t.sf(abs(mean) / deviation, terms))
-    return Difference(mean, mean - half, mean + half, p_value, terms, n)
+    return Difference(
+        mean=mean, low=mean - half, high=mean + half, p_value=p_value, terms=terms, rows=n
+    )
 
 
 def _long_run_deviation(differences: Float64, terms: int) -> float:

@@ -190,9 +190,13 @@ def _cost(summary: Mapping[str, Any]) -> RowCost:
 
 def _fold(frame: Any, graph: bytes, start_ms: int, end_ms: int) -> FoldModel:
     return FoldModel(
-        graph, start_ms, end_ms, frame["row"].to_numpy(), frame["bar"].to_numpy(),
-        frame[PROBABILITY_COLUMNS].to_numpy(np.float32),
-    )  # fmt: skip
+        graph=graph,
+        start_ms=start_ms,
+        end_ms=end_ms,
+        rows=frame["row"].to_numpy(),
+        bar=frame["bar"].to_numpy(),
+        probabilities=frame[PROBABILITY_COLUMNS].to_numpy(np.float32),
+    )
 
 
 def _oof_parquet(candidate: Candidate) -> bytes:

@@ -195,9 +195,14 @@ def inner(table: TrainingTable, validation: ValidationSettings) -> Inner:
     rows = np.flatnonzero(resolved_before(table.end_ms, until_ms))
     folds = tuple(_among(fold, rows) for fold in earlier)
     return Inner(
-        table.x[rows], table.y[rows], table.weights[rows], table.start_ms[rows],
-        table.feature_names, folds, until_ms,
-    )  # fmt: skip
+        x=table.x[rows],
+        y=table.y[rows],
+        weights=table.weights[rows],
+        start_ms=table.start_ms[rows],
+        names=table.feature_names,
+        folds=folds,
+        until_ms=until_ms,
+    )
 
 
 def _among(fold: Fold, rows: NDArray[np.intp]) -> Fold:
@@ -248,10 +253,17 @@ def propose(data: Inner, base: Base, *, seed: int, n_jobs: int, memory_rows: int
     some = 0 < len(removed) < len(data.names)
     together = compare(trials.losses_without(removed) - whole, memory_rows) if some else None
     return Proposals(
-        base=base.name, strengths=strengths, ablations=ablations, removed=removed,
-        together=together, log_loss=float(whole.mean()), rows=len(whole), folds=len(data.folds),
-        looks=trials.looks, window_ms=(int(data.start_ms[0]), data.until_ms),
-    )  # fmt: skip
+        base=base.name,
+        strengths=strengths,
+        ablations=ablations,
+        removed=removed,
+        together=together,
+        log_loss=float(whole.mean()),
+        rows=len(whole),
+        folds=len(data.folds),
+        looks=trials.looks,
+        window_ms=(int(data.start_ms[0]), data.until_ms),
+    )
 
 
 def _removed(

@@ -135,7 +135,12 @@ def _gate_model(
     graph = fusion.fuse(fit.medians, fit.graphs, meta)
     probabilities = outputs(graph, [PROBABILITIES], table.x[fold.test])[0]
     return FoldModel(
-        graph, fold.test_start_ms, fold.test_end_ms, fold.test, table.bar[fold.test], probabilities
+        graph=graph,
+        start_ms=fold.test_start_ms,
+        end_ms=fold.test_end_ms,
+        rows=fold.test,
+        bar=table.bar[fold.test],
+        probabilities=probabilities,
     )
 
 
