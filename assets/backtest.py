@@ -5,6 +5,7 @@ import dagster as dg
 from market_data.storage.lake import Lake
 from orchestration.partitions import cutoff_ms, months_read, symbol, symbol_by_week
 from orchestration.presentation.metadata import picture, table
+from orchestration.resources.blocking_checks import require_green
 from orchestration.resources.bundle_store import BundleStore
 from orchestration.resources.evidence import EvidenceReader
 from orchestration.resources.failures import PASSING_FAULTS, failures
@@ -44,6 +45,7 @@ def walk_forward(
     from research.evaluation import figures
     from research.gates import comparison
 
+    require_green(context)
     name = symbol(context)
     until_ms = cutoff_ms(context)
     chosen = settings.load()

@@ -4,6 +4,7 @@ import dagster as dg
 
 from orchestration.partitions import cutoff_ms, months_read, symbol, symbol_by_week
 from orchestration.presentation.metadata import table
+from orchestration.resources.blocking_checks import require_green
 from orchestration.resources.bundle_store import BundleStore
 from orchestration.resources.feature_store import FeatureStore
 from orchestration.resources.research_settings import ResearchSettings
@@ -42,6 +43,7 @@ def bundle(
     from research.bundles import seal as sealing
     from research.training.tracked import to_files
 
+    require_green(context)
     name = symbol(context)
     chosen = settings.load()
     written = sealing.seal(

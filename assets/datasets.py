@@ -8,6 +8,7 @@ from kernel.features.registry import feature_hash
 from market_data.storage.lake import Lake
 from orchestration.partitions import cutoff_ms, months_read, symbol, symbol_by_week
 from orchestration.presentation.metadata import span, table
+from orchestration.resources.blocking_checks import require_green
 from orchestration.resources.feature_store import FeatureStore
 from orchestration.resources.research_settings import ResearchSettings
 from research.datasets.files import TrainingSet
@@ -41,6 +42,7 @@ def training_set(
     from research.datasets import matrix as tables
     from research.datasets import table as dataset
 
+    require_green(context)
     chosen = settings.load()
     name = symbol(context)
     until_ms = cutoff_ms(context)

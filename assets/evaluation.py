@@ -4,6 +4,7 @@ import dagster as dg
 
 from orchestration.partitions import symbol_by_week
 from orchestration.presentation.metadata import picture, table
+from orchestration.resources.blocking_checks import require_green
 from orchestration.resources.failures import PASSING_FAULTS, failures
 from orchestration.resources.tracking import RunLog, Tracking
 from research.gates.evidence import Evaluation
@@ -20,11 +21,14 @@ GROUP = "evaluation"
     retry_policy=PASSING_FAULTS,
 )
 @failures()
-def report(tracking: Tracking, tracked: TrackedCandidate) -> dg.MaterializeResult[Evaluation]:
+def report(
+    context: dg.AssetExecutionContext, tracking: Tracking, tracked: TrackedCandidate
+) -> dg.MaterializeResult[Evaluation]:
     """Hold calibration error, reliability curves and the bases' disagreement on the gate folds."""
     from research.evaluation import figures
     from research.gates import evidence
 
+    require_green(context)
     found = evidence.evaluate_calibration(tracked.candidate)
     plot = figures.reliability_png(found.curves)
     figures_of = {"calibration_mae": found.calibration_mae, "disagreement": found.disagreement}

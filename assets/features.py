@@ -18,6 +18,7 @@ from orchestration.partitions import (
     symbol_by_week,
 )
 from orchestration.presentation.metadata import table
+from orchestration.resources.blocking_checks import require_raw_green
 from orchestration.resources.feature_store import FeatureStore
 from orchestration.resources.research_settings import ResearchSettings
 from research.features.certificate import LeakCertificate
@@ -53,6 +54,7 @@ def matrix(
     context: dg.AssetExecutionContext, feature_store: FeatureStore, settings: ResearchSettings
 ) -> dg.MaterializeResult:
     """Hold open_time_ms, close and every feature of the months' bars, and the state after each."""
+    require_raw_green(context, OBSERVED)
     universe = settings.universe()
     written = feature_store.write(month_windows(context), universe.bar_ms)
     lowest = {name: 1.0 for one in written for name in one.coverage}

@@ -7,6 +7,7 @@ import dagster as dg
 from orchestration.partitions import symbol, symbol_by_week, week
 from orchestration.presentation.metadata import table
 from orchestration.presentation.run_logs import gate_log
+from orchestration.resources.blocking_checks import require_green
 from orchestration.resources.failures import PASSING_FAULTS, failures
 from orchestration.resources.research_settings import ResearchSettings
 from orchestration.resources.tracking import Tracking, model_name
@@ -52,6 +53,7 @@ def verdict(
     """Judge the candidate on what was recorded of it; a refused one is written down as well."""
     from research.gates import gates, judgement
 
+    require_green(context)
     chosen = settings.load()
     candidate = tracked.candidate
     spot = settings.universe().trades_spot

@@ -4,6 +4,7 @@ import dagster as dg
 
 from orchestration.partitions import cutoff_ms, symbol, symbol_by_week, week
 from orchestration.presentation.metadata import table
+from orchestration.resources.blocking_checks import require_green
 from orchestration.resources.clock import now_ms
 from orchestration.resources.evidence import EvidenceReader
 from orchestration.resources.failures import PASSING_FAULTS, failures
@@ -32,11 +33,13 @@ def request(
     context: dg.AssetExecutionContext,
     settings: ResearchSettings,
     promotion_store: PromotionStore,
+    evidence: EvidenceReader,
     tracking: Tracking,
     bundle: Sealed,
     walk: Accounts,
 ) -> dg.MaterializeResult[PromotionRequest]:
     """Hold the filed request: a bundle, and by digest everything a person's approval will bind."""
+    require_green(context)
     timeframe = settings.universe().timeframe
     at_ms = now_ms()
     asked = PromotionRequest(
@@ -49,6 +52,7 @@ def request(
         as_of_ms=cutoff_ms(context),
         champion_digest=walk.champion_digest,
         created_at_ms=at_ms,
+        verdicts=evidence.judged(symbol(context), week(context)),
     )
     filed = promotion_store.submit(asked, at_ms)
     tags = {"bundle_digest": filed.bundle_digest, "request_id": filed.id}

@@ -6,6 +6,7 @@ import dagster as dg
 
 from orchestration.partitions import symbol, symbol_by_week, week
 from orchestration.presentation.metadata import picture, table
+from orchestration.resources.blocking_checks import require_green
 from orchestration.resources.failures import PASSING_FAULTS, failures
 from orchestration.resources.research_settings import ResearchSettings
 from orchestration.resources.tracking import Tracking
@@ -22,7 +23,9 @@ GROUP = "training"
     partitions_def=symbol_by_week,
     ins={"training_set": dg.AssetIn(["datasets", "training_set"])},
 )
-def stack(settings: ResearchSettings, training_set: TrainingSet) -> dg.MaterializeResult[Candidate]:
+def stack(
+    context: dg.AssetExecutionContext, settings: ResearchSettings, training_set: TrainingSet
+) -> dg.MaterializeResult[Candidate]:
     """Hold signal.onnx, each gate fold's graph and the out-of-fold rows.
 
     It is an asset of its own so that an MLflow that is away costs no training.
@@ -30,6 +33,7 @@ def stack(settings: ResearchSettings, training_set: TrainingSet) -> dg.Materiali
     from orchestration.presentation.run_logs import training_figures
     from research.training import stack as stacks
 
+    require_green(context)
     trained = stacks.train(training_set.table, settings.load())
     plots = training_figures(trained)
     return dg.MaterializeResult(
@@ -63,6 +67,7 @@ def candidate(
     """Hold the trained stack and the id of the MLflow run that shows it."""
     from orchestration.presentation.run_logs import base_logs, parent_log, training_figures
 
+    require_green(context)
     chosen = settings.load()
     parent = parent_log(
         symbol=symbol(context),

@@ -1,6 +1,7 @@
 """What a person, or a sensor for them, does to a request: approve, decline, publish, roll back."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -99,7 +100,9 @@ def publish_promotion(
 ) -> None:
     """Derive the evidence again, sign the bundle and crown it; a repeated run goes on."""
     try:
-        head = promotion_store.publish(config.request_id, evidence.derive, now_ms())
+        head = promotion_store.publish(
+            config.request_id, partial(evidence.derive, instance=context.instance), now_ms()
+        )
     except PublicationRefusedError as refusal:
         raise dg.Failure(
             description=str(refusal),

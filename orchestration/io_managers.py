@@ -4,6 +4,7 @@ from typing import Any, TypeVar, get_args
 
 import dagster as dg
 
+from kernel.digest import sha256_hex
 from kernel.errors import MissingError
 from market_data.storage.objects import Storage, storage
 from orchestration.codecs import SHAPES, Codec, codec_of
@@ -62,6 +63,12 @@ class LakeIOManager(dg.ConfigurableIOManager):
         if content is None:
             raise MissingError(self._missing(key, partition, codec))
         return codec.from_bytes(content)
+
+    def digest(self, key: dg.AssetKey, partition: str) -> str:
+        """Return the sha256 of what is stored of a partition, hex; 'nothing' where nothing is."""
+        found = [self._storage.read(_place(key, partition) + shape) for shape in SHAPES]
+        content = next((one for one in found if one is not None), None)
+        return "nothing" if content is None else sha256_hex(content)
 
     def _missing(self, key: dg.AssetKey, partition: str | None, codec: Codec) -> str:
         name = key.to_user_string()

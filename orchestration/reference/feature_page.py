@@ -42,9 +42,10 @@ goes by the calendar (hours of four, days, weeks, settlements, sessions) goes by
 Training refuses such a history: an ingest that finds a candle missing between the symbol's first \
 and its own clock fails the blocking check `candles_have_no_gaps` and stops before \
 `features/matrix`, and a retrain takes no features whose bars are not those of the lake, one for \
-one. The check covers the months of its ingest: it does not see one that was never ingested, and \
-stops no `features/matrix` that is launched by itself. Live, nothing is opened for a day after a \
-bar that the venue does not have, or for as long as the hole was, up to the model's warm-up.
+one. The check covers the months of its ingest, and `features/matrix` of those months waits for it \
+however it is launched; it does not see a month that was never ingested. Live, nothing is opened \
+for a day after a bar that the venue does not have, or for as long as the hole was, up to the \
+model's warm-up.
 """
 
 Values = NDArray[np.float64]

@@ -7,6 +7,7 @@ import dagster as dg
 from market_data.storage.lake import Lake
 from orchestration.io_managers import LakeIOManager
 from orchestration.partitions import week_key
+from orchestration.resources import blocking_checks
 from orchestration.resources.bundle_store import BundleStore
 from research.gates.gates import GateReport
 from research.promotion.records import PromotionRequest
@@ -15,6 +16,7 @@ from research.promotion.rules import Evidence
 if TYPE_CHECKING:
     from research.gates.comparison import Decisions
 
+REQUEST = "promotion/request"
 LIVE = dg.AssetKey(["monitoring", "live_decisions"])
 LIVE_PROBABILITIES = ["row_p_sell", "row_p_hold", "row_p_buy"]  # in the order of the classes
 
@@ -48,11 +50,32 @@ class EvidenceReader(dg.ConfigurableResource):
             probabilities=rows.loc[own, LIVE_PROBABILITIES].to_numpy(np.float32),
         )
 
-    def derive(self, request: PromotionRequest) -> Evidence:
-        """Return the evidence behind `request`; a missing file is evidence that changed."""
+    def judged(self, symbol: str, week: str) -> dict[str, str]:
+        """Return every blocking check that a request rests on, each with the digest of what is
+        stored of the asset that it judges. Report and bundle are named by their own digests.
+        """
+        found: dict[str, str] = {}
+        bound = {
+            blocking_checks.GATES: "as gate_report_digest says",
+            blocking_checks.BUNDLE: "as bundle_digest says",
+        }
+        for asset in blocking_checks.RESTS_ON[REQUEST]:
+            key = dg.AssetKey.from_user_string(asset)
+            digest = bound.get(asset) or self.stored.digest(key, week_key(symbol, week))
+            found |= {f"{asset} {check}": digest for check in blocking_checks.CHECKS[asset]}
+        return found
+
+    def derive(
+        self, request: PromotionRequest, instance: dg.DagsterInstance | None = None
+    ) -> Evidence:
+        """Return the evidence behind `request`; a missing file is evidence that changed.
+
+        With the Dagster instance also what checks have said since, on the same content.
+        """
+        partition = week_key(request.symbol, request.week)
         key = dg.AssetKey(["gates", "report"])
         try:
-            report = self.stored.read(key, week_key(request.symbol, request.week), GateReport)
+            report = self.stored.read(key, partition, GateReport)
             digest = report.digest
             accepted = report.accepted
         except (FileNotFoundError, ValueError) as error:
@@ -65,4 +88,6 @@ class EvidenceReader(dg.ConfigurableResource):
             gate_report=digest,
             gates_accepted=accepted,
             data=self.lake.digest(request.symbol, request.as_of_ms),
+            judged=self.judged(request.symbol, request.week),
+            red=blocking_checks.red(instance, REQUEST, partition) if instance else {},
         )

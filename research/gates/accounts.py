@@ -13,11 +13,13 @@ class Contest:
 
     Those are the candidate's gate bars of which the champion's decision is known, `share` of them.
     Where there is no such bar there are no accounts either: what is not known is not zero.
+    `days_newer` is by how much the candidate's data end later than the champion's.
     """
 
     candidate: Metrics | None
     champion: Metrics | None
     share: float
+    days_newer: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """Return both accounts, ready for JSON."""
@@ -25,6 +27,7 @@ class Contest:
             "candidate": self.candidate.to_dict() if self.candidate else None,
             "champion": self.champion.to_dict() if self.champion else None,
             "share": self.share,
+            "days_newer": self.days_newer,
         }
 
     @classmethod
@@ -34,6 +37,7 @@ class Contest:
             candidate=Metrics(**raw["candidate"]) if raw["candidate"] else None,
             champion=Metrics(**raw["champion"]) if raw["champion"] else None,
             share=raw["share"],
+            days_newer=raw.get("days_newer", 0.0),  # earlier builds did not look
         )
 
 

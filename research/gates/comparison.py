@@ -1,7 +1,7 @@
 """A candidate's walk-forward backtest, and the champion's account over the same decisions."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from research.settings import Settings
 from research.training.candidate import Candidate, FoldModel, Predecessor, predecessor
 
 FUNDING = "funding_rate"
+DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,9 @@ def compare(
     own = feature_values(matrix, champion.feature_names).astype(np.float32)
     decided_ms = bars.open_time_ms + settings.bar_ms
     theirs = known_decisions(champion, decided_ms, own, live)
-    return Comparison(walk, contest(market, candidate.folds, theirs, settings))
+    found = contest(market, candidate.folds, theirs, settings)
+    newer_ms = candidate.training_window_ms[1] - champion.cutoff_ms
+    return Comparison(walk, replace(found, days_newer=newer_ms / DAY_MS))
 
 
 def known_decisions(

@@ -135,6 +135,8 @@ def _champion_outcomes(
         yield at_most("max_drawdown", whole.max_drawdown, cap)
         yield Outcome("score", None, whole.score, None, True, NO_CHAMPION)
         return
+    # A backfilled week shows what was, not what should trade: going back is a person's rollback.
+    yield at_least("days_newer_than_champion", contest.days_newer, 0.0)
     shared = at_least("shared_bars", contest.share, settings.min_shared_bars)
     yield shared
     if contest.candidate is None or contest.champion is None or not shared.passed:

@@ -1,8 +1,8 @@
 """What is asked of a person, and what the person answered: two small immutable records."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Literal, Self, get_args
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, Self, get_args
 
 from kernel.digest import canonical_json, sha256_hex
 from kernel.errors import TidegateError
@@ -24,7 +24,9 @@ class PromotionRequest:
     """Ask a person to let one bundle trade, naming by digest everything the question rests on.
 
     `as_of_ms` is the end of the data that the candidate saw, `champion_digest` the bundle that it
-    was compared with ('' where there was none). Times are milliseconds UTC.
+    was compared with ('' where there was none). Times are milliseconds UTC. `verdicts` are the
+    blocking checks that were green, each with the digest of the stored content that it judged;
+    requests that were filed before verdicts were kept have none.
     """
 
     symbol: str
@@ -36,18 +38,19 @@ class PromotionRequest:
     as_of_ms: int
     champion_digest: str
     created_at_ms: int
+    verdicts: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def id(self) -> str:
         """Name the request by its evidence, so that asking the same thing twice is one request."""
-        evidence = asdict(self)
+        evidence = self._hashed()
         del evidence["created_at_ms"]
         return f"{self.symbol}-{self.week}-{sha256_hex(canonical_json(evidence))[:12]}"
 
     @property
     def digest(self) -> str:
         """Return the hex digest of every field; an approval names it."""
-        return sha256_hex(canonical_json(asdict(self)))
+        return sha256_hex(canonical_json(self._hashed()))
 
     def to_dict(self) -> dict[str, object]:
         """Return the fields with `id` and `digest`, ready for canonical JSON."""
@@ -56,10 +59,18 @@ class PromotionRequest:
     @classmethod
     def from_dict(cls, raw: Mapping[str, object]) -> Self:
         """Rebuild the record; raise RecordAlteredError where it does not hash to its own digest."""
-        _require_keys("request", raw, {"id", "digest", *(field.name for field in fields(cls))})
-        record = cls(**{field.name: raw[field.name] for field in fields(cls)})  # type: ignore[arg-type]
+        names = {one.name for one in fields(cls)} - (set() if "verdicts" in raw else {"verdicts"})
+        _require_keys("request", raw, {"id", "digest", *names})
+        record = cls(**{name: raw[name] for name in names})  # type: ignore[arg-type]
         _require_digest("request", raw, {"id": record.id, "digest": record.digest})
         return record
+
+    def _hashed(self) -> dict[str, Any]:
+        """Return what is hashed; one without verdicts hashes as those before verdicts did."""
+        found = asdict(self)
+        if not self.verdicts:
+            del found["verdicts"]
+        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """When an approved bundle may be published, and what stands published."""
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -26,6 +26,10 @@ class Rule(StrEnum):
     GATES_REFUSED = "gates_refused"
     DATA_CHANGED = "data_changed"
     CHAMPION_CHANGED = "champion_changed"
+    OLDER_THAN_CHAMPION = "older_than_champion"
+    CHECK_RED = "check_red"
+    CHECK_STALE = "check_stale"
+    CHECK_MISSING = "check_missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +37,17 @@ class Evidence:
     """Hold what a request rests on, derived again from the files at the moment of publishing.
 
     `bundle` is the digest of the folder when every file in it still matches, else the sentence that
-    says what does not; `gate_report` and `data` are digests.
+    says what does not; `gate_report` and `data` are digests. `judged` names every blocking check
+    that the bundle rests on with the digest of what is stored now of the asset that it judges, and
+    `red` those whose last verdict is red, with what they said.
     """
 
     bundle: str
     gate_report: str
     gates_accepted: bool
     data: str
+    judged: Mapping[str, str] = field(default_factory=dict[str, str])
+    red: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +138,48 @@ def broken_by_evidence(
     ]
     if not evidence.gates_accepted:
         broken.append(Broken(Rule.GATES_REFUSED, "a gate report that refuses", "one that accepts"))
-    return broken
+    return [*broken, *_broken_by_checks(request, evidence)]
+
+
+def _broken_by_checks(request: PromotionRequest, evidence: Evidence) -> Iterator[Broken]:
+    """Yield a broken rule for each blocking check that is not green on what it judged then."""
+    for check in sorted({*request.verdicts, *evidence.judged, *evidence.red}):
+        judged = request.verdicts.get(check)
+        stored = evidence.judged.get(check, "nothing that it judges")
+        if check in evidence.red:
+            yield Broken(Rule.CHECK_RED, f"{check} red: {evidence.red[check]}", "it green")
+        elif judged is None:
+            missing = f"a request that does not bind the verdict of {check}"
+            remedy = "it bound and green: materialize promotion/request again"
+            yield Broken(Rule.CHECK_MISSING, missing, remedy)
+        elif judged != stored:
+            found = f"{check} judged the content {judged}, and stored is {stored}"
+            remedy = "one content: materialize promotion/request again"
+            yield Broken(Rule.CHECK_STALE, found, remedy)
+
+
+def broken_by_age(
+    request: PromotionRequest, stands: "Standing", filed: Iterable[PromotionRequest]
+) -> list[Broken]:
+    """Return the rule that a request breaks whose data end before those of what stands published.
+
+    `filed` are the requests on file; the champion's own says how far its data reach.
+    """
+    if not stands.champion:
+        return []
+    digest = stands.publications[-1]["request_digest"]
+    reached = [one.as_of_ms for one in filed if one.digest == digest]
+    if reached and request.as_of_ms >= reached[0]:
+        return []
+    until = f"to {reached[0]} ms" if reached else "to a time that no request on file tells"
+    return [
+        Broken(
+            Rule.OLDER_THAN_CHAMPION,
+            f"data to {request.as_of_ms} ms under a champion that saw them {until}",
+            "none older than the champion: retrain on a later week, or roll back to an earlier "
+            "champion",
+        )
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,6 +272,20 @@ def last_decision(entries: Iterable[Entry], request_id: str) -> Approval | None:
         if entry.kind in ("approved", "declined") and entry.body["request_id"] == request_id:
             found = Approval.from_dict(entry.body)
     return found
+
+
+def requested(entries: Iterable[Entry], request_id: str) -> bool:
+    """Return whether the log says that a request was filed."""
+    return any(
+        entry.kind == "requested" and entry.body["request_id"] == request_id for entry in entries
+    )
+
+
+def recorded_decisions(entries: Iterable[Entry]) -> frozenset[str]:
+    """Return the digests of the decisions in the log, for and against."""
+    return frozenset(
+        str(entry.body["digest"]) for entry in entries if entry.kind in ("approved", "declined")
+    )
 
 
 def recorded_approvals(entries: Iterable[Entry]) -> frozenset[str]:
