@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from kernel.decision import CLASSES
 from market_data.storage.lake import Lake
 from orchestration.partitions import cutoff_ms, months_read, symbol, symbol_by_week
 from orchestration.presentation.metadata import table
@@ -10,7 +11,7 @@ from orchestration.resources.research_settings import ResearchSettings
 from research.datasets.matrix import LabelledBars
 
 GROUP = "labels"
-MIN_SHARE = 0.01
+MIN_SHARE = 0.01  # of each side that can be traded; HOLD may be rare, as under near barriers
 
 
 @dg.asset(
@@ -52,17 +53,25 @@ def triple_barrier(
 def labels_end_by_the_cutoff_and_name_every_class(
     context: dg.AssetCheckExecutionContext, labelled: LabelledBars
 ) -> dg.AssetCheckResult:
-    """Resolved labels end after their decision and by the cutoff; no class is nearly empty."""
+    """Resolved labels end after their decision and by the cutoff; neither side is nearly empty.
+
+    Barriers nearer than a horizon's move leave next to no HOLD: the stack learns it as a class of
+    that share, and of none at all.
+    """
     found = labelled.labels
     resolved = found.label[found.valid]
     end_ms = found.end_ms[found.valid]
     late = int((end_ms > cutoff_ms(context)).sum())
     early = int((end_ms <= found.start_ms[found.valid]).sum())
-    shares = {name: float((resolved == name).mean()) if len(resolved) else 0.0 for name in range(3)}
-    rare = [name for name, share in shares.items() if not share >= MIN_SHARE]
+    shares = {
+        name: float((resolved == label).mean()) if len(resolved) else 0.0
+        for label, name in enumerate(CLASSES)
+    }
+    rare = [name for name in ("SELL", "BUY") if not shares[name] >= MIN_SHARE]
     return dg.AssetCheckResult(
         passed=not (late or early or rare),
         description=f"{late} labels end after the cutoff, {early} before their decision; "
-        f"classes below {MIN_SHARE:.0%}: {rare}",
-        metadata={"resolved": len(resolved), "late": late, "early": early},
+        f"sides below {MIN_SHARE:.0%}: {', '.join(rare) or 'none'}, expected none"
+        + (": in labels.yaml bring take_profit_atr and stop_loss_atr together" if rare else ""),
+        metadata={"resolved": len(resolved), "late": late, "early": early, **shares},
     )
