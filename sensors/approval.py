@@ -4,11 +4,13 @@ import dagster as dg
 
 from jobs.promotion import publication_config, publish_promotion_job
 from kernel.errors import TidegateError
+from market_data.window import moment
 from orchestration.resources.attempts import next_attempt
 from orchestration.resources.clock import now_ms
 from orchestration.resources.promotion_store import PromotionStore
 from orchestration.resources.registry import PORTION, PORTION_BESIDE_WORK, follow
 from orchestration.resources.tracking import TaggedApproval, Tracking, model_name
+from research.promotion.records import Approval, DecisionRefusedError
 
 
 @dg.sensor(
@@ -57,30 +59,72 @@ def approval_sensor(
 def adopt_tagged_approvals(promotion_store: PromotionStore, tracking: Tracking) -> list[str]:
     """Turn approvals given by a tag in MLflow into the record that every approval ends in.
 
-    Returns a sentence for each that could not be adopted, which stays as it is.
+    Each tag is answered beside it, in words. Returns a sentence for each that approved nothing.
     """
-    pending = {request.id: request for request in promotion_store.pending()}
-    if not pending:
+    waiting = promotion_store.unpublished()
+    if not waiting:
         return []
-    models = sorted({model_name(one.symbol, one.timeframe) for one in pending.values()})
+    models = sorted({model_name(one.symbol, one.timeframe) for one in waiting})
     try:
-        tagged = tracking.tagged_approvals(models)
+        tagged = tracking.tagged_approvals(models, decided=True)
     except TidegateError as error:
         return [f"approvals by tag are read later: {error}"]
-    adopted = [_adopted(promotion_store, one) for one in tagged if one.request_id in pending]
-    return [sentence for sentence in adopted if sentence]
+    known = {one.id for one in waiting}
+    untaken: list[str] = []
+    for one in tagged:
+        if one.request_id in known:
+            try:
+                untaken += _taken(promotion_store, tracking, one)
+            except TidegateError as error:
+                untaken.append(f"the tag on {one.model} {one.version} is answered later: {error}")
+    return untaken
 
 
-def _adopted(promotion_store: PromotionStore, tagged: TaggedApproval) -> str:
-    """Record the approval that a tag gives; return '' or why it is none."""
+def _taken(
+    promotion_store: PromotionStore, tracking: Tracking, tagged: TaggedApproval
+) -> list[str]:
+    """Record the approval that a tag gives, and answer it; return why it gives none, if so."""
+    at_ms = now_ms()
+    last = promotion_store.approval(tagged.request_id)
+    if last is not None:
+        refused = _standing(last, tagged, at_ms, spent=promotion_store.came_to_nothing(last))
+        if refused:
+            tracking.answer(tagged, refused, done=True)
+            return [f"{tagged.request_id}: {refused}"]
     try:
-        promotion_store.decide(
+        answer = promotion_store.decide(
             request_id=tagged.request_id,
             decision="approved",
             approver=tagged.approver,
             note="by the tag tidegate.approval in MLflow",
-            now_ms=now_ms(),
+            now_ms=at_ms,
         )
-    except TidegateError as error:
-        return f"the tag tidegate.approval approves nothing: {error}"
+    except DecisionRefusedError as error:
+        refused = f"the tag tidegate.approval approves nothing: {error}"
+        tracking.answer(tagged, refused, done=False)
+        return [refused]
+    until = moment(answer.expires_at_ms)
+    tracking.answer(tagged, f"approved by {answer.approver} until {until} UTC", done=True)
+    return []
+
+
+def _standing(last: Approval, tagged: TaggedApproval, at_ms: int, *, spent: bool) -> str:
+    """Return why a tag is no new approval of a request that was decided before, '' where it is.
+
+    A tag that nobody answered yet may be the one that was decided by: only one that was set after
+    an answer is a new act of a person. `spent` says that publishing was refused on the last one.
+    """
+    if last.decision == "declined":
+        return (
+            f"not approved: {last.approver} declined it: {last.note}; approve by the job or "
+            "`tidegate approve` to decide otherwise"
+        )
+    until = moment(last.expires_at_ms)
+    if at_ms < last.expires_at_ms and not spent:
+        return f"approved already by {last.approver}, until {until} UTC"
+    if not tagged.answer:
+        return (
+            f"not approved: the approval by {last.approver}, until {until} UTC, expired or was "
+            "refused when it was to be published; set the tag tidegate.approval again to approve anew"
+        )
     return ""

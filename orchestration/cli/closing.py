@@ -9,6 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from orchestration.cli.words import shown
+
 WHY_REFUSED = (
     "A refusal is a correct answer: the gate asks more of a model than this one showed on weeks "
     "that it had not seen, so nothing was approved or swapped, and the runner went on with its "
@@ -52,7 +54,7 @@ def print_report(report: Report, console: Console, home: Path, out: Path) -> Non
     for symbol in report.symbols:
         console.print(_fate(report, symbol), soft_wrap=True)
         for reason in _refusals(report.gates[symbol]):
-            console.print(f"  {reason}", soft_wrap=True)
+            console.print(shown(f"  {reason}"), soft_wrap=True)
     refused = [symbol for symbol in report.symbols if not report.gates[symbol]["accepted"]]
     if refused:
         console.print(WHY_REFUSED)
@@ -68,7 +70,7 @@ def _stages(report: Report) -> Table:
         table.add_column(column, justify="right" if column in {"seconds", "rows"} else "left")
     for stage in report.stages:
         rows = f"{stage.rows:,}" if stage.rows else ""
-        table.add_row(stage.stage, f"{stage.seconds:.1f}", rows, stage.result)
+        table.add_row(stage.stage, f"{stage.seconds:.1f}", rows, shown(stage.result))
     return table
 
 
@@ -111,5 +113,5 @@ def _pairs(title: str, pairs: Mapping[str, str]) -> Table:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for left, right in pairs.items():
-        table.add_row(left, right)
+        table.add_row(left, shown(right))
     return table

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from kernel.errors import SettingsError
 from market_data.universe import load_universe
+from orchestration.cli.words import shown
 from orchestration.environments import Environment
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def print_accepted(console: Console) -> None:
     for column in found[0]:
         table.add_column(column)
     for one in found:
-        table.add_row(*map(str, one.values()))
+        table.add_row(*map(shown, one.values()))
     console.print(table)
 
 
@@ -127,7 +128,8 @@ def print_known(symbol: str, moment: str, console: Console) -> None:
     for row in known(lake, universe, symbol, t_ms):
         values = ", ".join(f"{name} {_value(x)}" for name, x in row.items() if name not in KEY)
         times = (_time(row["event_time_ms"]), _time(row["known_at_ms"]))
-        table.add_row(row["table"], *times, row["source"], str(row["revision"]), values)
+        source = shown(row["source"])
+        table.add_row(row["table"], *times, source, str(row["revision"]), shown(values))
     console.print(table)
 
 

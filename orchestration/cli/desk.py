@@ -6,13 +6,17 @@ from typing import Any
 import httpx
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from market_data.universe import load_universe
+from orchestration.cli.words import shown
 from orchestration.environments import Environment
 from orchestration.local.processes import RECORD, urls_of_services
 from orchestration.resources.promotion_store import APPROVAL_VALID_HOURS, PromotionStore
 from research.promotion.records import Decision
 from research.promotion.rules import newest_publications
+
+WAITS = "[yellow]waits[/yellow]"
 
 
 def print_status(console: Console) -> None:
@@ -20,9 +24,9 @@ def print_status(console: Console) -> None:
     environment = Environment.from_environ()
     urls = urls_of_services(environment.home / RECORD)
     state = "running" if urls else "stopped"
-    console.print(f"{environment.home}: services {state}")
+    console.print(shown(f"{environment.home}: services {state}"))
     for name, url in urls.items():
-        console.print(f"  {name:8} {url}")
+        console.print(shown(f"  {name:8} {url}"))
     store = _store(environment)
     _print_requests(store, console)
     # The services of this home say where they listen; the environment only where they would.
@@ -33,19 +37,17 @@ def decide(request_id: str, decision: Decision, approver: str, note: str, consol
     """Record a person's decision; the approval sensor publishes what was approved."""
     store = _store(Environment.from_environ())
     answer = store.decide(request_id, decision, approver, note, _now_ms())
-    console.print(
-        f"request {request_id}: {answer.decision} by {answer.approver}, valid until "
-        f"{_time(answer.expires_at_ms)} UTC"
-    )
+    until = _time(answer.expires_at_ms)
+    told = f"request {request_id}: {answer.decision} by {answer.approver}, valid until {until} UTC"
+    console.print(shown(told))
 
 
 def roll_back(*, symbol: str, actor: str, reason: str, to: str, console: Console) -> None:
     """Publish an earlier champion again; the swap sensor brings it to the runner."""
     store = _store(Environment.from_environ())
     head = store.roll_back(symbol=symbol, actor=actor, reason=reason, now_ms=_now_ms(), to=to)
-    console.print(
-        f"{symbol}: bundle {head['digest'][:12]} published again as epoch {head['epoch']}"
-    )
+    told = f"{symbol}: bundle {head['digest'][:12]} published again as epoch {head['epoch']}"
+    console.print(shown(told))
 
 
 def _print_requests(store: PromotionStore, console: Console) -> None:
@@ -56,10 +58,11 @@ def _print_requests(store: PromotionStore, console: Console) -> None:
     outcomes = _outcomes(store)
     for request in store.requests():
         answer = store.approval(request.id)
+        decision = shown(f"{answer.decision} by {answer.approver}") if answer else WAITS
         table.add_row(
-            request.id,
+            shown(request.id),
             request.bundle_digest[:12],
-            f"{answer.decision} by {answer.approver}" if answer else "[yellow]waits[/yellow]",
+            decision,
             outcomes.get(request.id, ""),
         )
     console.print(table)
@@ -100,11 +103,11 @@ def _print_symbols(
     console.print(table)
 
 
-def _trades_by(model: dict[str, Any]) -> str:
+def _trades_by(model: dict[str, Any]) -> Text:
     """Return what decides a symbol's bars, as far as the runner tells."""
     if model.get("lost"):
-        return f"[red]nothing: {model['lost']}[/red]"
-    return (model.get("digest") or "rules")[:12]
+        return shown(f"nothing: {model['lost']}", "red")
+    return shown((model.get("digest") or "rules")[:12])
 
 
 def _runner_models(url: str) -> dict[str, dict[str, Any]]:

@@ -296,10 +296,13 @@ class _clean_exit:  # noqa: N801 - reads as a statement
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: object
     ) -> None:
+        from rich.text import Text
+
         from orchestration.cli.errors import EXPECTED
+        from orchestration.cli.words import shown
 
         if isinstance(error, EXPECTED):
-            console.print(f"[red]tidegate:[/red] {error}", soft_wrap=True)
+            console.print(Text.assemble(("tidegate: ", "red"), shown(error)), soft_wrap=True)
             raise typer.Exit(1) from error
 
 

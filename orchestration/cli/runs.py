@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from kernel.errors import SettingsError, TidegateError
 from market_data.universe import load_universe
+from orchestration.cli.words import shown
 from orchestration.environments import Environment
 
 if TYPE_CHECKING:
@@ -133,7 +135,7 @@ def _print_red(result: "dg.ExecuteInProcessResult", console: Console) -> list[st
         if not one.passed
     ]
     for sentence in told:
-        console.print(f"[red]red[/red] {sentence}", soft_wrap=True)
+        console.print(Text.assemble(("red ", "red"), shown(sentence)), soft_wrap=True)
     return told
 
 

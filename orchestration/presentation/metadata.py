@@ -1,12 +1,16 @@
 """Metadata that a person looks at: pictures, tables and spans of time, in Dagster's markdown."""
 
 import base64
+import html
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import dagster as dg
 
+from kernel.text import plain
 from market_data.window import moment
+
+MARKS = frozenset("\\`*[]|")  # what begins a code, an emphasis, a link or a cell
 
 
 def picture(png: bytes, title: str) -> dg.MarkdownMetadataValue:
@@ -32,5 +36,11 @@ def span(start_ms: int, end_ms: int) -> str:
     return f"{moment(start_ms)} … {moment(end_ms)}"
 
 
+def as_markdown(text: str) -> str:
+    """Return text that markdown shows as it is: no markup, no HTML, no line of its own."""
+    shown = html.escape(plain(text), quote=False)
+    return "".join(f"\\{one}" if one in MARKS else one for one in shown)
+
+
 def _cell(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value).replace("|", "\\|")
+    return f"{value:.4g}" if isinstance(value, float) else as_markdown(str(value))

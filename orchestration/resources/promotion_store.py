@@ -1,7 +1,7 @@
 """Requests, decisions and publications on disk, under one lock and one audit log."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,6 +10,7 @@ import dagster as dg
 
 from kernel.digest import canonical_json
 from kernel.errors import TidegateError
+from kernel.text import plain
 from market_data.storage.parquet import replace_file
 from orchestration.resources.audit_log import AuditLog, AuditSession
 from orchestration.resources.bundle_store import BundleStore
@@ -24,14 +25,18 @@ from research.promotion.records import (
     RecordAlteredError,
 )
 from research.promotion.rules import (
+    Broken,
     Evidence,
     PublicationRefusedError,
     Standing,
+    broken_by_age,
     broken_rules,
     last_decision,
     newest_publications,
     published,
     recorded_approvals,
+    recorded_decisions,
+    requested,
     rolled_back,
     standing,
 )
@@ -77,11 +82,13 @@ class PromotionStore(dg.ConfigurableResource):
         """File a request; return the one already filed where the evidence is the same."""
         path = self._file("requests", request.id)
         with self._log().session() as audit:
-            if path.exists():
-                return self.request(request.id)
-            audit.append("requested", {"request_id": request.id, "digest": request.digest}, now_ms)
-            _write(path, request.to_dict())
-        return request
+            # The file first: an entry that names a file which was never written asks for nothing.
+            if not path.exists():
+                _write(path, request.to_dict())
+            filed = self.request(request.id)
+            if not requested(audit.entries, request.id):
+                audit.append("requested", {"request_id": filed.id, "digest": filed.digest}, now_ms)
+        return filed
 
     def request(self, request_id: str) -> PromotionRequest:
         """Return a filed request; raise DecisionRefusedError naming those that exist."""
@@ -99,7 +106,9 @@ class PromotionStore(dg.ConfigurableResource):
     def damaged(self) -> list[str]:
         """Return a sentence for each request or decision on disk that does not read back."""
         filed = self._filed()
-        answers = [self._answer(one) for one in filed if isinstance(one, PromotionRequest)]
+        entries = self.entries()
+        whole = [one for one in filed if isinstance(one, PromotionRequest)]
+        answers = [self._answer(one.id, entries) for one in whole]
         return [one for one in (*filed, *answers) if isinstance(one, str)]
 
     def _filed(self) -> list[PromotionRequest | str]:
@@ -107,14 +116,25 @@ class PromotionStore(dg.ConfigurableResource):
         files = (Path(self.home) / "promotion" / "requests").glob("*.json")
         return [_whole(PromotionRequest.from_dict, file) for file in sorted(files)]
 
-    def _answer(self, request: PromotionRequest) -> Approval | str | None:
-        path = self._file("approvals", request.id)
-        return _whole(Approval.from_dict, path) if path.exists() else None
+    def _answer(self, request_id: str, entries: Sequence[Entry]) -> Approval | str | None:
+        """Return the latest decision on a request, or the sentence that says why it does not read
+        back.
+
+        A writer that died between the log and the file leaves a file that is absent or of the
+        decision before: the log counts. A file that the log knows nothing of was not written here.
+        """
+        path = self._file("approvals", request_id)
+        kept = _whole(Approval.from_dict, path) if path.exists() else None
+        if isinstance(kept, str) or (kept and kept.digest not in recorded_decisions(entries)):
+            return kept
+        return last_decision(entries, request_id)
 
     def approval(self, request_id: str) -> Approval | None:
-        """Return the latest decision on a request."""
-        path = self._file("approvals", request_id)
-        return Approval.from_dict(json.loads(path.read_bytes())) if path.exists() else None
+        """Return the latest decision on a request; raise RecordAlteredError for a damaged one."""
+        answer = self._answer(request_id, self.entries())
+        if isinstance(answer, str):
+            raise RecordAlteredError(answer)
+        return answer
 
     def decide(
         self, request_id: str, decision: Decision, approver: str, note: str, now_ms: int
@@ -129,7 +149,13 @@ class PromotionStore(dg.ConfigurableResource):
         request = self.request(request_id)
         expires_at_ms = now_ms + self.approval_valid_hours * HOUR_MS
         answer = Approval(
-            request_id, request.digest, approver.strip(), decision, note, now_ms, expires_at_ms
+            request_id=request_id,
+            request_digest=request.digest,
+            approver=plain(approver),
+            decision=decision,
+            note=plain(note),
+            at_ms=now_ms,
+            expires_at_ms=expires_at_ms,
         )
         with self._log().session() as audit:
             if published(audit.entries, request_id) is not None:
@@ -148,13 +174,32 @@ class PromotionStore(dg.ConfigurableResource):
 
     def pending(self) -> list[PromotionRequest]:
         """Return the requests that wait for a person."""
-        return [request for request in self.requests() if self._answer(request) is None]
+        entries = self.entries()
+        return [one for one in self.requests() if self._answer(one.id, entries) is None]
+
+    def unpublished(self) -> list[PromotionRequest]:
+        """Return the requests that wait for a person, and the newest of each symbol that was
+        decided on but not published.
+        """
+        entries = self.entries()
+        requests = self.requests()
+        newest = {one.symbol: one.id for one in requests}
+        return [
+            one
+            for one in requests
+            if published(entries, one.id) is None
+            and (newest[one.symbol] == one.id or self._answer(one.id, entries) is None)
+        ]
+
+    def came_to_nothing(self, answer: Approval) -> bool:
+        """Return whether publishing was refused on an approval."""
+        return answer.digest in _refused(self.entries())
 
     def publishable(self) -> list[tuple[PromotionRequest, Approval]]:
         """Return approved requests that were neither published nor refused since their approval."""
         entries = self.entries()
         refused = _refused(entries)
-        answers = [(request, self._answer(request)) for request in self.requests()]
+        answers = [(request, self._answer(request.id, entries)) for request in self.requests()]
         return [
             (request, answer)
             for request, answer in answers
@@ -203,7 +248,10 @@ class PromotionStore(dg.ConfigurableResource):
             stands = standing(audit.entries, request.symbol)
             head = published(audit.entries, request_id)
             if head is None:
-                approver = _require_publishable(audit, request, answer, derive(request), now_ms)
+                aged = broken_by_age(request, stands, self.requests())
+                approver = _require_publishable(
+                    audit, request, answer, evidence=derive(request), aged=aged, now_ms=now_ms
+                )
                 head = self._publication(
                     digest=request.bundle_digest,
                     symbol=request.symbol,
@@ -230,12 +278,14 @@ class PromotionStore(dg.ConfigurableResource):
         DecisionRefusedError without an actor or a reason, RollbackImpossibleError where there is no
         such champion or its bundle does not verify; it names the next older one that does.
         """
-        if not actor.strip() or not reason.strip():
+        by = plain(actor)
+        why = plain(reason)
+        if not by or not why:
             raise DecisionRefusedError(
                 f"rollback of {symbol}: found actor {actor!r} and reason {reason!r}, expected both"
             )
         with self._log().session() as audit:
-            done = rolled_back(audit.entries, symbol, actor.strip(), reason, to)
+            done = rolled_back(audit.entries, symbol, by, why, to)
             if done is not None:
                 self._complete(audit, symbol)
                 return done
@@ -248,10 +298,10 @@ class PromotionStore(dg.ConfigurableResource):
                 timeframe=earlier["timeframe"],
                 epoch=stands.epoch + 1,
                 request_digest=earlier["request_digest"],
-                approver=actor.strip(),
+                approver=by,
                 published_at_ms=now_ms,
             )
-            body = {"actor": actor.strip(), "reason": reason, "from": stands.champion, "to": to}
+            body = {"actor": by, "reason": why, "from": stands.champion, "to": to}
             audit.append("rolled_back", {**body, "publication": head}, now_ms)
             self._complete(audit, symbol)
         return head
@@ -308,18 +358,23 @@ def _require_publishable(
     audit: AuditSession,
     request: PromotionRequest,
     answer: Approval | None,
+    *,
     evidence: Evidence,
+    aged: Sequence[Broken],
     now_ms: int,
 ) -> str:
     """Return the approver's name, or record every broken rule and raise PublicationRefusedError."""
-    broken = broken_rules(
-        request,
-        answer,
-        evidence,
-        champion=standing(audit.entries, request.symbol).champion,
-        recorded=recorded_approvals(audit.entries),
-        now_ms=now_ms,
-    )
+    broken = [
+        *broken_rules(
+            request,
+            answer,
+            evidence,
+            champion=standing(audit.entries, request.symbol).champion,
+            recorded=recorded_approvals(audit.entries),
+            now_ms=now_ms,
+        ),
+        *aged,
+    ]
     if answer is not None and not broken:
         return answer.approver
     body = {

@@ -9,7 +9,7 @@ from orchestration.resources.promotion_store import PromotionStore
 from orchestration.resources.tracking import Tracking, TrackingUnreachableError, model_name
 from research.promotion.audit import Entry
 from research.promotion.records import Approval
-from research.promotion.rules import PUBLISHING, newest_publications
+from research.promotion.rules import PUBLISHING, newest_publications, published
 
 PORTION = 100  # entries told at one tick; the place in the log is kept after each
 PORTION_BESIDE_WORK = 10  # while an approval waits to be published, which comes first
@@ -81,6 +81,8 @@ def tell_decision(answer: Approval, promotion_store: PromotionStore, tracking: T
 
     The decision stands either way: the sensor that follows the audit log tells it again.
     """
+    if published(promotion_store.entries(), answer.request_id) is not None:
+        return ""  # a job that was slow to tell takes no crown away
     try:
         _mark(answer, promotion_store, tracking)
     except TidegateError as error:

@@ -13,6 +13,7 @@ import dagster as dg
 import httpx
 
 from kernel.errors import TidegateError
+from kernel.text import plain
 from market_data.storage.locks import only_one
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 State = Literal["pending", "approved", "declined", "champion", "retired", "rejected"]
 EXPERIMENT = "tidegate"
 APPROVAL_TAG = "tidegate.approval"
+ANSWER_TAG = "tidegate.answer"
 ORIGIN_TAG = "tidegate.origin"
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -66,10 +68,16 @@ class RunLog:
 
 @dataclass(frozen=True, slots=True)
 class TaggedApproval:
-    """Name a request that a person approved by setting `tidegate.approval` in the MLflow UI."""
+    """Name a request that a person approved by setting `tidegate.approval` in the MLflow UI.
+
+    `answer` is what was last said to a tag on this version, '' for nothing yet.
+    """
 
     request_id: str
     approver: str
+    model: str = field(default="", compare=False)
+    version: str = field(default="", compare=False)
+    answer: str = field(default="", compare=False)
 
 
 def _reached(
@@ -192,8 +200,14 @@ class Tracking(dg.ConfigurableResource):
 
     @_reached
     def crown(self, model: str, bundle_digest: str, epoch: int) -> str:
-        """Make a bundle's version champion and retire the one before; safe to repeat."""
+        """Make a bundle's version champion and retire the one before; safe to repeat.
+
+        One that was crowned under a later epoch stays: a run that was slow to tell tells nothing.
+        """
         version = self._holder(model, bundle_digest)
+        crowned = [one for one in self._versions(model) if one.tags.get("state") == "champion"]
+        if any(int(one.tags.get("epoch", 0)) > epoch for one in crowned):
+            return str(version.version)
         for other in self._versions(model):
             if other.tags.get("state") == "champion" and other.version != version.version:
                 self._client.set_model_version_tag(model, other.version, "state", "retired")
@@ -202,16 +216,38 @@ class Tracking(dg.ConfigurableResource):
         return str(version.version)
 
     @_reached
-    def tagged_approvals(self, models: Iterable[str]) -> list[TaggedApproval]:
-        """Return the pending versions that carry an approver's name in `tidegate.approval`."""
+    def tagged_approvals(
+        self, models: Iterable[str], *, decided: bool = False
+    ) -> list[TaggedApproval]:
+        """Return the pending versions that carry an approver's name in `tidegate.approval`; where
+        asked for also those that were decided on before.
+        """
         return [
-            TaggedApproval(version.tags["request_id"], version.tags[APPROVAL_TAG])
+            TaggedApproval(
+                request_id=version.tags["request_id"],
+                approver=version.tags[APPROVAL_TAG],
+                model=model,
+                version=str(version.version),
+                answer=version.tags.get(ANSWER_TAG, ""),
+            )
             for model in models
             for version in self._versions(model)
             if version.tags.get(APPROVAL_TAG, "").strip()
-            and version.tags.get("state") == "pending"
+            and (decided or version.tags.get("state") == "pending")
             and "request_id" in version.tags
         ]
+
+    @_reached
+    def answer(self, tagged: TaggedApproval, text: str, *, done: bool) -> None:
+        """Say on a version what became of its approval tag; one that is `done` is taken off.
+
+        What a person sets afterwards is then known to be new.
+        """
+        said = plain(text)[:MAX_TAG]
+        if said != tagged.answer:
+            self._client.set_model_version_tag(tagged.model, tagged.version, ANSWER_TAG, said)
+        if done:
+            self._client.delete_model_version_tag(tagged.model, tagged.version, APPROVAL_TAG)
 
     def _run(self, log: RunLog, tags: dict[str, Any]) -> str:
         begun = self._runs_of(log.origin)

@@ -100,6 +100,43 @@ def test_a_tag_in_mlflow_approves_like_the_job(
     assert copied.store.entries()[-1].kind == "approved"
 
 
+def test_a_tag_set_again_after_its_approval_expired_is_a_new_approval(
+    copied: Installation, instance: dg.DagsterInstance
+) -> None:
+    """The tag that was adopted is taken off and answered; one that is set later is new. One that
+    nobody knows to be new is answered in words, and approves nothing.
+    """
+    request = pending(copied)
+    client = client_of(copied)
+    past_ms = now_ms() - 80 * 3_600_000
+    copied.store.decide(request.id, "approved", "Grace", "", past_ms)
+    client.set_model_version_tag(MODEL, "1", "tidegate.approval", "Grace")
+    tick(copied, instance)
+    tags = client.get_model_version(MODEL, "1").tags
+    assert "tidegate.approval" not in tags
+    assert "expired" in tags["tidegate.answer"]
+    assert copied.store.approval(request.id).at_ms == past_ms
+    client.set_model_version_tag(MODEL, "1", "tidegate.approval", "Grace")
+    assert len(tick(copied, instance)) == 1
+    tags = client.get_model_version(MODEL, "1").tags
+    assert "approved by Grace until" in tags["tidegate.answer"]
+    assert copied.store.approval(request.id).at_ms > past_ms
+
+
+def test_a_tag_on_a_declined_version_is_answered(
+    copied: Installation, instance: dg.DagsterInstance
+) -> None:
+    """Whoever tags it reads beside the tag who declined it and why; it stays declined."""
+    request = pending(copied)
+    copied.store.decide(request.id, "declined", "Ada", "too few trades", now_ms())
+    client_of(copied).set_model_version_tag(MODEL, "1", "tidegate.approval", "Grace")
+    assert tick(copied, instance) == []
+    assert (
+        "too few trades" in client_of(copied).get_model_version(MODEL, "1").tags["tidegate.answer"]
+    )
+    assert copied.store.approval(request.id).decision == "declined"
+
+
 def test_a_decline_publishes_nothing(copied: Installation, instance: dg.DagsterInstance) -> None:
     """A declined request is no longer pending, and its version says so."""
     request = pending(copied)
