@@ -125,6 +125,6 @@ def _standing(last: Approval, tagged: TaggedApproval, at_ms: int, *, spent: bool
     if not tagged.answer:
         return (
             f"not approved: the approval by {last.approver}, until {until} UTC, expired or was "
-            "refused when it was to be published; set the tag tidegate.approval again to approve anew"
+            "refused when it was to be published; set tidegate.approval again to approve anew"
         )
     return ""

@@ -233,10 +233,11 @@ def promises_broken(scene: Scene) -> list[str]:
         for entry in entries
         if entry.kind in ("requested", "published", "rolled_back")
     ]
+    # The same answer again is a new one only where publishing was refused on the one before.
     decided = [
-        (entry.kind, entry.body["request_id"], entry.body["approver"])
+        (entry.kind, entry.body["request_id"], entry.body.get("approver", entry.seq))
         for entry in entries
-        if entry.kind in ("approved", "declined")
+        if entry.kind in ("approved", "declined", "publish_refused")
     ]
     found = {
         "something was done twice": len(done) != len(set(done)),

@@ -46,17 +46,13 @@ class People(RuleBasedStateMachine):
         self.scene = Scene(self.home)
         self.champions = [(older, 1), (newer, 2)]
         self.requests: dict[str, tuple[str, int, str]] = {}
-        self.answered: set[str] = set()
         self.published: set[str] = set()
 
     def approval(self, request_id: str) -> None:
-        """Make the request's bundle champion where nothing speaks against it; refuse it once."""
+        """Make the bundle champion where nothing speaks against it; else it is refused."""
         bundle, week, held_against = self.requests[request_id]
         champion, newest = self.champions[-1]
-        if request_id in self.answered:
-            return
-        self.answered.add(request_id)
-        if champion == held_against and week >= newest:
+        if request_id not in self.published and champion == held_against and week >= newest:
             self.champions.append((bundle, week))
             self.published.add(request_id)
 
@@ -84,8 +80,6 @@ class People(RuleBasedStateMachine):
     @rule(data=st.data(), failing=FAULT)
     def decline(self, data: Any, failing: Failing) -> None:
         request_id = data.draw(st.sampled_from(sorted(self.requests)))
-        if request_id not in self.published:
-            self.answered.discard(request_id)
         self.act(lambda: self.scene.decline(request_id), failing)
 
     @precondition(lambda self: len(self.champions) > 1)
