@@ -33,6 +33,7 @@ from orchestration.resources.tracking import Tracking
 from orchestration.resources.warehouse import Warehouse
 from sensors.approval import approval_sensor
 from sensors.failures import failed_check_sensor, failed_run_sensor
+from sensors.news import promotion_news_sensor
 from sensors.swap import swap_sensor
 from sensors.warehouse import warehouse_sensor
 
@@ -68,6 +69,7 @@ def code_location(environment: Environment) -> dg.Definitions:
             warehouse_sensor,
             failed_run_sensor,
             failed_check_sensor,
+            promotion_news_sensor,
         ],
         resources=resources(environment),
         executor=dg.in_process_executor,  # a process per step costs more than most steps

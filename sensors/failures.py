@@ -1,27 +1,48 @@
 """A failure reaches a person."""
 
 import json
+import textwrap
 from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
+from dagster._utils.error import SerializableErrorInfo
 
 from orchestration.resources.clock import now_ms
 from orchestration.resources.notifier import Notifier
 
 FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
+LINES_TOLD = 5
+CHARACTERS_TOLD = 600
 RUNS_PER_TICK = 50
 RUNS_REMEMBERED = 200
 
 
 @dg.run_failure_sensor(minimum_interval_seconds=5, default_status=dg.DefaultSensorStatus.RUNNING)
 def failed_run_sensor(context: dg.RunFailureSensorContext, notifier: Notifier) -> None:
-    """Notify of every failed run, with the error of the step that failed first."""
+    """Notify of every failed run: of what, and why the step that failed first did."""
     failed = context.get_step_failure_events()
     detail = failed[0].step_failure_data.error if failed else None
-    told = detail.to_string() if detail is not None else context.failure_event.message
+    told = reason_of(detail) if detail is not None else context.failure_event.message
     run = context.dagster_run
-    notifier.notify("run_failed", f"{run.job_name} {run.run_id}", told or "", now_ms())
+    partition = run.tags.get("dagster/partition", "")
+    subject = " ".join(filter(None, (run.job_name, partition, run.run_id)))
+    notifier.notify("run_failed", subject, _short(told or ""), now_ms())
+
+
+def reason_of(error: SerializableErrorInfo) -> str:
+    """Return what an error came down to: the innermost cause, without stack traces.
+
+    A step that a check stopped, or that is told to fail, says so itself.
+    """
+    while error.cause is not None:
+        error = error.cause
+    return error.message.strip()
+
+
+def _short(text: str) -> str:
+    lines = text.splitlines()[:LINES_TOLD]
+    return textwrap.shorten(" | ".join(lines), CHARACTERS_TOLD, placeholder=" …")
 
 
 @dg.sensor(minimum_interval_seconds=5, default_status=dg.DefaultSensorStatus.RUNNING)
@@ -45,8 +66,9 @@ def failed_check_sensor(context: dg.SensorEvaluationContext, notifier: Notifier)
     fresh = fresh[:RUNS_PER_TICK]
     for record in fresh:
         for check in failed_checks(context.instance, record.dagster_run.run_id):
-            subject = f"{check.asset_key.to_user_string()} {check.check_name}"
-            notifier.notify("check_failed", subject, check.description or "", now_ms())
+            of = (check.asset_key.to_user_string(), check.check_name, check.partition or "")
+            subject = " ".join(filter(None, of))
+            notifier.notify("check_failed", subject, _short(check.description or ""), now_ms())
     if fresh:
         since = fresh[-1].update_timestamp.timestamp() - 1.0  # runs that end within one second
         # A run that is tagged or tried again counts as updated: it is not told as a new one.

@@ -134,7 +134,7 @@ def test_a_refused_candidate_is_told_to_people(
     failed_check_sensor(dg.build_sensor_context(instance, resources={"notifier": notifier}))
     (line,) = Path(notifier.path).read_text().splitlines()
     told = json.loads(line)
-    assert told["subject"] == "gates/report candidate_passes_every_gate"
+    assert told["subject"] == f"gates/report candidate_passes_every_gate {partition()}"
     assert "fold_win_rate" in told["detail"]
 
 
