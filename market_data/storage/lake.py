@@ -31,6 +31,7 @@ from market_data.storage.revisions import (
     LakeError,
     changes,
     identity,
+    last_of_each,
     month_of,
     month_start_ms,
     offered,
@@ -95,30 +96,15 @@ class Lake:
         self, table: str, symbol: str, t_ms: int, start_ms: int = 0, end_ms: int = FOREVER_MS
     ) -> Frame:
         """Return every revision known at `t_ms` of the events in [start, end), in their order."""
-        stored = self._stored(table, symbol, t_ms, start_ms, end_ms)
-        times, known_at_ms = (stored[name].to_numpy() for name in _KEY)
-        chosen = (known_at_ms <= t_ms) & (times >= start_ms) & (times < end_ms)
-        return (stored if chosen.all() else stored.filter(chosen)).to_pandas()
+        return self._known(table, symbol, t_ms, start_ms, end_ms).to_pandas()
 
     def as_of(
         self, table: str, symbol: str, t_ms: int, start_ms: int = 0, end_ms: int = FOREVER_MS
     ) -> Frame:
         """Return, per event in [start, end), the latest revision known at `t_ms`, in order."""
-        import duckdb
-
-        stored = self._stored(table, symbol, t_ms, start_ms, end_ms)  # noqa: F841  SQL reads it
-        by = ", ".join(identity(TABLES[table]))
-        with duckdb.connect() as connection:
-            connection.execute("SET threads = 1")
-            connection.execute(
-                "CREATE TEMP TABLE known AS FROM stored "
-                "WHERE known_at_ms <= ? AND event_time_ms >= ? AND event_time_ms < ?",
-                (t_ms, start_ms, end_ms),
-            )
-            return connection.execute(
-                "FROM known QUALIFY row_number() OVER "
-                f"(PARTITION BY {by} ORDER BY revision DESC) = 1 ORDER BY {by}"
-            ).df()
+        rows = self._known(table, symbol, t_ms, start_ms, end_ms)
+        latest = last_of_each([rows[name].to_numpy() for name in identity(TABLES[table])])
+        return (rows if latest.all() else rows.filter(latest)).to_pandas()
 
     def bars(self, symbol: str, t_ms: int, table: str = "candles") -> Bars:
         """Return the bars of a candle table that had closed by `t_ms`; volume 0 where it has none.
@@ -280,12 +266,15 @@ class Lake:
     def _storage(self) -> Storage:
         return _opened(self.root, os.getpid())
 
-    def _stored(self, table: str, symbol: str, t_ms: int, start_ms: int, end_ms: int) -> "pa.Table":
-        """Return all rows, in their order, of the months that a window touches."""
+    def _known(self, table: str, symbol: str, t_ms: int, start_ms: int, end_ms: int) -> "pa.Table":
+        """Return every revision known at `t_ms` of the events in [start, end), in their order."""
         columns = _table(table).kinds
         names = self._files(table, symbol, t_ms, start_ms, end_ms)
         rows = joined_files(self._storage.open(names), columns)
-        return in_order(TABLES[table], rows) if TABLES[table].in_parts else rows
+        rows = in_order(TABLES[table], rows) if TABLES[table].in_parts else rows
+        times, known_at_ms = (rows[name].to_numpy() for name in _KEY)
+        chosen = (known_at_ms <= t_ms) & (times >= start_ms) & (times < end_ms)
+        return rows if chosen.all() else rows.filter(chosen)
 
     def _files(
         self, table: str, symbol: str, t_ms: int, start_ms: int = 0, end_ms: int = FOREVER_MS

@@ -9,6 +9,7 @@ from market_data.frames import Frame
 from market_data.tables import STAMP, Table
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
     from numpy.typing import NDArray
 
@@ -91,6 +92,17 @@ def ascending(columns: "Sequence[NDArray[Any]]") -> bool:
             return False
         settled |= after > before
     return bool(settled.all())
+
+
+def last_of_each(columns: "Sequence[NDArray[Any]]") -> "NDArray[np.bool_]":
+    """Return bool[n]: which rows are the last of their key, given its columns in order."""
+    import numpy as np
+
+    last = np.ones(len(columns[0]), dtype=np.bool_)
+    last[:-1] = False
+    for column in columns:
+        last[:-1] |= column[1:] != column[:-1]
+    return last
 
 
 def _refuse_twice(table: Table, rows: Frame) -> None:

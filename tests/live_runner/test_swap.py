@@ -29,7 +29,7 @@ from tests.live_runner.bundles import (
     rewrite_manifest,
     write_bundle,
 )
-from tests.live_runner.inside import bars_pass, desk, desk_settings
+from tests.live_runner.inside import bars_step, desk, desk_settings
 from tests.live_runner.stage import (
     BAR_MS,
     START_MS,
@@ -47,8 +47,8 @@ STATE_OPEN_MS = START_MS - 40 * BAR_MS
 
 @pytest.fixture(scope="module")
 def market() -> Iterator[VenueProcess]:
-    """Serve the generated market at four bars a second and symbol."""
-    with venue(speed=3_600) as one:
+    """Serve the generated market, whose bars close when a test says so."""
+    with venue(speed=1.0) as one:
         yield one
 
 
@@ -84,20 +84,20 @@ async def _swap_often(
     pauses: list[int] = []
     early = 0
     async with desk(desk_settings(home, market.url)) as one:
-        for symbol in SYMBOLS:
-            await bars_pass(one, symbol, 3)
+        await bars_step(one, market, 3)
         for n in range(swaps):
             symbol = SYMBOLS[n % 2]
             folders = bundles[SYMBOLS[n % 2]]
             folder = folders[n // 2 % 3]
             epoch = n // 2 + 1
             publisher.publish(folder, symbol, epoch)
-            result = await one.swapper.swap(symbol, folder.name, epoch)
+            # A bar of every symbol closes during each swap.
+            swapping = one.swapper.swap(symbol, folder.name, epoch)
+            result, _ = await asyncio.gather(swapping, bars_step(one, market, 1))
             assert (result.outcome, result.digest) == ("swapped", folder.name), result
             pauses.append(result.pause_us)
             early = _rss_mib() if n == swaps // 5 else early
-        for symbol in SYMBOLS:
-            await bars_pass(one, symbol, 3)
+        await bars_step(one, market, 3)
     return pauses, (early, _rss_mib())
 
 
@@ -293,7 +293,7 @@ def test_tampered_bundles_are_refused_each_with_its_reason(
             good = _published(_whole(tmp_path, seed=5), publisher, epoch=1)
             assert (await one.swapper.swap("BTCUSDT", good.name, 1)).outcome == "swapped"
             for name, (drill, reason) in DRILLS.items():
-                await _assert_refused(one, tmp_path, drill, publisher, reason, good.name)
+                await _assert_refused(one, market, drill(tmp_path, publisher), reason, good.name)
                 print(f"refused: {name}: {reason}")
 
     asyncio.run(scenario())
@@ -303,9 +303,8 @@ def test_tampered_bundles_are_refused_each_with_its_reason(
 
 
 async def _assert_refused(
-    one: Desk, home: Path, drill: Drill, publisher: Publisher, reason: Refusal, in_force: str
+    one: Desk, market: VenueProcess, folder: Path, reason: Refusal, in_force: str
 ) -> None:
-    folder = drill(home, publisher)
     model = one.loops["BTCUSDT"].model
     result = await one.swapper.swap("BTCUSDT", folder.name, 2)
     assert (result.outcome, result.reason) == ("refused", reason), result
@@ -316,7 +315,7 @@ async def _assert_refused(
     last = one.journal.all("SELECT outcome, reason FROM swaps ORDER BY rowid DESC LIMIT 1")[0]
     assert last[0] == "refused"
     assert last[1].startswith(str(reason))
-    await bars_pass(one, "BTCUSDT", 1)
+    await bars_step(one, market, 1)
     for path in [*folder.iterdir()]:
         path.unlink()
     folder.rmdir()
@@ -346,11 +345,11 @@ def test_rollback_goes_back_at_once_and_the_epoch_never_falls(
             for epoch, folder in enumerate(folders, start=1):
                 _published(folder, publisher, epoch)
                 await one.swapper.swap("BTCUSDT", folder.name, epoch)
-                await bars_pass(one, "BTCUSDT", 5)
+                await bars_step(one, market, 5)
             result = await one.swapper.roll_back("BTCUSDT")
             assert (result.outcome, result.digest) == ("rolled_back", folders[0].name)
             assert one.journal.highest_epoch("BTCUSDT") == 2
-            await bars_pass(one, "BTCUSDT", 5)
+            await bars_step(one, market, 5)
             again = await one.swapper.swap("BTCUSDT", folders[1].name, 2)
             assert (again.outcome, again.reason) == ("refused", Refusal.STALE_EPOCH)
 
@@ -371,15 +370,15 @@ def test_restart_takes_the_bundle_up_again_and_can_still_roll_back(
             for epoch, folder in enumerate(folders, start=1):
                 _published(folder, publisher, epoch)
                 await one.swapper.swap("BTCUSDT", folder.name, epoch)
-            await bars_pass(one, "BTCUSDT", 3)
+            await bars_step(one, market, 3)
 
     async def second() -> None:
         async with desk(desk_settings(tmp_path, market.url)) as one:
             assert one.loops["BTCUSDT"].model.digest == folders[1].name
-            await bars_pass(one, "BTCUSDT", 3)
+            await bars_step(one, market, 3)
             result = await one.swapper.roll_back("BTCUSDT")
             assert (result.outcome, result.digest) == ("rolled_back", folders[0].name)
-            await bars_pass(one, "BTCUSDT", 3)
+            await bars_step(one, market, 3)
 
     asyncio.run(first())
     asyncio.run(second())
@@ -481,11 +480,11 @@ def test_restart_with_a_tampered_bundle_opens_nothing_until_another_is_in_force(
         async with desk(desk_settings(tmp_path, market.url)) as one:
             _published(folder, publisher, epoch=1)
             await one.swapper.swap("BTCUSDT", folder.name, 1)
-            await bars_pass(one, "BTCUSDT", 1)
+            await bars_step(one, market, 1)
 
     async def tampered() -> None:
         async with desk(desk_settings(tmp_path, market.url)) as one:
-            await bars_pass(one, "BTCUSDT", 2)
+            await bars_step(one, market, 2)
             loop = one.loops["BTCUSDT"]
             last = loop.last
             assert last is not None
@@ -501,12 +500,12 @@ def test_restart_with_a_tampered_bundle_opens_nothing_until_another_is_in_force(
         async with desk(desk_settings(tmp_path, market.url)) as one:
             other = _published(_whole(tmp_path, seed=12), publisher, epoch=2)
             assert (await one.swapper.swap("BTCUSDT", other.name, 2)).outcome == "swapped"
-            await bars_pass(one, "BTCUSDT", 1)
+            await bars_step(one, market, 1)
             assert condition(one).status == "ok"
 
     async def restored() -> None:
         async with desk(desk_settings(tmp_path, market.url)) as one:
-            await bars_pass(one, "BTCUSDT", 1)
+            await bars_step(one, market, 1)
             assert one.loops["BTCUSDT"].model.digest == folder.name
 
     asyncio.run(first())
