@@ -8,6 +8,8 @@ one wrote. https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-wri
 Endpoint and credentials come from the usual AWS_* environment variables and files.
 """
 
+import functools
+import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -129,10 +131,20 @@ class BucketStorage:
 
     @cached_property
     def _files(self) -> Any:
-        import fsspec
+        return _client(os.environ.get("AWS_ENDPOINT_URL"), os.getpid())
 
-        # Listings are not cached: another process may have written since.
-        return fsspec.filesystem("s3", use_listings_cache=False, skip_instance_cache=True)
+
+@functools.lru_cache(maxsize=2)
+def _client(endpoint: str | None, process: int) -> Any:  # noqa: ARG001  connections end at a fork
+    """Return the one client of all roots at a store: each holds a description of S3 in memory,
+    which takes longer to read than most requests.
+    """
+    import fsspec
+
+    # Listings are not cached: another process may have written since.
+    return fsspec.filesystem(
+        "s3", use_listings_cache=False, skip_instance_cache=True, endpoint_url=endpoint
+    )
 
 
 def _condition_failed(error: OSError) -> bool:

@@ -22,7 +22,7 @@ from market_data.storage.month_files import (
     seen_bars,
     stacked,
 )
-from market_data.storage.objects import Storage, storage
+from market_data.storage.objects import ROOTS_HELD, Storage, storage
 from market_data.storage.parquet import parquet_bytes
 from market_data.storage.part_files import AddingParts, described_by, touched
 from market_data.storage.read_ledger import ReadSpan, spans_in, with_spans
@@ -358,7 +358,7 @@ class Lake:
         return closed_bars(self._storage.open(names), t_ms)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=ROOTS_HELD)
 def _opened(root: str, process: int) -> Storage:  # noqa: ARG001  connections end at a fork
     """Return where a lake lies, once it has the form that this code writes."""
     found = storage(root)

@@ -23,6 +23,9 @@ Addition = Callable[[list[str]], Mapping[str, bytes]]
 """Takes the names that lie in a folder; returns new ones with their contents."""
 
 
+ROOTS_HELD = 4  # a process reads one lake, or a few
+
+
 class StorageError(TidegateError):
     """A root that cannot hold a lake; says what was found and what to do."""
 
@@ -142,7 +145,7 @@ def storage(root: str) -> Storage:
     return _storage(root, os.getpid())
 
 
-@functools.cache
+@functools.lru_cache(maxsize=ROOTS_HELD)
 def _storage(root: str, process: int) -> Storage:  # noqa: ARG001  connections end at a fork
     parts = urlsplit(root)
     if "://" not in root:

@@ -53,7 +53,6 @@ class ObjectStore:
         """Make an empty bucket."""
         files = fsspec.filesystem(
             "s3",
-            skip_instance_cache=True,
             endpoint_url=self.variables["AWS_ENDPOINT_URL"],
             key="key",
             secret="secret",
