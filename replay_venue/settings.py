@@ -102,15 +102,18 @@ def parse(arguments: list[str]) -> VenueSettings:
     )
 
 
-def build(settings: VenueSettings) -> Venue:
-    """Return the venue of `settings`; ValueError where they ask for what is not there."""
+def build(settings: VenueSettings, market: MarketSource | None = None) -> Venue:
+    """Return the venue of `settings`; ValueError where they ask for what is not there.
+
+    `market` is what `market_of` made of them before: a generated one takes seconds to make.
+    """
     clock = _clock(settings)
     if clock.now_ms() < settings.history_start_ms:
         raise ValueError(
             f"venue: found start {clock.now_ms()}, expected at or after its history's start "
             f"{settings.history_start_ms}"
         )
-    market = _market(settings)
+    market = market or market_of(settings)
     for symbol in market.symbols[:WARMED_SYMBOLS]:  # before the first request, not during it
         market.open_interest(symbol, clock.now_ms(), clock.now_ms() + 1)
     return Venue(market, clock, Faults(settings.seed), settings.history_start_ms)
@@ -135,7 +138,8 @@ def _clock(settings: VenueSettings) -> Clock:
     return Clock(now_ms, settings.speed, real_time=settings.speed == 1.0)
 
 
-def _market(settings: VenueSettings) -> MarketSource:
+def market_of(settings: VenueSettings) -> MarketSource:
+    """Return the market of `settings`: of a generated one a pure function of seed and edges."""
     if settings.data is None:
         return GeneratedSource(
             settings.seed, settings.edge, settings.symbols, settings.edges, settings.schedules

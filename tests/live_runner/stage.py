@@ -1,5 +1,6 @@
 """Real processes and the market that they play, for tests and benchmarks of the runner."""
 
+import functools
 import json
 import os
 import signal
@@ -32,7 +33,8 @@ from kernel.observation import (
     observe,
 )
 from replay_venue.market.climate import Climate
-from replay_venue.market.generator import History
+from replay_venue.market.generator import KEPT_BLOCKS, History
+from replay_venue.market.recent import Recent
 from research.backtest.replay import replay
 from tests.hung import HUNG_S
 from tests.live_runner.bundles import TRADING
@@ -300,7 +302,8 @@ def truth(symbol: str, start_ms: int, split_ms: int, end_ms: int) -> Truth:
 def market_observations(symbol: str, start_ms: int, end_ms: int) -> np.ndarray:
     """Return the observations, float64[n, K], of the market's bars as a lake would give them."""
     read_ms = start_ms - 10 * 86_400_000
-    history, other = (History(Climate(SEED), name, EDGE) for name in (symbol, OTHER_MARKET))
+    history = _histories()[symbol]
+    other = _histories()[OTHER_MARKET]
     market = history.market(read_ms, end_ms, "15m")
     chain = market.onchain
     points = {
@@ -324,6 +327,14 @@ def market_observations(symbol: str, start_ms: int, end_ms: int) -> np.ndarray:
     }
     bars = history.bars(start_ms, end_ms, "15m")
     return observe(Market(bars, series, history.bars(start_ms, end_ms, "1m")), BAR_MS)
+
+
+@functools.cache
+def _histories() -> dict[str, History]:
+    """Return the market's symbols, made once: whatever is asked for, they are the same."""
+    climate = Climate(SEED)
+    recent = Recent(KEPT_BLOCKS)
+    return {name: History(climate, name, EDGE, recent=recent) for name in SYMBOLS}
 
 
 def rule_rows(observations: np.ndarray, features: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import functools
 import itertools
 import json
 from collections.abc import Callable, Iterator
@@ -122,6 +123,7 @@ def _three_bundles(root: Path, symbol: str) -> list[Path]:
     ]
 
 
+@functools.cache
 def _state(symbol: str, bars: int) -> np.ndarray:
     """Return the feature state after `bars` bars up to the cutoff; the start leaves its trace."""
     start_ms = STATE_OPEN_MS - (bars - 1) * BAR_MS

@@ -1,6 +1,7 @@
 """A venue on a free port, and the clients that talk to it."""
 
 import contextlib
+import functools
 import json
 import socket
 import threading
@@ -20,7 +21,7 @@ from replay_venue.serving.clock import Clock
 from replay_venue.serving.faults.faults import Faults
 from replay_venue.serving.streams import sockets
 from replay_venue.serving.venue import Venue
-from replay_venue.settings import build, parse
+from replay_venue.settings import VenueSettings, build, market_of, parse
 from tests.hung import HUNG_S
 from tests.replay_venue.clockwork import Clockwork
 
@@ -60,8 +61,30 @@ class Served:
 def serving(*arguments: str) -> Iterator[Served]:
     """Serve what a command line describes, from a real server in a thread."""
     settings = parse(list(arguments))
-    with answering(build(settings), settings.state) as served:
+    venue = build(settings, None if settings.data else _generated(_Described(settings)))
+    with answering(venue, settings.state) as served:
         yield served
+
+
+class _Described:
+    """Settings that are equal where they describe one generated market."""
+
+    def __init__(self, settings: VenueSettings) -> None:
+        self.settings = settings
+        schedules = tuple(sorted(settings.schedules.items()))
+        self._key = (settings.seed, settings.edge, settings.symbols, settings.edges, schedules)
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Described) and self._key == other._key
+
+
+@functools.lru_cache(maxsize=2)
+def _generated(described: _Described) -> Any:
+    """Return a generated market, made once: it is a function of its description."""
+    return market_of(described.settings)
 
 
 @contextlib.contextmanager
