@@ -6,7 +6,8 @@ BIN := .venv/bin
 MANIFEST := dbt_project/target/manifest.json
 DBT_SOURCES := $(shell find dbt_project -type f \( -name '*.sql' -o -name '*.yml' -o -name '*.md' \) -not -path '*/target/*')
 
-PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+# In the order of the folders: files of one dear test each would else come last, and one core wait for the other.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # The extras of pyproject.toml, one stamp each; what they bring and add to the disk is said before pip starts.
 PLATFORM := $(addprefix .venv/.has-,runner market-data research platform)

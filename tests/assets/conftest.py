@@ -22,8 +22,8 @@ def small_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _build(folder: Path) -> None:
     lake = Lake(root=str(folder / "lake"))
     small_lake_of_all.fill(lake)
-    result = small_lake_of_all.build(small_lake_of_all.warehouse_on(lake, folder))
-    assert result.success
+    warehouse = small_lake_of_all.warehouse_on(lake, folder)
+    small_lake_of_all.build_and_keep(warehouse, folder / "dagster")
 
 
 @pytest.fixture

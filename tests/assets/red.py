@@ -1,11 +1,13 @@
 """Which asset checks a test saw red, so that `@pytest.mark.red(name)` is a promise that is held."""
 
+from typing import Any
+
 import dagster as dg
 
 SEEN: set[str] = set()
 
 
-def evaluations(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
+def evaluations(result: Any) -> dict[str, dg.AssetCheckEvaluation]:
     """Return what the checks of a run found, by name."""
     found = {one.check_name: one for one in result.get_asset_check_evaluations()}
     SEEN.update(one.check_name for one in found.values() if not one.passed)

@@ -66,7 +66,9 @@ def warehouse_on(lake: Lake, folder: Path, url: str = "", timeframe: str = "15m"
     )
 
 
-def build(warehouse: Warehouse, *names: str) -> dg.ExecuteInProcessResult:
+def build(
+    warehouse: Warehouse, *names: str, instance: dg.DagsterInstance | None = None
+) -> dg.ExecuteInProcessResult:
     """Build the named models, all of them and the documentation without a name, with checks."""
     chosen = [dg.AssetKey(["warehouse", name]) for name in names]
     selection = dg.AssetSelection.assets(*chosen) if chosen else dg.AssetSelection.all()
@@ -77,11 +79,39 @@ def build(warehouse: Warehouse, *names: str) -> dg.ExecuteInProcessResult:
         resources={"warehouse": warehouse, "lake": warehouse.lake},
     )
     return definitions.resolve_job_def("run").execute_in_process(
-        instance=dg.DagsterInstance.ephemeral(), raise_on_error=False
+        instance=instance or dg.DagsterInstance.ephemeral(), raise_on_error=False
     )
 
 
-def checks(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
+def build_and_keep(warehouse: Warehouse, folder: Path) -> None:
+    """Build everything, and keep the run's events for `KeptRun`."""
+    folder.mkdir()
+    with dg.DagsterInstance.local_temp(str(folder)) as instance:
+        assert build(warehouse, instance=instance).success
+
+
+class KeptRun:
+    """What a run of `build_and_keep` found and made, whichever process it ran in."""
+
+    def __init__(self, folder: Path) -> None:
+        with dg.DagsterInstance.local_temp(str(folder)) as instance:
+            (run,) = instance.get_runs()
+            self.success = run.is_success
+            logs = instance.all_logs(run.run_id)
+        self._events = [one.dagster_event for one in logs if one.dagster_event]
+
+    def get_asset_check_evaluations(self) -> list[dg.AssetCheckEvaluation]:
+        """Return what the checks found."""
+        kind = dg.DagsterEventType.ASSET_CHECK_EVALUATION
+        found = [one for one in self._events if one.event_type is kind]
+        return [one.asset_check_evaluation_data for one in found]
+
+    def get_asset_materialization_events(self) -> list[dg.DagsterEvent]:
+        """Return the events of tables that were made."""
+        return [one for one in self._events if one.is_step_materialization]
+
+
+def checks(result: "dg.ExecuteInProcessResult | KeptRun") -> dict[str, dg.AssetCheckEvaluation]:
     """Return the checks of a run by name."""
     return evaluations(result)
 
@@ -116,9 +146,9 @@ def candles(symbol: str) -> pd.DataFrame:
 
 
 def settlements(rates: list[float], shift_ms: int = 0) -> pd.DataFrame:
-    """Return funding every eight hours, a few milliseconds off the hour."""
-    times = START_MS + 28_800_000 * np.arange(len(rates)) + shift_ms
-    return rows(times, MINUTE_MS, funding_rate=rates)
+    """Return funding every eight hours, stamped a few milliseconds off the hour."""
+    times = START_MS + 28_800_000 * np.arange(len(rates))
+    return rows(times, MINUTE_MS, stamp_ms=times + shift_ms, funding_rate=rates)
 
 
 def outcomes(week: str, passed: bool) -> pd.DataFrame:

@@ -256,7 +256,7 @@ def test_restatements_say_how_often_and_how_late(built: Any):
     assert found == [
         ("candles", "BTCUSDT", date(2025, 12, 3), 1, 1, nine_days - 50),
         ("candles", "ETHUSDT", date(2025, 12, 1), 1, 1, nine_days - 0.75),
-        ("funding", "BTCUSDT", date(2025, 11, 30), 1, 1, pytest.approx(1.0, abs=1e-5)),
+        ("funding", "BTCUSDT", date(2025, 12, 1), 1, 1, pytest.approx(1.0, abs=1e-5)),
     ]
 
 

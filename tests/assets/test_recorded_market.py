@@ -87,6 +87,7 @@ def in_quarters(five_minutes: pd.DataFrame) -> pd.DataFrame:
     return merged[merged["count"] == 3].drop(columns="count").reset_index()
 
 
+@pytest.mark.slow  # the generated crash below is judged alike
 @needs_recorded
 def test_three_recorded_years_pass_and_the_crash_is_in_them(stage: Stage):
     """BTC of 2023 to 2025 in 15m from one venue, held against another one through the crash, with
@@ -116,6 +117,7 @@ def test_three_recorded_years_pass_and_the_crash_is_in_them(stage: Stage):
     assert "2025-10-10 21:15" in agreement.metadata["apart"].value
 
 
+@pytest.mark.slow  # ... and once more
 @needs_recorded
 def test_the_crash_passes_in_five_minutes(stage: Stage):
     """The same hours from the other venue, bar by bar, with five flat bars of that year."""
@@ -127,6 +129,7 @@ def test_the_crash_passes_in_five_minutes(stage: Stage):
     assert metadata_of(result, "candles")["dagster/row_count"] == 2 * 92 * 288
 
 
+@pytest.mark.slow  # its generated twins are below
 @needs_recorded
 def test_a_recorded_hole_is_named_and_spot_agrees_with_its_perpetual(stage: Stage):
     """ETH's spot candles lack four months of 2024: the check says which, and nothing fills them.

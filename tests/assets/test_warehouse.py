@@ -18,10 +18,10 @@ from market_data.tables import TABLES
 from orchestration.resources.warehouse import Warehouse
 from tests.assets.small_lake import (
     START_MS,
+    KeptRun,
     build,
     candles,
     checks,
-    fill,
     minutes,
     outcomes,
     store,
@@ -44,15 +44,10 @@ MARTS = (
 
 
 @pytest.fixture(scope="module")
-def built(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> tuple[Lake, Warehouse, dg.ExecuteInProcessResult]:
-    """Build everything once on the small lake."""
-    folder = tmp_path_factory.mktemp("home")
-    lake = Lake(root=str(folder / "lake"))
-    fill(lake)
-    warehouse = warehouse_on(lake, folder)
-    return lake, warehouse, build(warehouse)
+def built(small_lake: Path) -> tuple[Lake, Warehouse, KeptRun]:
+    """Return the small lake, what was built on it, and the run that did."""
+    lake = Lake(root=str(small_lake / "lake"))
+    return lake, warehouse_on(lake, small_lake), KeptRun(small_lake / "dagster")
 
 
 def test_models_are_assets_of_the_warehouse_and_hang_on_the_lake():

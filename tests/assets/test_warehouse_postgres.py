@@ -1,6 +1,7 @@
 """The warehouse in a real PostgreSQL: the rows are DuckDB's, copied where they changed."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,6 @@ from tests.assets.small_lake import (
     build,
     candles,
     checks,
-    fill,
     warehouse_on,
 )
 from tests.assets.test_warehouse import MARTS
@@ -51,15 +51,13 @@ def url() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def built(
-    url: str, tmp_path_factory: pytest.TempPathFactory
+    url: str, small_lake: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Lake, Warehouse, Warehouse, dg.ExecuteInProcessResult]:
-    """Build the small lake's warehouse in a file and in PostgreSQL."""
+    """Build a copy of the small lake in PostgreSQL, beside the file that was built of it."""
     folder = tmp_path_factory.mktemp("home")
-    lake = Lake(root=str(folder / "lake"))
-    fill(lake)
-    local = warehouse_on(lake, folder / "local")
+    lake = Lake(root=str(shutil.copytree(small_lake / "lake", folder / "lake")))
+    local = warehouse_on(Lake(root=str(small_lake / "lake")), small_lake)
     shared = warehouse_on(lake, folder / "shared", url)
-    assert build(local).success
     return lake, local, shared, build(shared)
 
 

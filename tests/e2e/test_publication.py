@@ -1,4 +1,4 @@
-"""From a retrain to a real runner and back, with the venue's bars coming all the while."""
+"""From a retrain to a real runner and back, a bar of the venue after each step."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +14,6 @@ from tests.installation import SYMBOL, Installation, partition
 from tests.live_runner.stage import RunnerProcess, VenueProcess, venue
 
 pytestmark = pytest.mark.e2e
-SPEED = 3_000.0  # a bar every 0.3 s
 
 
 class Runner(RunnerProcess):
@@ -28,7 +27,7 @@ class Runner(RunnerProcess):
 
 @pytest.fixture
 def market() -> Iterator[VenueProcess]:
-    with venue(SPEED) as one:
+    with venue(speed=1.0) as one:
         yield one
 
 
@@ -36,6 +35,7 @@ def market() -> Iterator[VenueProcess]:
 def runner(copied: Installation, market: VenueProcess) -> Iterator[Runner]:
     one = Runner(copied.home / "runner", market.url)
     one.start()
+    one.until_trading()
     yield one
     one.kill()
 
@@ -99,22 +99,25 @@ def info(runner: Runner) -> tuple[str, int]:
 
 
 def test_publications_and_a_rollback_reach_the_runner_without_a_missed_bar(
-    copied: Installation, instance: dg.DagsterInstance, runner: Runner
+    copied: Installation, instance: dg.DagsterInstance, runner: Runner, market: VenueProcess
 ) -> None:
     """Two retrains are approved, published and swapped in; a rollback brings the first one back."""
     platform = Platform(copied, instance, runner)
-    runner.until_decided(2)
+    runner.next_bar(market)
     first = platform.approve()
     assert "confirmed" in platform.tick()
     assert info(runner) == (first, 1)
+    runner.next_bar(market)
     platform.retrain()
     second = platform.approve()
     assert "confirmed" in platform.tick()
     assert info(runner) == (second, 2)
+    runner.next_bar(market)
     platform.run("rollback_job", symbol=SYMBOL, actor="Ada", reason="worse than it looked")
     assert "confirmed" in platform.tick()
     assert info(runner) == (first, 3)
-    runner.until_decided(runner.decided(SYMBOL) + 4)
+    for _ in range(4):
+        runner.next_bar(market)
     summary = runner.get(f"/journal/summary?symbol={SYMBOL}")
     assert summary["missed"] == 0
     assert [swap["epoch"] for swap in summary["swaps"]] == [1, 2, 3]
@@ -123,11 +126,11 @@ def test_publications_and_a_rollback_reach_the_runner_without_a_missed_bar(
 
 
 def test_a_bundle_broken_after_publication_is_refused_and_told(
-    copied: Installation, instance: dg.DagsterInstance, runner: Runner
+    copied: Installation, instance: dg.DagsterInstance, runner: Runner, market: VenueProcess
 ) -> None:
     """One byte flipped after the signature: the runner keeps its rules and says what it refused."""
     platform = Platform(copied, instance, runner)
-    runner.until_decided(2)
+    runner.next_bar(market)
     digest = platform.approve()
     (request,) = copied.store.requests()
     copied.store.publish(request.id, copied.resources["evidence"].derive, request.created_at_ms)

@@ -46,6 +46,7 @@ START_MS = 1_766_286_000_000  # 2025-12-21T03:00:00Z
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 # Faults on purpose and a shared machine: only the tests of health itself set limits that bite.
 UNHURRIED = {"api_errors_a_minute": 1_000_000, "latency_ms": 1_000_000, "slow_bars": 1_000_000}
+BURST_BARS = 10  # of which a fault may take the last ones: they come with the next burst
 COINS = {"BTCUSDT": "btc", "ETHUSDT": "eth"}
 LAGS_MS = {
     "funding_rate": 60_000,
@@ -237,6 +238,19 @@ class RunnerProcess:
             return all(one["status"] != "starting" for one in told)
 
         until(all_started, "every symbol to have read its history")
+
+    def follow(self, market: VenueProcess, bars: int) -> None:
+        """Let market time go on, a few bars at a time, until every symbol has decided that many.
+
+        However slow the machine, the market never gets further ahead than those few.
+        """
+
+        def least() -> int:
+            return min(self.decided(symbol) for symbol in SYMBOLS)
+
+        while (before := least()) < bars:
+            market.clock(step_bars=BURST_BARS)
+            until(lambda before=before: least() > before, "the next bar to be decided")
 
     def next_bar(self, market: VenueProcess) -> None:
         """Let market time go on by a bar, and wait until every symbol has decided it."""

@@ -26,8 +26,10 @@ HISTORY_BARS = 1_100
 def test_restart_after_sigkill_continues_as_if_never_killed(tmp_path: Path) -> None:
     """Six SIGKILLs at random moments leave no bar missed, none twice, no order lost or doubled."""
     rng = random.Random(1)
-    with venue(speed=20_000) as market, runner(tmp_path, market.url, HISTORY_BARS) as live:
+    with venue(speed=1.0) as market, runner(tmp_path, market.url, HISTORY_BARS) as live:
+        live.until_trading()
         for round_ in range(6):
+            market.clock(step_bars=50)  # at which it is at work when it is killed
             live.until_decided(15 + 40 * round_ + rng.randrange(20))
             live.kill()
             live.start()
@@ -41,15 +43,16 @@ def test_restart_after_sigkill_continues_as_if_never_killed(tmp_path: Path) -> N
 
 def test_feed_faults_leave_no_gap_and_no_double(tmp_path: Path) -> None:
     """Dropped sockets, skipped, doubled and reordered bars and failing REST cost no bar."""
-    with venue(speed=20_000) as market, runner(tmp_path, market.url, HISTORY_BARS) as live:
-        live.until_decided(10)
+    with venue(speed=1.0) as market, runner(tmp_path, market.url, HISTORY_BARS) as live:
+        live.until_trading()
+        live.follow(market, 10)
         for kind in ("skip", "duplicate", "reorder"):
             market.fault(kind=kind, rate=0.1)
         market.fault(kind="drop", count=3, channel="stream")
         market.fault(kind="http5xx", count=2, match="klines")
         market.fault(kind="truncate", count=2, match="klines")
         market.fault(kind="http429", count=2, match="openInterestHist")
-        live.until_decided(250)
+        live.follow(market, 250)
         summaries = [live.get(f"/journal/summary?symbol={symbol}") for symbol in SYMBOLS]
         assert live.stop() == 0
     assert [(one["missed"], one["holes"]) for one in summaries] == [(0, 0), (0, 0)]
@@ -60,8 +63,10 @@ def test_feed_faults_leave_no_gap_and_no_double(tmp_path: Path) -> None:
 
 def test_long_outage_is_caught_up_with_what_was_known_at_each_close(tmp_path: Path) -> None:
     """After nine days away the backlog is decided in order from the series as of each bar."""
-    with venue(speed=2_000) as market, runner(tmp_path, market.url, HISTORY_BARS) as live:
-        live.until_decided(2)
+    with venue(speed=1.0) as market, runner(tmp_path, market.url, HISTORY_BARS) as live:
+        live.until_trading()
+        live.next_bar(market)
+        live.next_bar(market)
         live.kill()
         market.clock(step_bars=900)
         live.start()

@@ -1,7 +1,6 @@
 """The first use of everything that processes share, by eight of them at the same moment."""
 
 import json
-import multiprocessing
 import tempfile
 from collections.abc import Callable, Iterator
 from multiprocessing.pool import Pool
@@ -33,6 +32,8 @@ from orchestration.resources.promotion_store import PromotionStore
 from orchestration.resources.tracking import RunLog, Tracking
 from orchestration.resources.warehouse import Warehouse
 from research.promotion.records import PromotionRequest
+from tests.forked import FORKED
+from tests.hung import HUNG_S
 from tests.orchestration.resources.test_tracking import MODEL, graph
 
 PROCESSES = 8
@@ -118,7 +119,7 @@ def claim_home(home: Path, _: str) -> Any:
         held = "in use by process" in str(error)
     else:
         held = False
-    _start[0].wait(60)  # whoever has it keeps it until all have asked
+    _start[0].wait(HUNG_S)  # whoever has it keeps it until all have asked
     return held
 
 
@@ -145,16 +146,14 @@ def begin(barrier: Barrier) -> None:
 
 def together(use: Callable[[Path, str], Any], home: Path, url: str) -> Any:
     """Wait until every process is here, then use what is shared for the first time."""
-    _start[0].wait(120)
+    _start[0].wait(HUNG_S)
     return use(home, url)
 
 
 @pytest.fixture(scope="module")
 def processes() -> Iterator[Pool]:
     """Keep eight processes that have imported everything."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    with context.Pool(PROCESSES, begin, (context.Barrier(PROCESSES),)) as pool:
+    with FORKED.Pool(PROCESSES, begin, (FORKED.Barrier(PROCESSES),)) as pool:
         yield pool
 
 

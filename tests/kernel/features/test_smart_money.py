@@ -118,7 +118,9 @@ def test_smart_money_equals_the_slow_oracle_on_real_bars():
             np.testing.assert_allclose(found[end], expected, rtol=1e-12, atol=0.0)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))]
+)
 @pytest.mark.parametrize("kind", KINDS)
 def test_smart_money_equals_the_slow_oracle(kind: str, seed: int):
     """The fold and a definition-by-definition search through each whole prefix agree exactly."""

@@ -194,7 +194,6 @@ def test_a_desk_asks_for_minutes_and_btc_only_while_it_has_not_heard_them(tmp_pa
 
     async def requests(home: Path, url: str) -> tuple[int, int]:
         async with desk(desk_settings(home, url), asked) as one:
-            market.clock(pause=True)
             await bars_step(one, market, 3)
             asked.clear()
             await bars_step(one, market, 20)
@@ -205,7 +204,7 @@ def test_a_desk_asks_for_minutes_and_btc_only_while_it_has_not_heard_them(tmp_pa
             await bars_step(one, market, 20)
             return heard, asked[candles[0]]
 
-    with venue(speed=3_600) as market:
+    with venue(speed=1.0) as market:
         heard, unheard = asyncio.run(requests(tmp_path, market.url))
     print(f"20 bars of two symbols: {heard} requests heard, {unheard} unheard")
     assert heard < 10

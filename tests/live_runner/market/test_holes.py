@@ -35,17 +35,24 @@ DAY_BARS = 96
 
 def test_a_day_passes_after_a_hole_before_anything_is_opened(tmp_path: Path) -> None:
     """The bar is on no socket and in no answer; a restart in the middle of the day knows of it."""
-    with venue(speed=10_800) as market, runner(tmp_path, market.url) as live:
-        live.until_decided(3)
+    with venue(speed=1.0) as market, runner(tmp_path, market.url) as live:
+        live.until_trading()
+        live.follow(market, 3)
         market.fault(kind="skip_rows", rate=1.0, rows=1, match="klines")
         market.fault(kind="skip", count=len(SYMBOLS), match="kline_15m")
-        until(lambda: _latest_holes(live).keys() == set(SYMBOLS), "a hole of every symbol")
+        market.clock(step_bars=1)
+        live.bars_until(
+            market,
+            lambda: _latest_holes(live).keys() == set(SYMBOLS),
+            "a hole of every symbol",
+        )
         call(f"{market.url}/control/faults", method="DELETE")
-        live.until_decided(30)
+        live.follow(market, 30)
         live.kill()
         live.start()
         holes = _latest_holes(live)
         settled_ms = max(holes.values()) + DAY_BARS * BAR_MS
+        market.clock(step_bars=DAY_BARS)
         until(
             lambda: all(_last_ms(live, symbol) >= settled_ms for symbol in SYMBOLS),
             "the day after the holes",

@@ -15,9 +15,8 @@ from live_runner.journal.journal import Decision
 from live_runner.models.inference import load_bundle
 from live_runner.models.model import FED_BY, Model
 from live_runner.settings import LAGGED
-from tests.hung import HUNG_S
 from tests.live_runner.bundles import TRADING, Publisher, write_bundle
-from tests.live_runner.inside import desk, desk_settings
+from tests.live_runner.inside import bars_step, desk, desk_settings
 from tests.live_runner.stage import (
     BAR_MS,
     START_MS,
@@ -32,6 +31,7 @@ from tests.live_runner.stage import (
 )
 
 SYMBOL = SYMBOLS[0]
+MOST_BARS = 40
 STATE_OPEN_MS = START_MS - 40 * BAR_MS
 OPEN_INTEREST = "open_interest: GET /futures/data/openInterestHist: found 5"
 
@@ -109,11 +109,21 @@ def test_a_bundle_abstains_without_its_own_series_alone(
             assert result.outcome == "swapped", result
             queue = one.subscribe()
             market.fault(kind="http5xx", rate=1.0, match="asset-metrics")
-            during = await _next(queue, lambda told: "GET /coinmetrics" in told.reason)
-            call(f"{market.url}/control/faults", method="DELETE")
-            return during, await _next(queue, lambda told: not told.reason)
 
-    with venue(speed=3_600, start="2025-12-21T22:00:00Z") as market:
+            async def bars_until(fits: Callable[[Decision], bool]) -> Decision:
+                for _ in range(MOST_BARS):
+                    await bars_step(one, market, 1)
+                    while not queue.empty():
+                        told = queue.get_nowait()
+                        if told.symbol == SYMBOL and fits(told):
+                            return told
+                raise AssertionError(f"expected such a decision within {MOST_BARS} bars")
+
+            during = await bars_until(lambda told: "GET /coinmetrics" in told.reason)
+            call(f"{market.url}/control/faults", method="DELETE")
+            return during, await bars_until(lambda told: not told.reason)
+
+    with venue(speed=1.0, start="2025-12-21T22:00:00Z") as market:
         during, after = asyncio.run(outage(market))
     assert during.reason.startswith(reason), during.reason
     assert (during.row[ABSTAIN], after.row[ABSTAIN]) == (code, Abstain.NONE)
@@ -172,14 +182,6 @@ def _published(home: Path, features: Sequence[str]) -> Path:
     )
     Publisher.make(home / "keys").publish(folder, SYMBOL, 1)
     return folder
-
-
-async def _next(queue: asyncio.Queue[Decision], fits: Callable[[Decision], bool]) -> Decision:
-    """Return the symbol's next decision that fits."""
-    while True:
-        told = await asyncio.wait_for(queue.get(), HUNG_S)
-        if told.symbol == SYMBOL and fits(told):
-            return told
 
 
 def _reasons(journal: Path) -> set[str]:

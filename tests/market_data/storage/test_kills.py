@@ -1,6 +1,5 @@
 """Writers that are killed with SIGKILL in the middle of their work."""
 
-import multiprocessing
 import random
 import time
 from pathlib import Path
@@ -9,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from market_data.storage.lake import FOREVER_MS, Lake
+from tests.forked import FORKED
 from tests.market_data.storage.endless_writer import SYMBOL, settlements, write_until_killed
 
 KILLS = 100
@@ -16,10 +16,8 @@ KILLS = 100
 
 def killed_at_a_random_moment(lake: Lake, first: int, rng: random.Random) -> int:
     """Start a writer, kill it some time after its first append; return what it said was stored."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.market_data.storage.endless_writer"])
-    receiving, sending = context.Pipe(duplex=False)
-    writer = context.Process(target=write_until_killed, args=(lake.root, first, sending))
+    receiving, sending = FORKED.Pipe(duplex=False)
+    writer = FORKED.Process(target=write_until_killed, args=(lake.root, first, sending))
     writer.start()
     sending.close()
     stored = receiving.recv()

@@ -1,6 +1,5 @@
 """A lake of older code becomes one of today: every event once, nothing lost, however often."""
 
-import multiprocessing
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +14,7 @@ from market_data.storage.migration import VERSION, migrate
 from market_data.storage.objects import Change, FolderStorage
 from market_data.storage.parquet import parquet_bytes
 from market_data.storage.revisions import month_of
+from tests.forked import FORKED
 
 HOUR_MS = 3_600_000
 MINUTE_MS = 60_000
@@ -195,9 +195,8 @@ def test_two_processes_migrate_one_lake(tmp_path: Path):
     alone = old_lake(tmp_path / "alone", doubled(60))
     migrate(FolderStorage(str(alone)))
     both = old_lake(tmp_path / "both", doubled(60))
-    context = multiprocessing.get_context("spawn")
     storage = FolderStorage(str(both))
-    workers = [context.Process(target=migrate, args=(storage,)) for _ in range(2)]
+    workers = [FORKED.Process(target=migrate, args=(storage,)) for _ in range(2)]
     for worker in workers:
         worker.start()
     for worker in workers:

@@ -23,6 +23,7 @@ from orchestration.resources.promotion_store import (
 from research.promotion.audit import AuditBrokenError
 from research.promotion.records import DecisionRefusedError, PromotionRequest
 from research.promotion.rules import Evidence, PublicationRefusedError, Rule
+from tests.forked import FORKED
 from tests.hung import HUNG_S
 from tests.kernel.bundle_maker import unsigned, write
 
@@ -388,17 +389,16 @@ def test_racing_publishers_give_out_one_epoch_each(
 ) -> None:
     """Processes racing for one request share its epoch; racing for two, the loser is refused."""
     requests = [approved(store, A)] * 2 if same else [approved(store, A), approved(store, B)]
-    context = multiprocessing.get_context("spawn")
-    barrier, answers = context.Barrier(2), context.Queue()
+    barrier, answers = FORKED.Barrier(2), FORKED.Queue()
     publishers = [
-        context.Process(target=race, args=(str(tmp_path), request_id, barrier.wait, answers))
+        FORKED.Process(target=race, args=(str(tmp_path), request_id, barrier.wait, answers))
         for request_id in requests
     ]
     for publisher in publishers:
         publisher.start()
     found = sorted(answers.get(timeout=HUNG_S) for _ in publishers)
     for publisher in publishers:
-        publisher.join(60)
+        publisher.join(HUNG_S)
     assert found == (["epoch 1", "epoch 1"] if same else ["champion_changed", "epoch 1"])
     assert [entry.kind for entry in store.entries()].count("published") == 1
 
