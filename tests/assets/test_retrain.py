@@ -17,6 +17,8 @@ from sensors.failures import failed_check_sensor
 from tests.assets.red import evaluations
 from tests.installation import CUTOFF_MS, SYMBOL, WEEK, Installation, fill_lake, install, partition
 
+JUDGED = (["backtest", "walk_forward"], ["gates", "report"], ["gates", "outcomes"],
+          ["bundles", "bundle"], ["promotion", "request"])  # fmt: skip
 MODEL = model_name(SYMBOL, "15m")
 
 
@@ -146,7 +148,9 @@ def test_a_retrain_holds_the_candidate_against_the_champion_on_the_same_bars(
     copied.store.decide(request.id, "approved", "Ada", "", 20)
     copied.store.publish(request.id, copied.resources["evidence"].derive, 30)
     copied.job("retrain_job").execute_in_process(
-        partition_key=partition(), instance=dg.DagsterInstance.ephemeral()
+        partition_key=partition(),
+        instance=dg.DagsterInstance.ephemeral(),
+        asset_selection=[dg.AssetKey(key) for key in JUDGED],
     )
     walk = copied.stored(Accounts, "backtest", "walk_forward")
     (again,) = copied.store.pending()

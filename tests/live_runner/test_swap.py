@@ -420,7 +420,7 @@ def test_a_bundle_lost_at_a_start_is_taken_up_again_as_its_own_epoch(
             back = await one.swapper.swap("BTCUSDT", lost.name, 2)
             assert (back.outcome, back.epoch) == ("swapped", 2)
             assert model_info(one, "BTCUSDT")["lost"] == ""
-            await bars_pass(one, "BTCUSDT", 2)
+            await bars_step(one, market, 2)
             assert loop.last is not None
             assert (loop.last.digest, condition(one).status) == (lost.name, "ok")
             again = await one.swapper.swap("BTCUSDT", lost.name, 2)
