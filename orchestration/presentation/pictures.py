@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_WINDOWS = 4
+WIDTH = 6.0
+LEFT = 0.75
+RIGHT = 0.1
+TOP = 0.1
+BOTTOM = 0.2
+BETWEEN = 0.22
 MOST_COLUMNS = 3
 SHOWN = {"depth": ("best_bid", "best_ask"), "trades": ("price",), "arrivals": ("lag_ms",)}
 TOGETHER = frozenset({"depth"})  # one scale for all columns
@@ -27,13 +33,30 @@ def history_figure(glances: Sequence[Glance], table: Table) -> "Figure":
     drawn = glances[:MOST_WINDOWS]
     panels = [_panels(one, table) for one in drawn]
     heights = [height for columns in panels for height in (*(3,) * len(columns), 1)]
-    figure = off_screen(6, 0.4 + 0.48 * sum(heights))
+    figure = off_screen(WIDTH, 0.4 + 0.48 * sum(heights), layout=None)
     axes = iter(figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0])
+    _set_out(figure, len(heights))
     for one, columns in zip(drawn, panels, strict=True):
         for names in columns:
             _values(next(axes), one, names, table)
         _rows(next(axes), one)
     return figure
+
+
+def _set_out(figure: "Figure", rows: int) -> None:
+    """Give axes below one another the room that their labels take, in inches.
+
+    To have it measured, label by label, takes longer than to draw them.
+    """
+    height = figure.get_figheight()
+    free = height - TOP - BOTTOM - (rows - 1) * BETWEEN
+    figure.subplots_adjust(
+        left=LEFT / WIDTH,
+        right=1.0 - RIGHT / WIDTH,
+        top=1.0 - TOP / height,
+        bottom=BOTTOM / height,
+        hspace=BETWEEN / (free / rows),
+    )
 
 
 def history_png(glances: Sequence[Glance], table: Table) -> bytes:

@@ -14,6 +14,7 @@ TIMEOUT_S = 3_600  # hung: on a busy laptop it has taken a quarter of an hour
 
 
 @pytest.mark.e2e
+@pytest.mark.slow  # test_publication.py drives the same from a retrain to a real runner
 @pytest.mark.timeout(TIMEOUT_S)
 def test_raw_market_data_becomes_a_model_that_trades(tmp_path: Path) -> None:
     """One symbol goes from ingest to a swapped bundle and a traded day; nothing is left running."""
