@@ -17,7 +17,7 @@ from tests.hung import HUNG_S
 from tests.installation import fill_lake, install, partition
 from tests.live_runner.stage import call, free_port, until
 
-# Slow: that first use makes schemas and tables in PostgreSQL, orchestration/test_first_use.py shows.
+# Slow: the first use of a PostgreSQL, orchestration/test_first_use.py shows.
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 ROOT = Path(__file__).resolve().parents[2]
 COUNTS = {
