@@ -11,6 +11,7 @@ from tests.live_runner.bundles import TRADING
 from tests.live_runner.stage import (
     BAR_MS,
     SYMBOLS,
+    UNHURRIED_SPEED,
     RunnerProcess,
     assert_replays,
     differing_bytes,
@@ -26,7 +27,7 @@ HISTORY_BARS = 1_100
 def test_restart_after_sigkill_continues_as_if_never_killed(tmp_path: Path) -> None:
     """Six SIGKILLs at random moments leave no bar missed, none twice, no order lost or doubled."""
     rng = random.Random(1)
-    with venue(speed=1.0) as market, runner(tmp_path, market.url, HISTORY_BARS) as live:
+    with venue(speed=UNHURRIED_SPEED) as market, runner(tmp_path, market.url, HISTORY_BARS) as live:
         live.until_trading()
         for round_ in range(6):
             market.clock(step_bars=50)  # at which it is at work when it is killed
@@ -43,7 +44,7 @@ def test_restart_after_sigkill_continues_as_if_never_killed(tmp_path: Path) -> N
 
 def test_feed_faults_leave_no_gap_and_no_double(tmp_path: Path) -> None:
     """Dropped sockets, skipped, doubled and reordered bars and failing REST cost no bar."""
-    with venue(speed=1.0) as market, runner(tmp_path, market.url, HISTORY_BARS) as live:
+    with venue(speed=UNHURRIED_SPEED) as market, runner(tmp_path, market.url, HISTORY_BARS) as live:
         live.until_trading()
         live.follow(market, 10)
         for kind in ("skip", "duplicate", "reorder"):
@@ -63,7 +64,7 @@ def test_feed_faults_leave_no_gap_and_no_double(tmp_path: Path) -> None:
 
 def test_long_outage_is_caught_up_with_what_was_known_at_each_close(tmp_path: Path) -> None:
     """After nine days away the backlog is decided in order from the series as of each bar."""
-    with venue(speed=1.0) as market, runner(tmp_path, market.url, HISTORY_BARS) as live:
+    with venue(speed=UNHURRIED_SPEED) as market, runner(tmp_path, market.url, HISTORY_BARS) as live:
         live.until_trading()
         live.next_bar(market)
         live.next_bar(market)

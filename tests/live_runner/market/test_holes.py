@@ -21,6 +21,7 @@ from tests.live_runner.stage import (
     BAR_MS,
     SYMBOLS,
     UNHURRIED,
+    UNHURRIED_SPEED,
     RunnerProcess,
     assert_replays,
     call,
@@ -35,7 +36,7 @@ DAY_BARS = 96
 
 def test_a_day_passes_after_a_hole_before_anything_is_opened(tmp_path: Path) -> None:
     """The bar is on no socket and in no answer; a restart in the middle of the day knows of it."""
-    with venue(speed=1.0) as market, runner(tmp_path, market.url) as live:
+    with venue(speed=UNHURRIED_SPEED) as market, runner(tmp_path, market.url) as live:
         live.until_trading()
         live.follow(market, 3)
         market.fault(kind="skip_rows", rate=1.0, rows=1, match="klines")

@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -14,14 +15,16 @@ from tests.market_data.storage.endless_writer import SYMBOL, settlements, write_
 KILLS = 100
 
 
-def killed_at_a_random_moment(lake: Lake, first: int, rng: random.Random) -> int:
-    """Start a writer, kill it some time after its first append; return what it said was stored."""
+def killed(lake: Lake, first: int, strike: Callable[[], None]) -> int:
+    """Start a writer, kill it when `strike` returns, some time after its first append; return what
+    it said was stored.
+    """
     receiving, sending = FORKED.Pipe(duplex=False)
     writer = FORKED.Process(target=write_until_killed, args=(lake.root, first, sending))
     writer.start()
     sending.close()
     stored = receiving.recv()
-    time.sleep(rng.uniform(0.0, 0.03))
+    strike()
     writer.kill()
     writer.join()
     while True:
@@ -39,8 +42,16 @@ def test_a_hundred_kills_lose_no_row_and_leave_no_half_file(
     folder = tmp_path / "market" / "funding" / f"symbol={SYMBOL}"
     rng = random.Random(20261121)
     stored = halves = 0
-    for _ in range(KILLS):
-        stored = killed_at_a_random_moment(lake, stored, rng)
+
+    def some_time() -> None:
+        time.sleep(rng.uniform(0.0, 0.03))
+
+    def during_a_write() -> None:
+        while not any(folder.glob(".*.tmp")):
+            pass
+
+    for number in range(KILLS):
+        stored = killed(lake, stored, during_a_write if number % 2 else some_time)
         halves += len(list(folder.glob(".*.tmp")))
         assert all(pq.ParquetFile(path).read().num_rows for path in folder.glob("*.parquet"))
         rows = lake.as_of("funding", SYMBOL, FOREVER_MS)
