@@ -81,15 +81,3 @@ async def bars_step(one: Desk, market: VenueProcess, count: int) -> None:
         while any(loop.last_open_ms < closed_ms for loop in one.loops.values()):
             await asyncio.wait_for(queue.get(), HUNG_S)
     one.unsubscribe(queue)
-
-
-async def bars_pass(one: Desk, symbol: str, count: int) -> None:
-    """Wait until `count` more bars of a symbol are decided, of a market that goes on by itself.
-
-    Where it may outrun a busy machine, `bars_step` is for you.
-    """
-    queue = one.subscribe()
-    while count > 0:
-        decision = await asyncio.wait_for(queue.get(), HUNG_S)
-        count -= decision.symbol == symbol
-    one.unsubscribe(queue)

@@ -18,7 +18,7 @@ from live_runner.settings import load_settings
 from live_runner.watch.condition import condition
 from live_runner.watch.page import render
 from tests.live_runner.holding import leave_open
-from tests.live_runner.inside import bars_pass, desk, desk_settings
+from tests.live_runner.inside import bars_step, desk, desk_settings
 from tests.live_runner.stage import ROOT, RunnerProcess, venue
 
 
@@ -27,10 +27,10 @@ def test_a_symbol_kept_for_exits_leaves_its_position_and_opens_none(tmp_path: Pa
     leave_open(tmp_path / "journal.sqlite", "ETHUSDT", take_profit=1.0)
 
     async def scenario() -> None:
-        with venue(speed=3_600) as market:
+        with venue(speed=1.0) as market:
             settings = replace(desk_settings(tmp_path, market.url), exits_only=("ETHUSDT",))
             async with desk(settings) as one:
-                await bars_pass(one, "ETHUSDT", 1)
+                await bars_step(one, market, 1)
                 loop = one.loops["ETHUSDT"]
                 assert loop.last is not None
                 found = condition(one)

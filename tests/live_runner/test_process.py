@@ -18,6 +18,7 @@ from tests.live_runner.stage import (
     ROOT,
     START_MS,
     SYMBOLS,
+    UNHURRIED_SPEED,
     RunnerProcess,
     VenueProcess,
     call,
@@ -56,8 +57,8 @@ ADMIN = {
 
 @pytest.fixture(scope="module")
 def market() -> Iterator[VenueProcess]:
-    """Run a venue whose bars close when a test says so."""
-    with venue(speed=1.0) as one:
+    """Run a venue whose bars close when a test says so, and one in fifteen seconds by itself."""
+    with venue(speed=UNHURRIED_SPEED) as one:
         yield one
 
 
