@@ -16,7 +16,7 @@ from kernel.trading import ABSTAIN, EXIT_REASON, POSITION_SIDE
 from live_runner.entries import EXITS_ONLY
 from live_runner.settings import load_settings
 from live_runner.watch.condition import condition
-from live_runner.watch.page import render
+from live_runner.watch.page import cards
 from tests.live_runner.holding import leave_open
 from tests.live_runner.inside import bars_step, desk, desk_settings
 from tests.live_runner.stage import ROOT, RunnerProcess, venue
@@ -36,7 +36,7 @@ def test_a_symbol_kept_for_exits_leaves_its_position_and_opens_none(tmp_path: Pa
                 found = condition(one)
                 assert (found.status, found.symbols["BTCUSDT"].status) == ("halted", "trading")
                 assert found.symbols["ETHUSDT"].reason == EXITS_ONLY
-                assert "exits only" in render(one)
+                assert "exits only" in cards(one, one.journal)
                 outs = one.journal.all(
                     "SELECT row, out FROM decisions WHERE symbol = 'ETHUSDT' ORDER BY open_time_ms"
                 )
