@@ -33,7 +33,7 @@ def test_a_symbol_kept_for_exits_leaves_its_position_and_opens_none(tmp_path: Pa
                 await bars_step(one, market, 1)
                 loop = one.loops["ETHUSDT"]
                 assert loop.last is not None
-                found = condition(one)
+                found = condition(one, one.journal)
                 assert (found.status, found.symbols["BTCUSDT"].status) == ("halted", "trading")
                 assert found.symbols["ETHUSDT"].reason == EXITS_ONLY
                 assert "exits only" in cards(one, one.journal)

@@ -408,8 +408,8 @@ def test_a_bundle_lost_at_a_start_is_taken_up_again_as_its_own_epoch(
     async def second() -> None:
         async with desk(desk_settings(tmp_path, market.url)) as one:
             loop = one.loops["BTCUSDT"]
-            assert (loop.model.digest, model_info(one, "BTCUSDT")["epoch"]) == ("", 2)
-            assert lost.name[:12] in model_info(one, "BTCUSDT")["lost"]
+            assert (loop.model.digest, model_info(one, one.journal, "BTCUSDT")["epoch"]) == ("", 2)
+            assert lost.name[:12] in model_info(one, one.journal, "BTCUSDT")["lost"]
             early = await one.swapper.swap("BTCUSDT", lost.name, 2)
             assert (early.outcome, early.reason) == ("refused", Refusal.MISSING_FILE)
             _published(folders[2], publisher, epoch=2)
@@ -419,10 +419,10 @@ def test_a_bundle_lost_at_a_start_is_taken_up_again_as_its_own_epoch(
             away.rename(lost)
             back = await one.swapper.swap("BTCUSDT", lost.name, 2)
             assert (back.outcome, back.epoch) == ("swapped", 2)
-            assert model_info(one, "BTCUSDT")["lost"] == ""
+            assert model_info(one, one.journal, "BTCUSDT")["lost"] == ""
             await bars_step(one, market, 2)
             assert loop.last is not None
-            assert (loop.last.digest, condition(one).status) == (lost.name, "ok")
+            assert (loop.last.digest, condition(one, one.journal).status) == (lost.name, "ok")
             again = await one.swapper.swap("BTCUSDT", lost.name, 2)
             assert (again.outcome, again.reason) == ("refused", Refusal.STALE_EPOCH)
             before = await one.swapper.roll_back("BTCUSDT")
@@ -493,7 +493,7 @@ def test_restart_with_a_tampered_bundle_opens_nothing_until_another_is_in_force(
             assert (loop.model.digest, last.row[ABSTAIN]) == ("", Abstain.NO_BUNDLE)
             why = f"bundle {folder.name[:12]} was in force and is refused: bad_signature"
             assert last.reason.startswith(why)
-            found = condition(one)
+            found = condition(one, one.journal)
             assert (found.status, found.symbols["BTCUSDT"].abstain) == ("halted", "no_bundle")
             assert found.symbols["BTCUSDT"].refused.startswith("bad_signature")
             assert found.symbols["ETHUSDT"].status == "trading"
@@ -503,7 +503,7 @@ def test_restart_with_a_tampered_bundle_opens_nothing_until_another_is_in_force(
             other = _published(_whole(tmp_path, seed=12), publisher, epoch=2)
             assert (await one.swapper.swap("BTCUSDT", other.name, 2)).outcome == "swapped"
             await bars_step(one, market, 1)
-            assert condition(one).status == "ok"
+            assert condition(one, one.journal).status == "ok"
 
     async def restored() -> None:
         async with desk(desk_settings(tmp_path, market.url)) as one:
