@@ -30,7 +30,7 @@ from live_runner.metrics import Metrics
 from live_runner.models.inference import LoadedBundle, load_bundle
 from live_runner.models.model import Model
 from live_runner.settings import RunnerSettings
-from live_runner.swap import Swapper, model_of
+from live_runner.swap import Swapper, SwapResult, model_of
 
 REQUEST_BACKOFF = Pauses(base_s=0.05, cap_s=2.0, attempts=5)
 OUTAGE_BACKOFF = Pauses(base_s=0.1, cap_s=5.0, attempts=1)
@@ -57,6 +57,7 @@ class Desk:
         self.health = Health(settings.health, lambda: self.clock.other_pace)
         self._rng = rng
         self._listeners: set[asyncio.Queue[Decision]] = set()
+        self._attempts: dict[str, asyncio.Task[SwapResult]] = {}
         self._venue = Venue(client, REQUEST_BACKOFF, rng, self._feed_error)
         self._history = History(settings, self._venue, journal)
         self.swapper = Swapper(
@@ -275,6 +276,22 @@ class Desk:
         for queue in self._listeners:
             if not queue.full():
                 queue.put_nowait(decision)
+        self._take_up_again(decision.symbol)
+
+    def _take_up_again(self, symbol: str) -> None:
+        """Try again to take up what a person went back to here, and the start could not read.
+
+        A lost publication is asked for by the platform; for this one nobody else asks.
+        """
+        loop = self.loops.get(symbol)
+        if loop is None or not loop.model.lost or symbol in self._attempts:
+            return
+        digest, epoch = self.journal.in_force(symbol)
+        if epoch == self.journal.highest_epoch(symbol):
+            return
+        attempt = asyncio.create_task(self.swapper.swap(symbol, digest, epoch))
+        self._attempts[symbol] = attempt
+        attempt.add_done_callback(lambda _: self._attempts.pop(symbol))
 
 
 def signal_of(decision: Decision) -> dict[str, Any]:

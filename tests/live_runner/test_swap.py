@@ -437,6 +437,43 @@ def test_a_bundle_lost_at_a_start_is_taken_up_again_as_its_own_epoch(
     assert_replays(tmp_path / "journal.sqlite")
 
 
+def test_what_a_person_went_back_to_is_taken_up_again_by_the_runner_itself(
+    tmp_path: Path, market: VenueProcess
+) -> None:
+    """After a rollback at the runner the platform asks for another bundle, which stays refused; the
+    one that was gone back to is tried at each bar until it verifies.
+    """
+    folders = _three_bundles(tmp_path / "bundles", "BTCUSDT")[:2]
+    publisher = Publisher.make(tmp_path / "keys")
+    away = tmp_path / "away"
+
+    async def first() -> None:
+        async with desk(desk_settings(tmp_path, market.url)) as one:
+            for epoch, folder in enumerate(folders, start=1):
+                _published(folder, publisher, epoch)
+                await one.swapper.swap("BTCUSDT", folder.name, epoch)
+            await one.swapper.roll_back("BTCUSDT")
+
+    async def second() -> None:
+        async with desk(desk_settings(tmp_path, market.url)) as one:
+            loop = one.loops["BTCUSDT"]
+            await bars_step(one, market, 1)
+            assert loop.model.lost
+            head = await one.swapper.swap("BTCUSDT", folders[1].name, 2)
+            assert (head.outcome, head.reason) == ("refused", Refusal.STALE_EPOCH)
+            away.rename(folders[0])
+            for _ in range(40):
+                await bars_step(one, market, 1)
+                if not loop.model.lost:
+                    break
+            assert (loop.model.digest, loop.model.epoch) == (folders[0].name, 1)
+            assert one.journal.highest_epoch("BTCUSDT") == 2
+
+    asyncio.run(first())
+    folders[0].rename(away)
+    asyncio.run(second())
+
+
 def test_a_rollback_to_a_bundle_that_was_lost_verifies_it_anew(
     tmp_path: Path, market: VenueProcess
 ) -> None:
