@@ -15,6 +15,7 @@ from research.gates.accounts import Accounts
 from research.gates.gates import GateReport
 from sensors.failures import failed_check_sensor
 from tests.assets.red import evaluations
+from tests.assets.reported import all_green
 from tests.installation import CUTOFF_MS, SYMBOL, WEEK, Installation, fill_lake, install, partition
 
 JUDGED = (["backtest", "walk_forward"], ["gates", "report"], ["gates", "outcomes"],
@@ -147,9 +148,11 @@ def test_a_retrain_holds_the_candidate_against_the_champion_on_the_same_bars(
     (request,) = copied.store.pending()
     copied.store.decide(request.id, "approved", "Ada", "", 20)
     copied.store.publish(request.id, copied.resources["evidence"].derive, 30)
+    instance = dg.DagsterInstance.ephemeral()
+    all_green(instance)  # of the retrain that made what is judged anew
     copied.job("retrain_job").execute_in_process(
         partition_key=partition(),
-        instance=dg.DagsterInstance.ephemeral(),
+        instance=instance,
         asset_selection=[dg.AssetKey(key) for key in JUDGED],
     )
     walk = copied.stored(Accounts, "backtest", "walk_forward")
