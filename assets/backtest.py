@@ -31,12 +31,12 @@ GROUP = "backtest"
 def walk_forward(
     context: dg.AssetExecutionContext,
     lake: dg.ResourceParam[Lake],
-    feature_store: FeatureStore,
-    settings: ResearchSettings,
-    promotion_store: PromotionStore,
-    bundles: BundleStore,
-    evidence: EvidenceReader,
-    tracking: Tracking,
+    feature_store: dg.ResourceParam[FeatureStore],
+    settings: dg.ResourceParam[ResearchSettings],
+    promotion_store: dg.ResourceParam[PromotionStore],
+    bundles: dg.ResourceParam[BundleStore],
+    evidence: dg.ResourceParam[EvidenceReader],
+    tracking: dg.ResourceParam[Tracking],
     tracked: TrackedCandidate,
 ) -> dg.MaterializeResult[Accounts]:
     """Hold each fold's figures, one account through all, it under stress, and the champion's."""
@@ -80,7 +80,9 @@ def walk_forward(
 
 
 @dg.asset_check(asset=[GROUP, "walk_forward"], blocking=True, partitions_def=symbol_by_week)
-def accounts_add_up(walk: Accounts, settings: ResearchSettings) -> dg.AssetCheckResult:
+def accounts_add_up(
+    walk: Accounts, settings: dg.ResourceParam[ResearchSettings]
+) -> dg.AssetCheckResult:
     """Every gate fold has its account, and no figure of any account is out of its range."""
     expected = settings.load().validation.gate_folds
     accounts = [*walk.folds, walk.whole, walk.stressed]

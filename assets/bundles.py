@@ -31,9 +31,9 @@ GROUP = "bundles"
 )
 def bundle(
     context: dg.AssetExecutionContext,
-    feature_store: FeatureStore,
-    settings: ResearchSettings,
-    bundles: BundleStore,
+    feature_store: dg.ResourceParam[FeatureStore],
+    settings: dg.ResourceParam[ResearchSettings],
+    bundles: dg.ResourceParam[BundleStore],
     tracked: TrackedCandidate,
     training_set: TrainingSet,
     report: GateReport,
@@ -72,8 +72,8 @@ def bundle(
 def bundle_verifies_before_anyone_signs_it(
     context: dg.AssetCheckExecutionContext,
     bundle: Sealed,
-    bundles: BundleStore,
-    settings: ResearchSettings,
+    bundles: dg.ResourceParam[BundleStore],
+    settings: dg.ResourceParam[ResearchSettings],
 ) -> dg.AssetCheckResult:
     """Every file is what the manifest says, and the graph still gives the golden answers."""
     from research.bundles import seal as sealing

@@ -34,8 +34,8 @@ GROUP = "datasets"
 def training_set(
     context: dg.AssetExecutionContext,
     lake: dg.ResourceParam[Lake],
-    feature_store: FeatureStore,
-    settings: ResearchSettings,
+    feature_store: dg.ResourceParam[FeatureStore],
+    settings: dg.ResourceParam[ResearchSettings],
     labelled: LabelledBars,
 ) -> dg.MaterializeResult[TrainingSet]:
     """Hold the warm rows, the covered features, the label spans and the weights."""
@@ -93,8 +93,8 @@ def training_set_reaches_the_cutoff(
 @dg.asset_check(asset=[GROUP, "training_set"], blocking=True, partitions_def=symbol_by_week)
 def training_set_rests_on_the_market_as_it_is(
     context: dg.AssetCheckExecutionContext,
-    feature_store: FeatureStore,
-    settings: ResearchSettings,
+    feature_store: dg.ResourceParam[FeatureStore],
+    settings: dg.ResourceParam[ResearchSettings],
     training_set: TrainingSet,
 ) -> dg.AssetCheckResult:
     """The features, computed again from the lake in one pass, are those of the store to the byte,
@@ -150,7 +150,7 @@ def every_feature_carries_its_proof(
     partitions_def=symbol_by_week,
 )
 def no_training_label_meets_a_test_span(
-    settings: ResearchSettings, training_set: TrainingSet, labelled: LabelledBars
+    settings: dg.ResourceParam[ResearchSettings], training_set: TrainingSet, labelled: LabelledBars
 ) -> dg.AssetCheckResult:
     """In every fold of the walk-forward pass the training labels end before the test rows begin."""
     from research.datasets import table as dataset
@@ -180,8 +180,8 @@ def no_training_label_meets_a_test_span(
 @dg.asset_check(asset=[GROUP, "training_set"], blocking=True, partitions_def=symbol_by_week)
 def series_cover_every_fold_they_enter(
     context: dg.AssetCheckExecutionContext,
-    feature_store: FeatureStore,
-    settings: ResearchSettings,
+    feature_store: dg.ResourceParam[FeatureStore],
+    settings: dg.ResourceParam[ResearchSettings],
     training_set: TrainingSet,
 ) -> dg.AssetCheckResult:
     """What a feature is made of has values in nearly every row of every fold's windows."""
@@ -211,7 +211,7 @@ def series_cover_every_fold_they_enter(
 
 @dg.asset_check(asset=[GROUP, "training_set"], blocking=True, partitions_def=symbol_by_week)
 def chosen_features_change_in_every_fold(
-    settings: ResearchSettings, training_set: TrainingSet
+    settings: dg.ResourceParam[ResearchSettings], training_set: TrainingSet
 ) -> dg.AssetCheckResult:
     """No feature that entered is one and the same value in all that a fold learns from."""
     from research.datasets import table as dataset

@@ -22,7 +22,9 @@ GROUP = "evaluation"
 )
 @failures()
 def report(
-    context: dg.AssetExecutionContext, tracking: Tracking, tracked: TrackedCandidate
+    context: dg.AssetExecutionContext,
+    tracking: dg.ResourceParam[Tracking],
+    tracked: TrackedCandidate,
 ) -> dg.MaterializeResult[Evaluation]:
     """Hold calibration error, reliability curves and the bases' disagreement on the gate folds."""
     from research.evaluation import figures

@@ -25,8 +25,8 @@ GROUP = "features"
 )
 def report(
     context: dg.AssetExecutionContext,
-    feature_store: FeatureStore,
-    settings: ResearchSettings,
+    feature_store: dg.ResourceParam[FeatureStore],
+    settings: dg.ResourceParam[ResearchSettings],
     training_set: TrainingSet,
 ) -> dg.MaterializeResult[PicturedReport]:
     """Hold every feature's distribution per month, its shift, where it is constant, its likes."""
@@ -75,7 +75,7 @@ def features_stay_within_their_ranges(report: PicturedReport) -> dg.AssetCheckRe
     ins={"training_set": dg.AssetIn(["datasets", "training_set"])},
 )
 def proposals(
-    settings: ResearchSettings, training_set: TrainingSet
+    settings: dg.ResourceParam[ResearchSettings], training_set: TrainingSet
 ) -> dg.MaterializeResult[Proposals]:
     """Hold what earlier folds made of the features, for a person to read: nothing is removed."""
     from research.models.lightgbm_base import LightGBM

@@ -51,7 +51,9 @@ MOST_SHOWN = 20
     deps=[["market", name] for name in OBSERVED],
 )
 def matrix(
-    context: dg.AssetExecutionContext, feature_store: FeatureStore, settings: ResearchSettings
+    context: dg.AssetExecutionContext,
+    feature_store: dg.ResourceParam[FeatureStore],
+    settings: dg.ResourceParam[ResearchSettings],
 ) -> dg.MaterializeResult:
     """Hold open_time_ms, close and every feature of the months' bars, and the state after each."""
     require_raw_green(context, OBSERVED)
@@ -79,7 +81,9 @@ def matrix(
     deps=[dg.AssetDep([GROUP, "matrix"], partition_mapping=months_read)],
 )
 def certificate(
-    context: dg.AssetExecutionContext, feature_store: FeatureStore, settings: ResearchSettings
+    context: dg.AssetExecutionContext,
+    feature_store: dg.ResourceParam[FeatureStore],
+    settings: dg.ResourceParam[ResearchSettings],
 ) -> dg.MaterializeResult[LeakCertificate]:
     """Hold, per feature, how often its past changed when its future was cut off or scrambled."""
     from research.features import certificate as leak_certificate
@@ -150,7 +154,9 @@ def no_group_sees_the_future(
 
 @dg.asset_check(asset=[GROUP, "certificate"], blocking=True, partitions_def=symbol_by_week)
 def observations_hold_only_what_was_known(
-    context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake], settings: ResearchSettings
+    context: dg.AssetCheckExecutionContext,
+    lake: dg.ResourceParam[Lake],
+    settings: dg.ResourceParam[ResearchSettings],
 ) -> dg.AssetCheckResult:
     """No row counts as known before it could be, and no bar holds one known after its close."""
     from kernel.observation import Market, observe

@@ -43,8 +43,8 @@ SHOWN = ("gate", "fold", "value", "threshold", "passed", "reason")
 @failures()
 def verdict(
     context: dg.AssetExecutionContext,
-    settings: ResearchSettings,
-    tracking: Tracking,
+    settings: dg.ResourceParam[ResearchSettings],
+    tracking: dg.ResourceParam[Tracking],
     tracked: TrackedCandidate,
     training_set: TrainingSet,
     evaluation: Evaluation,

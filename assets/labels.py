@@ -23,8 +23,8 @@ MIN_SHARE = 0.01  # of each side that can be traded; HOLD may be rare, as under 
 def triple_barrier(
     context: dg.AssetExecutionContext,
     lake: dg.ResourceParam[Lake],
-    feature_store: FeatureStore,
-    settings: ResearchSettings,
+    feature_store: dg.ResourceParam[FeatureStore],
+    settings: dg.ResourceParam[ResearchSettings],
 ) -> dg.MaterializeResult[LabelledBars]:
     """Hold each bar's label and the span it looks at; -1 where the data end before it resolves."""
     from research.datasets import matrix as tables

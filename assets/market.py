@@ -43,7 +43,7 @@ def raw_table(table: Table) -> dg.AssetsDefinition:
         config: IngestConfig,
         sources: dg.ResourceParam[Sources],
         lake: dg.ResourceParam[Lake],
-        settings: ResearchSettings,
+        settings: dg.ResourceParam[ResearchSettings],
         data_docs: dg.ResourceParam[DataDocs],
     ) -> dg.MaterializeResult:
         """Bring the months into the lake, and show what became of every row."""
@@ -74,7 +74,7 @@ def raw_check(
     def check(
         context: dg.AssetCheckExecutionContext,
         lake: dg.ResourceParam[Lake],
-        settings: ResearchSettings,
+        settings: dg.ResourceParam[ResearchSettings],
         data_docs: dg.ResourceParam[DataDocs],
     ) -> dg.AssetCheckResult:
         universe = settings.universe()

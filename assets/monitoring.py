@@ -14,7 +14,9 @@ GROUP = "monitoring"
 
 
 @dg.asset(key=[GROUP, "live_decisions"], group_name=GROUP, partitions_def=symbol_by_live_week)
-def live_decisions(context: dg.AssetExecutionContext, journal: Journal) -> dg.MaterializeResult:
+def live_decisions(
+    context: dg.AssetExecutionContext, journal: dg.ResourceParam[Journal]
+) -> dg.MaterializeResult:
     """Hold every bar the runner decided in the week: features, probabilities, order, account."""
     window = live_window(context)
     frame = journal.decisions(window)
@@ -32,7 +34,9 @@ def live_decisions(context: dg.AssetExecutionContext, journal: Journal) -> dg.Ma
 
 
 @dg.asset(key=[GROUP, "live_trades"], group_name=GROUP, partitions_def=symbol_by_live_week)
-def live_trades(context: dg.AssetExecutionContext, journal: Journal) -> dg.MaterializeResult:
+def live_trades(
+    context: dg.AssetExecutionContext, journal: dg.ResourceParam[Journal]
+) -> dg.MaterializeResult:
     """Hold the trades that the runner closed on paper in the week, after fees and funding."""
     frame = journal.trades(live_window(context))
     return dg.MaterializeResult(
@@ -50,9 +54,9 @@ def live_trades(context: dg.AssetExecutionContext, journal: Journal) -> dg.Mater
 @dg.asset_check(asset=[GROUP, "live_decisions"], blocking=True)
 def live_features_match_the_lake(
     context: dg.AssetCheckExecutionContext,
-    journal: Journal,
+    journal: dg.ResourceParam[Journal],
     lake: dg.ResourceParam[Lake],
-    settings: ResearchSettings,
+    settings: dg.ResourceParam[ResearchSettings],
 ) -> dg.AssetCheckResult:
     """Features computed again from the lake equal those that decided, to the byte.
 
@@ -77,7 +81,7 @@ def live_features_match_the_lake(
 
 @dg.asset_check(asset=[GROUP, "live_trades"], blocking=True)
 def live_trades_replay_exactly(
-    context: dg.AssetCheckExecutionContext, journal: Journal
+    context: dg.AssetCheckExecutionContext, journal: dg.ResourceParam[Journal]
 ) -> dg.AssetCheckResult:
     """The backtest's step makes the same trades of the journal, from its first bar, to the byte."""
     from research.backtest.replay import replay

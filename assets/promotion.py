@@ -31,10 +31,10 @@ GROUP = "promotion"
 @failures()
 def request(
     context: dg.AssetExecutionContext,
-    settings: ResearchSettings,
-    promotion_store: PromotionStore,
-    evidence: EvidenceReader,
-    tracking: Tracking,
+    settings: dg.ResourceParam[ResearchSettings],
+    promotion_store: dg.ResourceParam[PromotionStore],
+    evidence: dg.ResourceParam[EvidenceReader],
+    tracking: dg.ResourceParam[Tracking],
     bundle: Sealed,
     walk: Accounts,
 ) -> dg.MaterializeResult[PromotionRequest]:
@@ -68,7 +68,9 @@ def request(
 
 @dg.asset_check(asset=[GROUP, "request"], blocking=True, partitions_def=symbol_by_week)
 def request_names_the_evidence_it_rests_on(
-    request: PromotionRequest, evidence: EvidenceReader, promotion_store: PromotionStore
+    request: PromotionRequest,
+    evidence: dg.ResourceParam[EvidenceReader],
+    promotion_store: dg.ResourceParam[PromotionStore],
 ) -> dg.AssetCheckResult:
     """Bundle, gate report, data and champion, derived again, are those that the request names."""
     from research.promotion.rules import broken_by_evidence

@@ -24,7 +24,9 @@ GROUP = "training"
     ins={"training_set": dg.AssetIn(["datasets", "training_set"])},
 )
 def stack(
-    context: dg.AssetExecutionContext, settings: ResearchSettings, training_set: TrainingSet
+    context: dg.AssetExecutionContext,
+    settings: dg.ResourceParam[ResearchSettings],
+    training_set: TrainingSet,
 ) -> dg.MaterializeResult[Candidate]:
     """Hold signal.onnx, each gate fold's graph and the out-of-fold rows.
 
@@ -60,8 +62,8 @@ def stack(
 @failures()
 def candidate(
     context: dg.AssetExecutionContext,
-    settings: ResearchSettings,
-    tracking: Tracking,
+    settings: dg.ResourceParam[ResearchSettings],
+    tracking: dg.ResourceParam[Tracking],
     trained: Candidate,
 ) -> dg.MaterializeResult[TrackedCandidate]:
     """Hold the trained stack and the id of the MLflow run that shows it."""
@@ -86,7 +88,7 @@ def candidate(
 
 @dg.asset_check(asset=[GROUP, "candidate"], blocking=True, partitions_def=symbol_by_week)
 def graph_decides_as_its_parts_do(
-    settings: ResearchSettings, tracked: TrackedCandidate
+    settings: dg.ResourceParam[ResearchSettings], tracked: TrackedCandidate
 ) -> dg.AssetCheckResult:
     """The fused graph gives its parts' probabilities and not one other decision."""
     parity = tracked.candidate.parity

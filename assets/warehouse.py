@@ -53,7 +53,9 @@ def manifest(path: Path) -> Path:
     pool=GROUP,
     retry_policy=PASSING_FAULTS,
 )
-def models(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[Any]:
+def models(
+    context: dg.AssetExecutionContext, warehouse: dg.ResourceParam[Warehouse]
+) -> Iterator[Any]:
     """Build typed staging of every raw table and what people ask of it, each with its tests."""
     with failures():
         yield from warehouse.build(context)
@@ -67,7 +69,7 @@ def models(context: dg.AssetExecutionContext, warehouse: Warehouse) -> Iterator[
     retry_policy=PASSING_FAULTS,
 )
 @failures()
-def documentation(warehouse: Warehouse) -> dg.MaterializeResult:
+def documentation(warehouse: dg.ResourceParam[Warehouse]) -> dg.MaterializeResult:
     """Describe every model and column on one page, with the graph of what is made of what."""
     page = warehouse.document()
     return dg.MaterializeResult(
@@ -77,7 +79,7 @@ def documentation(warehouse: Warehouse) -> dg.MaterializeResult:
 
 @dg.asset_check(asset=[GROUP, "stg_candles"], blocking=True)
 def staging_holds_every_candle_of_the_lake(
-    warehouse: Warehouse, lake: dg.ResourceParam[Lake]
+    warehouse: dg.ResourceParam[Warehouse], lake: dg.ResourceParam[Lake]
 ) -> dg.AssetCheckResult:
     """Staging has as many candles per symbol as the lake's own reader sees."""
     found = dict(warehouse.query("SELECT symbol, count(*) FROM stg_candles GROUP BY symbol"))

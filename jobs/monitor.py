@@ -30,7 +30,7 @@ monitor_job = dg.define_asset_job(
 def daily_monitor_schedule(
     context: dg.ScheduleEvaluationContext,
     market_clock: dg.ResourceParam[Sources],
-    journal: Journal,
+    journal: dg.ResourceParam[Journal],
 ) -> list[dg.RunRequest] | dg.SkipReason:
     """Audit the week of the market's yesterday, one run per symbol, when its bars are in the lake.
 

@@ -56,8 +56,8 @@ class RollbackConfig(dg.Config):
 def approve_promotion(
     context: dg.OpExecutionContext,
     config: ApprovalConfig,
-    promotion_store: PromotionStore,
-    tracking: Tracking,
+    promotion_store: dg.ResourceParam[PromotionStore],
+    tracking: dg.ResourceParam[Tracking],
 ) -> None:
     """Record an approval; it binds the request's digests and expires."""
     answer = promotion_store.decide(
@@ -75,8 +75,8 @@ def approve_promotion(
 def decline_promotion(
     context: dg.OpExecutionContext,
     config: DeclineConfig,
-    promotion_store: PromotionStore,
-    tracking: Tracking,
+    promotion_store: dg.ResourceParam[PromotionStore],
+    tracking: dg.ResourceParam[Tracking],
 ) -> None:
     """Record a decline with its reason."""
     answer = promotion_store.decide(
@@ -94,9 +94,9 @@ def decline_promotion(
 def publish_promotion(
     context: dg.OpExecutionContext,
     config: PublicationConfig,
-    promotion_store: PromotionStore,
-    evidence: EvidenceReader,
-    tracking: Tracking,
+    promotion_store: dg.ResourceParam[PromotionStore],
+    evidence: dg.ResourceParam[EvidenceReader],
+    tracking: dg.ResourceParam[Tracking],
 ) -> None:
     """Derive the evidence again, sign the bundle and crown it; a repeated run goes on."""
     try:
@@ -117,8 +117,8 @@ def publish_promotion(
 def roll_back_champion(
     context: dg.OpExecutionContext,
     config: RollbackConfig,
-    promotion_store: PromotionStore,
-    tracking: Tracking,
+    promotion_store: dg.ResourceParam[PromotionStore],
+    tracking: dg.ResourceParam[Tracking],
 ) -> None:
     """Publish an earlier champion again, under the next epoch; asked twice it is done once."""
     head = promotion_store.roll_back(

@@ -71,9 +71,15 @@ def code_location(environment: Environment) -> dg.Definitions:
             failed_check_sensor,
             promotion_news_sensor,
         ],
-        resources=resources(environment),
+        resources={name: bound(one) for name, one in resources(environment).items()},
         executor=dg.in_process_executor,  # a process per step costs more than most steps
     )
+
+
+def bound(resource: Any) -> dg.ResourceDefinition:
+    """Return a resource that no run configures: whoever launches one is refused another policy."""
+    make = dg.IOManagerDefinition if isinstance(resource, dg.IOManager) else dg.ResourceDefinition
+    return make(resource_fn=lambda _: resource, config_schema={})
 
 
 def resources(environment: Environment) -> dict[str, Any]:
@@ -114,8 +120,7 @@ def resources(environment: Environment) -> dict[str, Any]:
             project_dir=str(Path(__file__).resolve().parents[1] / "dbt_project"),
             configs=configs,
             lake=lake,
-            # shown in the UI by its name only: the URL holds a password
-            url=dg.EnvVar("TIDEGATE_WAREHOUSE_URL") if environment.warehouse_url else "",
+            url=environment.warehouse_url,
         ),
         "notifier": Notifier(path=str(home / "notifications.jsonl")),
     }

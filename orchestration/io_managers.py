@@ -1,5 +1,6 @@
 """Store what assets return, one place per name and partition, by the codec of its type."""
 
+from dataclasses import dataclass
 from typing import Any, TypeVar, get_args
 
 import dagster as dg
@@ -13,7 +14,8 @@ from orchestration.partitions import dimensions
 T = TypeVar("T")
 
 
-class LakeIOManager(dg.ConfigurableIOManager):
+@dataclass(frozen=True, kw_only=True)
+class LakeIOManager(dg.IOManager):
     """Keep each partition as one object, `<root>/<stage>/<name>/symbol=<S>/<first day>.<shape>`.
 
     The type of a value chooses its codec when it is stored, the annotation of the reader's argument

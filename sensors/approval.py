@@ -19,7 +19,9 @@ from research.promotion.records import Approval, DecisionRefusedError
     default_status=dg.DefaultSensorStatus.RUNNING,
 )
 def approval_sensor(
-    context: dg.SensorEvaluationContext, promotion_store: PromotionStore, tracking: Tracking
+    context: dg.SensorEvaluationContext,
+    promotion_store: dg.ResourceParam[PromotionStore],
+    tracking: dg.ResourceParam[Tracking],
 ) -> dg.SensorResult:
     """Publish what a person approved: by job, on the command line, or by a tag in the MLflow UI.
 

@@ -19,7 +19,9 @@ RUNS_REMEMBERED = 200
 
 
 @dg.run_failure_sensor(minimum_interval_seconds=5, default_status=dg.DefaultSensorStatus.RUNNING)
-def failed_run_sensor(context: dg.RunFailureSensorContext, notifier: Notifier) -> None:
+def failed_run_sensor(
+    context: dg.RunFailureSensorContext, notifier: dg.ResourceParam[Notifier]
+) -> None:
     """Notify of every failed run: of what, and why the step that failed first did."""
     failed = context.get_step_failure_events()
     detail = failed[0].step_failure_data.error if failed else None
@@ -46,7 +48,9 @@ def _short(text: str) -> str:
 
 
 @dg.sensor(minimum_interval_seconds=5, default_status=dg.DefaultSensorStatus.RUNNING)
-def failed_check_sensor(context: dg.SensorEvaluationContext, notifier: Notifier) -> dg.SensorResult:
+def failed_check_sensor(
+    context: dg.SensorEvaluationContext, notifier: dg.ResourceParam[Notifier]
+) -> dg.SensorResult:
     """Notify of every failed asset check of a finished run, with its description.
 
     A portion of the runs that ended is looked at in each tick, oldest first, and the place is kept.

@@ -15,7 +15,9 @@ PORTION = 100
 
 @dg.sensor(minimum_interval_seconds=5, default_status=dg.DefaultSensorStatus.RUNNING)
 def promotion_news_sensor(
-    context: dg.SensorEvaluationContext, notifier: Notifier, promotion_store: PromotionStore
+    context: dg.SensorEvaluationContext,
+    notifier: dg.ResourceParam[Notifier],
+    promotion_store: dg.ResourceParam[PromotionStore],
 ) -> dg.SensorResult:
     """Notify of requests that wait, decisions, publications, refusals and rollbacks, each once.
 

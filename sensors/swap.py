@@ -19,9 +19,9 @@ RETRY_MS = 60_000
 @dg.sensor(minimum_interval_seconds=5, default_status=dg.DefaultSensorStatus.RUNNING)
 def swap_sensor(
     context: dg.SensorEvaluationContext,
-    promotion_store: PromotionStore,
-    runner: RunnerClient,
-    notifier: Notifier,
+    promotion_store: dg.ResourceParam[PromotionStore],
+    runner: dg.ResourceParam[RunnerClient],
+    notifier: dg.ResourceParam[Notifier],
 ) -> dg.SensorResult:
     """Move the runner to the newest publication of each symbol, and confirm what it really runs.
 

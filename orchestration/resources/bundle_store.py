@@ -2,10 +2,9 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import dagster as dg
 
 from kernel.bundle import SIGNATURE, BundleRefused, verify_contents
 from kernel.digest import canonical_json
@@ -13,7 +12,8 @@ from kernel.errors import MissingError
 from market_data.storage.parquet import replace_file
 
 
-class BundleStore(dg.ConfigurableResource):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleStore:
     """Hold bundles in `home/bundles/<digest>/`, their candidates in `home/candidates/<digest>/`.
 
     A candidate is kept because its fold graphs are needed to hold a later one against it.

@@ -1,5 +1,6 @@
 """Derive again, from the files, what a request for promotion rests on."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -21,12 +22,13 @@ LIVE = dg.AssetKey(["monitoring", "live_decisions"])
 LIVE_PROBABILITIES = ["row_p_sell", "row_p_hold", "row_p_buy"]  # in the order of the classes
 
 
-class EvidenceReader(dg.ConfigurableResource):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceReader:
     """Read bundle, gate report and market data as they are now."""
 
-    lake: dg.ResourceDependency[Lake]
-    stored: dg.ResourceDependency[LakeIOManager]
-    bundles: dg.ResourceDependency[BundleStore]
+    lake: Lake
+    stored: LakeIOManager
+    bundles: BundleStore
 
     def live_decisions(self, symbol: str, digest: str, until_ms: int, bar_ms: int) -> "Decisions":
         """Return what a bundle decided live by `until_ms`, from the weeks that were monitored."""

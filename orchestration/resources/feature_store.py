@@ -5,8 +5,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import dagster as dg
-
 from kernel.errors import TidegateError
 from market_data.frames import Frame
 from market_data.storage.lake import Lake
@@ -47,7 +45,8 @@ class MonthWritten:
     changed: bool
 
 
-class FeatureStore(dg.ConfigurableResource):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureStore:
     """Keep `features/matrix/symbol=<S>/<YYYY-MM>.parquet` and `features/state/…/<YYYY-MM>.npz`.
 
     They lie in the lake's root. A bar belongs to the month in which it opens. Each column says by
@@ -55,7 +54,7 @@ class FeatureStore(dg.ConfigurableResource):
     there is not gone on from.
     """
 
-    lake: dg.ResourceDependency[Lake]
+    lake: Lake
 
     def write(self, windows: Sequence[Window], bar_ms: int) -> list[MonthWritten]:
         """Compute the months that the windows touch from the lake as it is, and replace them.

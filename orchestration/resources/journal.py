@@ -8,7 +8,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import dagster as dg
 import numpy as np
 from numpy.typing import NDArray
 
@@ -43,7 +42,8 @@ class FeatureAudit:
     first_open_time_ms: int | None
 
 
-class Journal(dg.ConfigurableResource):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Journal:
     """Read the SQLite file at `path`; a vector in it is little-endian float64."""
 
     path: str

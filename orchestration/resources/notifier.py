@@ -2,12 +2,12 @@
 
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
-import dagster as dg
 
-
-class Notifier(dg.ConfigurableResource):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notifier:
     """Append notifications to `path`."""
 
     path: str

@@ -3,10 +3,9 @@
 import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
-
-import dagster as dg
 
 from kernel.digest import canonical_json
 from kernel.errors import TidegateError
@@ -68,7 +67,8 @@ def complete(bundles: BundleStore, entries: list[Entry], symbol: str) -> None:
         bundles.sign(head)
 
 
-class PromotionStore(dg.ConfigurableResource):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromotionStore:
     """Keep records in `home/promotion`, keys in `home/keys` and bundles in `home/bundles`.
 
     The audit log is what counts: a decision or publication stands once its entry is written.

@@ -1,14 +1,14 @@
 """What people set in `configs/`, read when a run starts."""
 
+from dataclasses import dataclass
 from pathlib import Path
-
-import dagster as dg
 
 from market_data.universe import UniverseSettings, load_universe
 from research.settings import Settings, load_settings
 
 
-class ResearchSettings(dg.ConfigurableResource):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResearchSettings:
     """Read the settings in `folder`."""
 
     folder: str

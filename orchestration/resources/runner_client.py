@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import dagster as dg
 import httpx
 
 from kernel.errors import TidegateError
@@ -50,7 +49,8 @@ class Settlement:
         return f"{self.symbol} epoch {self.epoch} {self.outcome}: {self.detail}"
 
 
-class RunnerClient(dg.ConfigurableResource):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunnerClient:
     """Talk to the runner at `url`; `token_file` holds the bearer token of its admin verbs."""
 
     url: str

@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 
-import dagster as dg
 import httpx
 
 from kernel.errors import TidegateError
@@ -105,7 +104,8 @@ def _reached(
     return asked
 
 
-class Tracking(dg.ConfigurableResource):
+@dataclass(frozen=True, kw_only=True)  # no slots: the client is kept once it is made
+class Tracking:
     """Write to the MLflow at `uri`: an http(s) server, or a database (`sqlite:///…`).
 
     `artifacts` is where a database-backed experiment keeps its files; a server keeps its own.

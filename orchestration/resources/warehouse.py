@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -33,7 +34,8 @@ SHOWN = 12  # rows of a table, or of what breaks a test, on its page in the UI
 UNCACHED = {"use_listings_cache": False, "skip_instance_cache": True}  # others write meanwhile
 
 
-class Warehouse(dg.ConfigurableResource):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warehouse:
     """Build the models of `project_dir` on the lake: into the DuckDB file `path`, or, with a `url`
     of PostgreSQL, into its schema `warehouse`.
 
@@ -44,8 +46,8 @@ class Warehouse(dg.ConfigurableResource):
     path: str
     project_dir: str
     configs: str
-    lake: dg.ResourceDependency[Lake]
-    url: str = ""
+    lake: Lake
+    url: str = field(default="", repr=False)
 
     def build(self, context: dg.AssetExecutionContext) -> Iterator[Any]:
         """Run `dbt build` for the run's models and yield what dagster-dbt makes of its events.

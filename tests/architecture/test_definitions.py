@@ -179,6 +179,24 @@ def test_the_code_location_is_the_one_that_was_agreed(location: dg.Definitions) 
     assert found == agreed
 
 
+def test_no_run_can_be_given_another_policy(location: dg.Definitions) -> None:
+    """What a store, a gate or a client goes by is bound when the location loads: no Launchpad takes
+    a longer validity, other thresholds, another runner or another file.
+    """
+    jobs = [job for job in location.get_repository_def().get_all_jobs() if job.name[0] != "_"]
+    asked = {
+        "promotion_store": {"approval_valid_hours": 100_000},
+        "settings": {"folder": "elsewhere"},
+        "runner": {"url": "http://elsewhere"},
+        "io_manager": {"root": "elsewhere"},
+    }
+    for job in jobs:
+        for name in set(asked) & set(job.resource_defs):
+            given = {"resources": {name: {"config": asked[name]}}}
+            with pytest.raises(dg.DagsterInvalidConfigError, match="unexpected config entry"):
+                dg.validate_run_config(job, given)
+
+
 def test_definitions_load_without_heavy_libraries(tmp_path: Path) -> None:
     """A fresh interpreter has the whole code location, and none of what only runs need.
 
