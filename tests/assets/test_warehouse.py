@@ -70,7 +70,11 @@ def test_models_are_assets_of_the_warehouse_and_hang_on_the_lake():
     assert {table: parents[f"stg_{table}"] for table in TABLES} == filled_by
     assert parents["gate_history"] == {"gates/outcomes"}
     assert parents["live_pnl"] == {"monitoring/live_trades"}
-    assert parents["universe"] == {"warehouse/stg_candles", "warehouse/stg_funding"}
+    assert parents["universe"] == {
+        "warehouse/coverage",
+        "warehouse/stg_candles",
+        "warehouse/stg_funding",
+    }
     assert parents["documentation"] == made - {"warehouse/documentation"}
 
 
