@@ -73,7 +73,8 @@ class VenueClock:
             return
         ours_ms = (at_s - before[0]) * 1_000
         theirs_ms = venue_ms - before[1]
-        self._paces.append(max(theirs_ms / ours_ms, 0.0))
+        if ours_ms > 0.0:
+            self._paces.append(max(theirs_ms / ours_ms, 0.0))
         if (answered_s - asked_s) * 1_000 <= QUICK_LOOK * ours_ms:
             self.other_pace = not ours_ms / OTHER_PACE < theirs_ms < ours_ms * OTHER_PACE
         if abs(theirs_ms - ours_ms) <= SAME_PACE * ours_ms:

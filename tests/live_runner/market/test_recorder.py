@@ -128,6 +128,24 @@ def test_a_look_that_took_long_says_nothing_of_the_pace() -> None:
     assert not clock.other_pace
 
 
+@pytest.mark.parametrize("speed", [1.0, 60.0, 0.0])
+def test_a_silent_venue_is_told_the_time_of_at_its_own_pace(speed: float) -> None:
+    """The last good look is carried on as fast as the market went, and a jump is no pace."""
+    hands = Hands()
+    clock = clock_of(hands)
+    assert clock.reckoned_ms() is None
+    asyncio.run(_looks(hands, clock, speed))
+    hands.venue_ms += DAY_MS
+    hands.pass_s(1.0, speed)
+    asyncio.run(clock.look())
+    known_ms = hands.venue_ms
+    hands.down = True
+    with pytest.raises(VenueError):
+        asyncio.run(clock.look())
+    hands.pass_s(10.0)
+    assert clock.reckoned_ms() == pytest.approx(known_ms + 10_000 * speed, abs=1)
+
+
 def test_the_clock_goes_on_between_two_looks_and_notices_a_jump() -> None:
     """The venue's time is ours plus an offset, until the venue's clock is pushed."""
     hands = Hands()
