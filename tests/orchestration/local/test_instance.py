@@ -11,6 +11,7 @@ from sqlalchemy.engine import make_url
 
 from orchestration.environments import Environment
 from orchestration.local.instance import ensure_instance, mlflow_database, write_instance
+from orchestration.queue import queue_settings
 
 
 @dg.job
@@ -27,12 +28,14 @@ def environment(home: Path, database: str | None = None) -> Environment:
 
 
 def test_write_instance_makes_a_home_that_dagster_takes(tmp_path: Path) -> None:
-    """Dagster reads the file: two runs at a time, one look a second, no telemetry."""
+    """Dagster reads the file: two long runs at a time and room beside them, no telemetry."""
     folder = write_instance(environment(tmp_path))
     with dg.DagsterInstance.from_config(str(folder)) as instance:
         queue = instance.get_concurrency_config().run_queue_config
         assert queue is not None
-        assert queue.max_concurrent_runs == 2
+        limits = {one["key"]: one["limit"] for one in queue.tag_concurrency_limits}
+        assert limits["tidegate/pace"] == 2
+        assert queue.max_concurrent_runs == queue_settings()["max_concurrent_runs"]
         assert instance.run_monitoring_enabled
         assert not instance.telemetry_enabled
     assert (tmp_path / "dagster" / "runs").exists() or (tmp_path / "dagster" / "history").exists()

@@ -1,5 +1,6 @@
 """What may pass is tried again, and what may not is not."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
@@ -28,6 +29,7 @@ FAULTS = {
 MAY_PASS = list(FAULTS)[:5]
 
 
+@dataclass(frozen=True, kw_only=True)
 class ShakyTracking(Tracking):
     """An MLflow that is away the first `down` times it is asked for a log.
 
