@@ -22,6 +22,14 @@ ROOM_BYTES = 256 << 20
 _least_bytes = 1 << 62
 
 
+LONGEST = {"test_every_step.py", "test_up.py", "test_stack.py", "test_pipeline.py"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start the files that take longest first, so that no worker is left alone with one of them."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
 def pytest_runtest_logfinish() -> None:
     """Give memory back after a test that left a lot of it behind.
 

@@ -91,7 +91,7 @@ def play(
                 venue=venue,
             ).run()
     finally:
-        supervisor.stop()
+        _stop(supervisor)
     report.seconds = time.monotonic() - began
     write_report(report, out)
     print_report(report, console, environment.home, out)
@@ -126,7 +126,7 @@ def stand(*, ports: Ports, recorded: Path | None, speed: float | None, console: 
     except KeyboardInterrupt:
         console.print("stopping")
     finally:
-        supervisor.stop()
+        _stop(supervisor)
 
 
 def set_going(venue: httpx.Client, speed: float | None) -> str:
@@ -272,6 +272,17 @@ def _stop_on_signals() -> None:
     """Let SIGTERM, and SIGINT even where a shell had it ignored, end everything as Ctrl-C does."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
+
+
+def _stop(supervisor: Supervisor) -> None:
+    """Stop every service; whoever presses Ctrl-C again leaves none of them running."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
+    try:
+        supervisor.stop()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _teller(console: Console) -> Teller:

@@ -47,13 +47,18 @@ def urls(ports: Ports) -> list[str]:
 
 @pytest.mark.e2e
 def test_up_stops_cleanly_and_goes_on_where_it_stood(tmp_path: Path) -> None:
-    """After Ctrl-C nothing is left; the next start has the journal; SIGTERM ends it as well."""
+    """After Ctrl-C nothing is left, also if it is pressed again; the next start has the journal;
+    SIGTERM ends it as well.
+    """
     ports = Ports.free()
     state = tmp_path / "state"
     for number in (signal.SIGINT, signal.SIGTERM):
         up = start(tmp_path, ports)
         health = httpx.get(f"http://127.0.0.1:{ports.runner}/health").json()
         assert set(health["symbols"]) == {"BTCUSDT", "ETHUSDT"}
+        up.send_signal(number)
+        assert up.stdout is not None
+        assert any(line.startswith("stopping") for line in up.stdout)
         up.send_signal(number)
         said = up.communicate(timeout=HUNG_S)[0]
         assert up.returncode == 0, said
