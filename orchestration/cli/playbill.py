@@ -91,7 +91,8 @@ def play(
                 venue=venue,
             ).run()
     finally:
-        _stop(supervisor)
+        _ignore_signals()
+        supervisor.stop()
     report.seconds = time.monotonic() - began
     write_report(report, out)
     print_report(report, console, environment.home, out)
@@ -124,9 +125,10 @@ def stand(*, ports: Ports, recorded: Path | None, speed: float | None, console: 
         )
         supervisor.watch()
     except KeyboardInterrupt:
+        _ignore_signals()
         console.print("stopping")
     finally:
-        _stop(supervisor)
+        supervisor.stop()
 
 
 def set_going(venue: httpx.Client, speed: float | None) -> str:
@@ -274,15 +276,10 @@ def _stop_on_signals() -> None:
         signal.signal(number, signal.default_int_handler)
 
 
-def _stop(supervisor: Supervisor) -> None:
-    """Stop every service; whoever presses Ctrl-C again leaves none of them running."""
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
-    try:
-        supervisor.stop()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _ignore_signals() -> None:
+    """Let nobody who presses Ctrl-C again stop the stopping half-way."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _teller(console: Console) -> Teller:
