@@ -45,7 +45,9 @@ def market() -> tuple[Bars, dict[str, np.ndarray]]:
     high = np.maximum(opened, close) * np.exp(rng.exponential(0.001, BARS))
     low = np.minimum(opened, close) * np.exp(-rng.exponential(0.001, BARS))
     times = 1_577_836_800_000 + np.arange(BARS, dtype=np.int64) * BAR_MS
-    bars = Bars(times, opened, high, low, close, np.ones(BARS))
+    bars = Bars(
+        open_time_ms=times, open=opened, high=high, low=low, close=close, volume=np.ones(BARS)
+    )
     settled_ms = np.arange(times[0], times[-1], 28_800_000)
     rates = Series("funding_rate", settled_ms, settled_ms, np.full(len(settled_ms), 1e-4))
     known = {

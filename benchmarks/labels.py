@@ -21,7 +21,14 @@ def random_bars(rng: np.random.Generator) -> Bars:
     open_ = np.concatenate([[100.0], close[:-1]])
     high = np.maximum(open_, close) * (1 + rng.exponential(0.001, BARS))
     low = np.minimum(open_, close) / (1 + rng.exponential(0.001, BARS))
-    return Bars(np.arange(BARS) * BAR_MS, open_, high, low, close, np.ones(BARS))
+    return Bars(
+        open_time_ms=np.arange(BARS) * BAR_MS,
+        open=open_,
+        high=high,
+        low=low,
+        close=close,
+        volume=np.ones(BARS),
+    )
 
 
 def with_numpy(bars: Bars, atr: NDArray[np.float64]) -> NDArray[np.int8]:

@@ -137,7 +137,9 @@ def series() -> dict[str, Bars]:
         WITH_EDGE: ("BTCUSDT", EDGE),
     }
     found = {
-        name: generate(SEED, symbol, edge, START_MS, END_MS, "15m").bars
+        name: generate(
+            seed=SEED, symbol=symbol, edge=edge, start_ms=START_MS, end_ms=END_MS, timeframe="15m"
+        ).bars
         for name, (symbol, edge) in worlds.items()
     }
     if RECORDED.is_dir():

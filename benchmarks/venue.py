@@ -27,13 +27,27 @@ SINCE = at("2024-03-01")
 def generated() -> str:
     """Return the time three years of 15m candles take."""
     began = time.perf_counter()
-    bars = generate(7, "BTCUSDT", 0.12, at("2023-01-01"), at("2026-01-01"), "15m").bars
+    bars = generate(
+        seed=7,
+        symbol="BTCUSDT",
+        edge=0.12,
+        start_ms=at("2023-01-01"),
+        end_ms=at("2026-01-01"),
+        timeframe="15m",
+    ).bars
     return f"generate: {len(bars):,} candles in {time.perf_counter() - began:.2f} s"
 
 
 def formatted() -> str:
     """Return what writing a page of candles costs, apart from HTTP."""
-    bars = generate(7, "BTCUSDT", 0.12, SINCE, SINCE + 1_500 * BAR_MS, "15m").bars
+    bars = generate(
+        seed=7,
+        symbol="BTCUSDT",
+        edge=0.12,
+        start_ms=SINCE,
+        end_ms=SINCE + 1_500 * BAR_MS,
+        timeframe="15m",
+    ).bars
     began = time.perf_counter()
     for _ in range(50):
         wire.kline_page(bars, "15m")

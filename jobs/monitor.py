@@ -6,7 +6,7 @@ from pathlib import Path
 import dagster as dg
 
 from market_data.sources.catalogue import Sources
-from orchestration.partitions import SYMBOLS, week_key, week_of, weeks_missed
+from orchestration.partitions import week_key, week_of, weeks_missed
 from orchestration.queue import LONG
 from orchestration.resources.journal import Journal
 
@@ -43,8 +43,6 @@ def daily_monitor_schedule(
         return dg.SkipReason(f"the runner has not traded yet: there is no journal {journal.path}")
     week = week_of(market_clock.now_ms() - DAY_MS)
     day = f"{context.scheduled_execution_time:%Y-%m-%d}"
-    if context.instance_ref is None:  # a tick without an instance has no past to make up for
-        return [_request(day, name, week) for name in SYMBOLS]
     missed = weeks_missed(context.instance, TRADES, week)
     return [
         _request(day, name, one)

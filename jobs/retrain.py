@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from orchestration.partitions import SYMBOLS, symbol_by_week, week_key, weeks_missed
+from orchestration.partitions import symbol_by_week, week_key, weeks_missed
 from orchestration.queue import LONG, RETRAINED
 from orchestration.resources.attempts import next_attempt
 
@@ -46,8 +46,6 @@ def weekly_retrain_schedule(context: dg.ScheduleEvaluationContext) -> list[dg.Ru
     passed while the machine was off, or whose run failed, come first, in order.
     """
     last = last_week(context)
-    if context.instance_ref is None:  # a tick without an instance has no past to make up for
-        return [_request(name, last, f"{name}-{last}", {}) for name in SYMBOLS]
     instance = context.instance
     now_s = context.scheduled_execution_time.timestamp()
     requests: list[dg.RunRequest] = []

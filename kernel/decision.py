@@ -16,6 +16,7 @@ class Abstain(IntEnum):
     KILLED = 5
     API_ERRORS = 6
     SLOW = 7
+    EXITS_ONLY = 8
 
 
 def decide(

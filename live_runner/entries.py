@@ -79,7 +79,7 @@ class Entries:
     ) -> Iterator[tuple[Abstain, str]]:
         """Yield each abstention with its reason, '' where there is none, gravest first."""
         yield Abstain.KILLED, "kill switch is on" if self._killed() else ""
-        yield Abstain.KILLED, EXITS_ONLY if self._exits_only else ""
+        yield Abstain.EXITS_ONLY, EXITS_ONLY if self._exits_only else ""
         yield Abstain.NO_BUNDLE, model.lost
         read = {name: why for name, why in stale.items() if model.reads(name)}
         yield Abstain.STALE_DATA, f"stale {_told(read)}" if read else ""

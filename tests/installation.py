@@ -128,7 +128,9 @@ def fill_lake(lake: Lake, *, seed: int = 7, edge: float = 0.12) -> None:
 
 def generated_tables(start_ms: int, seed: int, edge: float) -> dict[str, pd.DataFrame]:
     """Return the raw tables of a generated market from `start_ms` to the cutoff."""
-    market = generate(seed, SYMBOL, edge, start_ms, CUTOFF_MS, "15m")
+    market = generate(
+        seed=seed, symbol=SYMBOL, edge=edge, start_ms=start_ms, end_ms=CUTOFF_MS, timeframe="15m"
+    )
     bars = market.bars
     onchain = market.onchain
     lag = {"funding": 60_000, "open_interest": 60_000, "fear_greed": 3_600_000}

@@ -50,7 +50,9 @@ def accept(
             f"{', '.join(sorted(TABLES))} and a span that ends after it starts"
         )
     body = {"table": table, "symbol": symbol, "start_ms": start_ms, "end_ms": end_ms}
-    number = _append(lake, "accepted", body, person, reason, at_ms)
+    number = _append(
+        lake=lake, kind="accepted", body=body, person=person, reason=reason, at_ms=at_ms
+    )
     return next(one for one in standing(lake) if one.number == number)
 
 
@@ -62,7 +64,14 @@ def withdraw(lake: Lake, number: int, *, person: str, reason: str, at_ms: int) -
             f"withdraw: found no acceptance {number}, expected one of "
             f"{', '.join(map(str, found)) or 'none: nothing is accepted'}"
         )
-    _append(lake, "withdrawn", {"number": number}, person, reason, at_ms)
+    _append(
+        lake=lake,
+        kind="withdrawn",
+        body={"number": number},
+        person=person,
+        reason=reason,
+        at_ms=at_ms,
+    )
     return found[number]
 
 

@@ -62,7 +62,14 @@ def coverage(
     """
     first_ms = lake.first_event_ms(table.name, window.symbol)
     if first_ms is None:
-        return _without_rows(lake, table, window, bar_ms, earliest_ms, clock_ms)
+        return _without_rows(
+            lake=lake,
+            table=table,
+            window=window,
+            bar_ms=bar_ms,
+            earliest_ms=earliest_ms,
+            clock_ms=clock_ms,
+        )
     if first_ms >= window.end_ms:
         return Coverage(
             window=window,

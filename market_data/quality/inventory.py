@@ -75,7 +75,15 @@ def holdings(lake: Lake, universe: UniverseSettings, symbol: str) -> Iterator[Ho
         quarantined = int((~inside(events, accepted)).sum())
         history = lake.history(name, symbol, FOREVER_MS)
         silent_bars = universe.market[name].silent_bars
-        yield _holding(symbol, name, history, universe.bar_ms, quarantined, accepted, silent_bars)
+        yield _holding(
+            symbol=symbol,
+            name=name,
+            history=history,
+            bar_ms=universe.bar_ms,
+            quarantined=quarantined,
+            accepted=accepted,
+            silent_bars=silent_bars,
+        )
 
 
 def lags(lake: Lake, universe: UniverseSettings) -> list[Lag]:

@@ -163,12 +163,12 @@ def _covered(
     """Return, per window, the rows due and found, and the first holes."""
     found = [
         coverage(
-            lake,
-            TABLES[report.table],
-            report.window,
-            universe.bar_ms,
-            earliest_ms(universe, report.table),
-            report.until_ms,
+            lake=lake,
+            table=TABLES[report.table],
+            window=report.window,
+            bar_ms=universe.bar_ms,
+            earliest_ms=earliest_ms(universe, report.table),
+            clock_ms=report.until_ms,
             silent_bars=universe.market[report.table].silent_bars,
         )
         for report in reports

@@ -71,12 +71,12 @@ class Question:
     def covered(self, window: Window) -> Coverage:
         """Return what is missing in a window, up to the clock or to where files end."""
         return coverage(
-            self.lake,
-            self.table,
-            window,
-            self.universe.bar_ms,
-            self.earliest_ms,
-            self.files_end_ms(window.symbol) or self.clock_ms,
+            lake=self.lake,
+            table=self.table,
+            window=window,
+            bar_ms=self.universe.bar_ms,
+            earliest_ms=self.earliest_ms,
+            clock_ms=self.files_end_ms(window.symbol) or self.clock_ms,
             silent_bars=self.universe.market[self.table.name].silent_bars,
         )
 

@@ -35,12 +35,12 @@ class GeneratedSource:
         recent = Recent(KEPT_BLOCKS)
         self._histories = {
             symbol: History(
-                climate,
-                symbol,
-                edge,
-                planted,
-                recent,
-                (schedules or {}).get(symbol, EIGHT_HOURLY),
+                climate=climate,
+                symbol=symbol,
+                edge=edge,
+                planted=planted,
+                recent=recent,
+                schedule=(schedules or {}).get(symbol, EIGHT_HOURLY),
             )
             for symbol in symbols
         }

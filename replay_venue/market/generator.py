@@ -210,7 +210,12 @@ class History:
 
     def _make(self, number: int) -> Block:
         state, block = next_block(
-            self._climate, self._edge, self.planted, self.instrument, number, self._states[number]
+            climate=self._climate,
+            edge=self._edge,
+            planted=self.planted,
+            what=self.instrument,
+            number=number,
+            state=self._states[number],
         )
         if number + 1 == len(self._states):
             self._states.append(state)

@@ -64,7 +64,7 @@ def minute_prints(
     name = zlib.crc32(f"{what.symbol} prints".encode())
     rng = np.random.Generator(np.random.PCG64([seed, minute, name]))
     open_, high, low, close, volume = (int(value) for value in candle)
-    ticks = _path(rng, open_, high, low, close, count)
+    ticks = _path(rng=rng, open_=open_, high=high, low=low, close=close, count=count)
     lean = (close - open_) / (high - low) if high > low else 0.0
     return Prints(
         np.sort(rng.integers(0, MINUTE_MS, count)),

@@ -159,7 +159,14 @@ def _drift(
     """Return the drift given so far at the end of each bar."""
     give_back = decay(_DRIFT_HALF_LIFE_BARS)
     if planted.folded:
-        return edges.fold_drift(planted, state.drift, state.premium, give_back, bars, state.memory)
+        return edges.fold_drift(
+            planted=planted,
+            start=state.drift,
+            premium=state.premium,
+            give_back=give_back,
+            bars=bars,
+            memory=state.memory,
+        )
     return state.memory, ar1(state.drift, give_back, bars.latent_drift())
 
 

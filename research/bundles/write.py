@@ -63,7 +63,14 @@ def write(
     float32[g,F'] are rows whose answers go into the bundle.
     """
     files = contents(candidate, golden, state, report, provenance.certificate)
-    manifest = _manifest(candidate, files, state, report, provenance, settings)
+    manifest = _manifest(
+        candidate=candidate,
+        files=files,
+        state=state,
+        report=report,
+        provenance=provenance,
+        settings=settings,
+    )
     folder = root / manifest.digest
     if not folder.exists():
         _write_whole(folder, files | {MANIFEST: manifest.to_bytes()})

@@ -133,7 +133,14 @@ def _champion_outcomes(
     cap = settings.max_drawdown_without_champion
     if contest is None:
         yield at_most("max_drawdown", whole.max_drawdown, cap)
-        yield Outcome("score", None, whole.score, None, True, NO_CHAMPION)
+        yield Outcome(
+            gate="score",
+            fold=None,
+            value=whole.score,
+            threshold=None,
+            passed=True,
+            reason=NO_CHAMPION,
+        )
         return
     # A backfilled week shows what was, not what should trade: going back is a person's rollback.
     yield at_least("days_newer_than_champion", contest.days_newer, 0.0)
@@ -142,7 +149,14 @@ def _champion_outcomes(
     if contest.candidate is None or contest.champion is None or not shared.passed:
         # Letting it pass would put a worse model live after each change of the features.
         yield at_most("max_drawdown", whole.max_drawdown, cap)
-        yield Outcome("score", None, whole.score, None, False, NOT_COMPARED)
+        yield Outcome(
+            gate="score",
+            fold=None,
+            value=whole.score,
+            threshold=None,
+            passed=False,
+            reason=NOT_COMPARED,
+        )
         return
     drawdown = contest.champion.max_drawdown + settings.max_drawdown_above_champion
     yield at_most("max_drawdown", contest.candidate.max_drawdown, drawdown)
@@ -164,12 +178,21 @@ def _funding_outcome(evidence: Evidence) -> Outcome:
     )
     if evidence.without_funding:
         reason = f"{excluded}: {evidence.without_funding}"
-        return Outcome("funding", None, share, threshold, True, reason)
+        return Outcome(
+            gate="funding", fold=None, value=share, threshold=threshold, passed=True, reason=reason
+        )
     remedy = (
         "ingest the table funding, or accept the symbol by name in gates.yaml under "
         "accept_without_funding"
     )
-    return Outcome("funding", None, share, threshold, False, f"{excluded}: {remedy}: refused")
+    return Outcome(
+        gate="funding",
+        fold=None,
+        value=share,
+        threshold=threshold,
+        passed=False,
+        reason=f"{excluded}: {remedy}: refused",
+    )
 
 
 def without_funding(symbol: str, settings: GateSettings, *, spot: bool) -> str:
@@ -194,12 +217,26 @@ def _model_outcomes(evidence: Evidence, settings: GateSettings) -> Iterator[Outc
 
 def at_least(gate: str, value: float, threshold: float, fold: int | None = None) -> Outcome:
     """Return the outcome of value >= threshold; NaN does not pass."""
-    return _outcome(gate, fold, value, threshold, value >= threshold, "at least")
+    return _outcome(
+        gate=gate,
+        fold=fold,
+        value=value,
+        threshold=threshold,
+        passed=value >= threshold,
+        relation="at least",
+    )
 
 
 def at_most(gate: str, value: float, threshold: float, fold: int | None = None) -> Outcome:
     """Return the outcome of value <= threshold; NaN does not pass."""
-    return _outcome(gate, fold, value, threshold, value <= threshold, "at most")
+    return _outcome(
+        gate=gate,
+        fold=fold,
+        value=value,
+        threshold=threshold,
+        passed=value <= threshold,
+        relation="at most",
+    )
 
 
 def _outcome(
@@ -208,4 +245,11 @@ def _outcome(
     place = "" if fold is None else f" of fold {fold}"
     verdict = "as asked for" if passed else "refused"
     reason = f"{gate}{place}: found {value:.6g}, expected {relation} {threshold:.6g}: {verdict}"
-    return Outcome(gate, fold, float(value), float(threshold), passed, reason)
+    return Outcome(
+        gate=gate,
+        fold=fold,
+        value=float(value),
+        threshold=float(threshold),
+        passed=passed,
+        reason=reason,
+    )

@@ -63,7 +63,15 @@ def train(table: TrainingTable, settings: Settings) -> Candidate:
     final = fit_bases(table, np.flatnonzero(known), settings.models)
     meta = _fit_meta(table, oof, table.cutoff_ms, settings)
     signal = fusion.fuse(final.medians, final.graphs, meta)
-    return _candidate(table, settings, signal, final, meta, models, oof)
+    return _candidate(
+        table=table,
+        settings=settings,
+        signal=signal,
+        final=final,
+        meta=meta,
+        models=models,
+        oof=oof,
+    )
 
 
 def _require_blocks(folds: list[Fold], settings: Settings) -> None:

@@ -44,11 +44,30 @@ def fill(stage: Stage) -> None:
     put_bars(market, "BTCUSDT", shifted(bars, 1.0002), "index_candles")
     put_bars(market, "BTCUSDT", minutes(bars), "minute_candles")
     settled = DECEMBER_MS - 3 * 8 * HOUR_MS + 5
-    put_values(market, "funding", "BTCUSDT", settled, 8 * HOUR_MS, [1e-4, -2e-4, 3e-4] * 2 + [0.0])
-    interest = [9e4 + at for at in range(BARS)]
-    put_values(market, "open_interest", "BTCUSDT", FIRST_MS, BAR_MS, interest)
     put_values(
-        market, "fear_greed", "BTCUSDT", DECEMBER_MS - 2 * DAY_MS, DAY_MS, [20.0, 30.0, 40.0]
+        market=market,
+        table="funding",
+        symbol="BTCUSDT",
+        start_ms=settled,
+        step_ms=8 * HOUR_MS,
+        values=[1e-4, -2e-4, 3e-4] * 2 + [0.0],
+    )
+    interest = [9e4 + at for at in range(BARS)]
+    put_values(
+        market=market,
+        table="open_interest",
+        symbol="BTCUSDT",
+        start_ms=FIRST_MS,
+        step_ms=BAR_MS,
+        values=interest,
+    )
+    put_values(
+        market=market,
+        table="fear_greed",
+        symbol="BTCUSDT",
+        start_ms=DECEMBER_MS - 2 * DAY_MS,
+        step_ms=DAY_MS,
+        values=[20.0, 30.0, 40.0],
     )
     put_days(stage, 4)
     put_ticks(stage)
@@ -64,7 +83,14 @@ def minutes(bars: Bars) -> Bars:
     """Return one-minute bars over the same span, flat within each bar."""
     times = FIRST_MS + 60_000 * np.arange(15 * len(bars), dtype=np.int64)
     close = np.repeat(bars.close, 15)
-    return Bars(times, close, close, close, close, np.ones(len(times)))
+    return Bars(
+        open_time_ms=times,
+        open=close,
+        high=close,
+        low=close,
+        close=close,
+        volume=np.ones(len(times)),
+    )
 
 
 def put_days(stage: Stage, count: int, **columns: Any) -> None:

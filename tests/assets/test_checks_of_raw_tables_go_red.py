@@ -58,9 +58,23 @@ def test_every_check_of_a_bad_row_and_of_a_silence_is_red(stage: Stage):
     """Each table is sent a bad row, falls silent, and holds another bad row that came in past the
     ingest: quarantine, gaps and expectations of all twelve are red.
     """
-    put_values(stage.market, "open_interest", "BTCUSDT", FIRST_MS, BAR_MS, [9e4] * 100)
+    put_values(
+        market=stage.market,
+        table="open_interest",
+        symbol="BTCUSDT",
+        start_ms=FIRST_MS,
+        step_ms=BAR_MS,
+        values=[9e4] * 100,
+    )
     long_ago_ms = DECEMBER_MS - 12 * DAY_MS
-    put_values(stage.market, "fear_greed", "BTCUSDT", long_ago_ms, DAY_MS, [20.0, 30.0])
+    put_values(
+        market=stage.market,
+        table="fear_greed",
+        symbol="BTCUSDT",
+        start_ms=long_ago_ms,
+        step_ms=DAY_MS,
+        values=[20.0, 30.0],
+    )
     days = long_ago_ms + DAY_MS * np.arange(2)
     metrics = {name: np.array([1.0, 2.0]) for name in TABLES["onchain"].columns}
     stage.market.put(VENUE, "onchain", "BTCUSDT", event_time_ms=days, **metrics)

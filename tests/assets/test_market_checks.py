@@ -101,7 +101,14 @@ def test_missing_bars_stop_what_stands_on_them(stage: Stage):
 def test_a_series_that_fell_silent_is_stale(stage: Stage):
     """Measured against the ingest's clock, and not only between the rows that are there."""
     put_bars(stage.market, "BTCUSDT", picked(walk(FIRST_MS, BARS), np.r_[0:190]))
-    put_values(stage.market, "open_interest", "BTCUSDT", FIRST_MS, BAR_MS, [9e4] * 180)
+    put_values(
+        market=stage.market,
+        table="open_interest",
+        symbol="BTCUSDT",
+        start_ms=FIRST_MS,
+        step_ms=BAR_MS,
+        values=[9e4] * 180,
+    )
     result = stage.run("candles", "open_interest")
     assert failed(result) == {"candles_have_no_gaps", "open_interest_has_no_gaps"}
     hole = check_of(result, "candles_have_no_gaps").metadata["first"].value

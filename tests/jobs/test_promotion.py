@@ -219,7 +219,17 @@ def crown_another(installation: Installation, request: PromotionRequest) -> None
     """Publish something else first."""
     digest = "f" * 64
     (installation.home / "bundles" / digest).mkdir()
-    other = PromotionRequest(request.symbol, "15m", "2025-11-30", digest, "g", "d", 9, "", 10)
+    other = PromotionRequest(
+        symbol=request.symbol,
+        timeframe="15m",
+        week="2025-11-30",
+        bundle_digest=digest,
+        gate_report_digest="g",
+        data_digest="d",
+        as_of_ms=9,
+        champion_digest="",
+        created_at_ms=10,
+    )
     installation.store.submit(other, 10)
     installation.store.decide(other.id, "approved", "Ada", "", now_ms())
     found = installation.resources["evidence"].derive(request)
@@ -339,7 +349,17 @@ def test_rollback_needs_an_earlier_champion(
 def two_champions(installation: Installation) -> tuple[str, str]:
     """Publish a bundle that verifies, and the retrained one over it; return their digests."""
     older = unsigned(installation.home / "bundles", "older")
-    other = PromotionRequest(SYMBOL, "15m", "2025-11-30", older, "g", "d", 9, "", 10)
+    other = PromotionRequest(
+        symbol=SYMBOL,
+        timeframe="15m",
+        week="2025-11-30",
+        bundle_digest=older,
+        gate_report_digest="g",
+        data_digest="d",
+        as_of_ms=9,
+        champion_digest="",
+        created_at_ms=10,
+    )
     installation.store.submit(other, 10)
     installation.store.decide(other.id, "approved", "Ada", "", now_ms())
     same = Evidence(bundle=older, gate_report="g", gates_accepted=True, data="d")

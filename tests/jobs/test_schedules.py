@@ -41,8 +41,14 @@ class StoppedClock(Sources):
 def requests_of(
     schedule: dg.ScheduleDefinition, at: datetime, **resources: object
 ) -> list[dg.RunRequest]:
-    """Evaluate a schedule once."""
-    found = schedule(dg.build_schedule_context(scheduled_execution_time=at, resources=resources))
+    """Evaluate a schedule once, with an instance that knows of nothing."""
+    with (
+        dg.instance_for_test() as instance,
+        dg.build_schedule_context(
+            instance=instance, scheduled_execution_time=at, resources=resources
+        ) as context,
+    ):
+        found = schedule(context)
     return [found] if isinstance(found, dg.RunRequest) else list(found)
 
 

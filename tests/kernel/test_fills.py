@@ -51,9 +51,36 @@ def test_a_touch_is_enough() -> None:
 
 def test_horizon_exits_at_the_close_and_only_without_a_barrier() -> None:
     """At its horizon a position leaves at the close, unless a barrier was touched in that bar."""
-    assert exit_of(1.0, 100.0, 101.0, 99.0, 100.5, 105.0, 95.0, True) == (3.0, 100.5)
-    assert exit_of(1.0, 100.0, 106.0, 99.0, 100.5, 105.0, 95.0, True) == (2.0, 105.0)
-    assert exit_of(1.0, 100.0, 101.0, 99.0, 100.5, 105.0, 95.0, False) == (0.0, 0.0)
+    assert exit_of(
+        side=1.0,
+        open_price=100.0,
+        high=101.0,
+        low=99.0,
+        close=100.5,
+        take_profit=105.0,
+        stop_loss=95.0,
+        at_horizon=True,
+    ) == (3.0, 100.5)
+    assert exit_of(
+        side=1.0,
+        open_price=100.0,
+        high=106.0,
+        low=99.0,
+        close=100.5,
+        take_profit=105.0,
+        stop_loss=95.0,
+        at_horizon=True,
+    ) == (2.0, 105.0)
+    assert exit_of(
+        side=1.0,
+        open_price=100.0,
+        high=101.0,
+        low=99.0,
+        close=100.5,
+        take_profit=105.0,
+        stop_loss=95.0,
+        at_horizon=False,
+    ) == (0.0, 0.0)
 
 
 @given(
@@ -74,7 +101,16 @@ def test_exits_stay_within_the_bar_and_never_beat_the_target(
     target."""
     high, low = max(prices), min(prices)
     target, stop = 100.0 + side * above, 100.0 - side * below
-    reason, price = exit_of(side, prices[0], high, low, prices[1], target, stop, at_horizon)
+    reason, price = exit_of(
+        side=side,
+        open_price=prices[0],
+        high=high,
+        low=low,
+        close=prices[1],
+        take_profit=target,
+        stop_loss=stop,
+        at_horizon=at_horizon,
+    )
     if reason == ExitReason.NONE:
         assert not at_horizon
         assert low > min(target, stop)
@@ -112,7 +148,15 @@ def settle(
     known = hours_before(
         open_ms + BAR_MS, {MONDAY_MS + hour * HOUR_MS: rate for hour, rate in rates.items()}
     )
-    return settle_funding(state, [9.9, *known], 1, open_ms + BAR_MS, open_ms, 100.0, costs_only)
+    return settle_funding(
+        state=state,
+        rates=[9.9, *known],
+        first=1,
+        close_time_ms=open_ms + BAR_MS,
+        until_ms=open_ms,
+        open_price=100.0,
+        costs_only=costs_only,
+    )
 
 
 @pytest.mark.parametrize(

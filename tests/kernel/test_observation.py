@@ -33,7 +33,14 @@ Rows = list[tuple[int, int, float]]
 
 def flat_bars(opens: NDArray[np.int64]) -> Bars:
     ones = np.ones(len(opens))
-    return Bars(opens, ones, 2.0 * ones, 0.5 * ones, 1.5 * ones, 10.0 * ones)
+    return Bars(
+        open_time_ms=opens,
+        open=ones,
+        high=2.0 * ones,
+        low=0.5 * ones,
+        close=1.5 * ones,
+        volume=10.0 * ones,
+    )
 
 
 def grid(bars: int) -> NDArray[np.int64]:
@@ -94,7 +101,14 @@ def worlds(draw: st.DrawFn) -> Market:
     volume = np.bincount(np.maximum(held, 0), minlength=12)[: len(opens)].astype(np.float64)
     bars = flat_bars(opens)
     return Market(
-        Bars(opens, bars.open, bars.high, bars.low, bars.close, volume),
+        Bars(
+            open_time_ms=opens,
+            open=bars.open,
+            high=bars.high,
+            low=bars.low,
+            close=bars.close,
+            volume=volume,
+        ),
         {},
         minute_bars(minute, values),
         Trades(*tick_times(traded), ones, ones, side),

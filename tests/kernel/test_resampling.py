@@ -24,7 +24,14 @@ def minutes(numbers: list[int]) -> Bars:
     low = 90.0 + rng.random(2000)
     high = 110.0 + rng.random(2000)
     opened, close, volume = (100.0 + rng.random(2000) for _ in range(3))
-    return Bars(START_MS + at * MINUTE_MS, opened[at], high[at], low[at], close[at], volume[at])
+    return Bars(
+        open_time_ms=START_MS + at * MINUTE_MS,
+        open=opened[at],
+        high=high[at],
+        low=low[at],
+        close=close[at],
+        volume=volume[at],
+    )
 
 
 def by_hand(bars: Bars, parts: int) -> list[tuple[float, ...]]:

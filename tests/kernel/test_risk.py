@@ -43,7 +43,15 @@ def mark(
 ) -> Guard:
     """Let one bar pass and return the guard that blocks the decision at its close."""
     roll_windows(state, float(at_ms))
-    watch(state, equity, daily, weekly, session, losses, pause)
+    watch(
+        state=state,
+        equity=equity,
+        max_daily_loss=daily,
+        max_weekly_drawdown=weekly,
+        max_session_drawdown=session,
+        max_consecutive_losses=losses,
+        pause_bars=pause,
+    )
     return Guard(int(blocking_guard(state)))
 
 
@@ -160,7 +168,14 @@ def test_size_risks_no_more_than_allowed(
     meets one of them."""
     risk = risk / 1e9
     cap = cap / 1e8
-    quantity = size(equity, price, atr, stop, risk, cap)
+    quantity = size(
+        equity=equity,
+        price=price,
+        atr=atr,
+        stop_loss_atr=stop,
+        risk_per_trade=risk,
+        max_notional_fraction=cap,
+    )
     lost = quantity * stop * atr / equity
     notional = quantity * price / equity
     assert lost <= risk * (1 + 1e-12)
@@ -182,4 +197,14 @@ def test_size_is_nothing_without_equity_price_or_atr(
     equity: float, price: float, atr: float
 ) -> None:
     """Nothing can be sized from nothing."""
-    assert size(equity, price, atr, 1.0, 0.01, 1.0) == 0.0
+    assert (
+        size(
+            equity=equity,
+            price=price,
+            atr=atr,
+            stop_loss_atr=1.0,
+            risk_per_trade=0.01,
+            max_notional_fraction=1.0,
+        )
+        == 0.0
+    )

@@ -18,7 +18,9 @@ START_MS = 1_672_531_200_000  # 2023-01-01 00:00 UTC
 def bars_of(open_time_ms: NDArray[np.int64], volume: NDArray[np.float64]) -> Bars:
     """Return bars of which only the times and the volume matter."""
     price = np.full(len(open_time_ms), 100.0)
-    return Bars(open_time_ms, price, price, price, price, volume)
+    return Bars(
+        open_time_ms=open_time_ms, open=price, high=price, low=price, close=price, volume=volume
+    )
 
 
 def prints(rng: np.random.Generator, count: int, span_ms: int, late_ms: int = 300) -> Trades:

@@ -31,7 +31,13 @@ LIMITS = HealthLimits(api_errors_a_minute=10, latency_ms=500, slow_bars=3)
 class Scene:
     """A loop that decides the bars of a plain market, one by one, as often as it is asked."""
 
-    def __init__(self, home: Path, stream: Stream | None = None, lost: str = "") -> None:
+    def __init__(
+        self,
+        home: Path,
+        stream: Stream | None = None,
+        lost: str = "",
+        exits_only: bool = False,
+    ) -> None:
         settings = desk_settings(home, "http://venue.test")
         self.journal = Journal(settings.journal)
         self.metrics = Metrics()
@@ -67,6 +73,7 @@ class Scene:
                 silent_bars=0,
                 health=self.health,
                 killed=lambda: self.killed,
+                exits_only=exits_only,
             ),
             journal=self.journal,
             metrics=self.metrics,

@@ -23,6 +23,7 @@ REASONS = {
     Abstain.MISSING_FEATURE: "atr_14 is missing",
     Abstain.KILLED: "kill switch is on",
     Abstain.API_ERRORS: "10 failed requests or more in the last minute",
+    Abstain.EXITS_ONLY: "kept for exits only: the symbol was taken out of the universe",
     Abstain.SLOW: "3 bars in a row decided after 500 ms",
 }
 
@@ -45,7 +46,8 @@ def _arranged(abstain: Abstain, home: Path, warm: np.ndarray) -> Scene:
         forgetful[BARS_SEEN] = RULES_WARM_UP
         return Scene(home, Stream(forgetful))
     lost = REASONS[Abstain.NO_BUNDLE] if abstain is Abstain.NO_BUNDLE else ""
-    scene = Scene(home, Stream(warm.copy()), lost)
+    exits_only = abstain is Abstain.EXITS_ONLY
+    scene = Scene(home, Stream(warm.copy()), lost, exits_only)
     scene.killed = abstain is Abstain.KILLED
     for _ in range(10 if abstain is Abstain.API_ERRORS else 0):
         scene.health.failed(time.monotonic())

@@ -44,7 +44,7 @@ def test_a_symbol_kept_for_exits_leaves_its_position_and_opens_none(tmp_path: Pa
                 assert first[EXIT_REASON] == ExitReason.TAKE_PROFIT
                 assert first[POSITION_SIDE] == 0.0
                 rows = [memoryview(row).cast("d")[ABSTAIN] for row, _ in outs]
-                assert set(rows) == {float(Abstain.KILLED)}
+                assert set(rows) == {float(Abstain.EXITS_ONLY)}
                 events = one.journal.all("SELECT detail FROM events WHERE kind = 'exits_only'")
                 assert [detail.startswith("ETHUSDT") for (detail,) in events] == [True]
                 assert one.journal.held() == []

@@ -145,7 +145,14 @@ def walk(start_ms: int, count: int, seed: int = 1, step_ms: int = BAR_MS) -> Bar
     high = np.round(np.maximum(opened, close) + wick[0], 2)
     low = np.round(np.minimum(opened, close) - wick[1], 2)
     times = start_ms + step_ms * np.arange(count, dtype=np.int64)
-    return Bars(times, opened, high, low, close, np.round(rng.uniform(1, 9, count), 3))
+    return Bars(
+        open_time_ms=times,
+        open=opened,
+        high=high,
+        low=low,
+        close=close,
+        volume=np.round(rng.uniform(1, 9, count), 3),
+    )
 
 
 def with_row(bars: Bars, row: int, **values: float) -> Bars:

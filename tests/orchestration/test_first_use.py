@@ -58,7 +58,17 @@ def sign(home: Path, _: str) -> Any:
 def file_request(home: Path, _: str) -> Any:
     """Make the audit log with its first entry."""
     store = PromotionStore(home=str(home), approval_valid_hours=1)
-    request = PromotionRequest("BTCUSDT", "15m", "2025-12-07", "a" * 64, "g", "d", 9, "", 10)
+    request = PromotionRequest(
+        symbol="BTCUSDT",
+        timeframe="15m",
+        week="2025-12-07",
+        bundle_digest="a" * 64,
+        gate_report_digest="g",
+        data_digest="d",
+        as_of_ms=9,
+        champion_digest="",
+        created_at_ms=10,
+    )
     store.submit(request, 10)
     return [entry.kind for entry in store.entries()]
 

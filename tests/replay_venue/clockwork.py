@@ -41,7 +41,14 @@ class Clockwork:
         opens = np.array([open_ms])
         if now_ms < open_ms + MINUTE_MS:
             price = _closes(symbol, opens - MINUTE_MS)
-            return Bars(opens, price, price, price, price, np.zeros(1))
+            return Bars(
+                open_time_ms=opens,
+                open=price,
+                high=price,
+                low=price,
+                close=price,
+                volume=np.zeros(1),
+            )
         minutes = np.arange(open_ms, now_ms - MINUTE_MS + 1, MINUTE_MS)[None]
         return _candles(opens, _closes(symbol, minutes - MINUTE_MS), _closes(symbol, minutes))
 
@@ -105,12 +112,12 @@ def _candles(
 ) -> Bars:
     """Return candles of minutes, float64[n, minutes] before and after each."""
     return Bars(
-        opens,
-        before[:, 0],
-        np.maximum(before, after).max(axis=1) + 0.5,
-        np.minimum(before, after).min(axis=1) - 0.5,
-        after[:, -1],
-        np.full(len(opens), float(after.shape[1])),
+        open_time_ms=opens,
+        open=before[:, 0],
+        high=np.maximum(before, after).max(axis=1) + 0.5,
+        low=np.minimum(before, after).min(axis=1) - 0.5,
+        close=after[:, -1],
+        volume=np.full(len(opens), float(after.shape[1])),
     )
 
 

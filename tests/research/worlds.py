@@ -55,7 +55,14 @@ def world(seed: int, edge: float, chosen: Settings, weeks: int = FULL_WEEKS) -> 
     lags.
     """
     begin_ms = END_MS - weeks * WEEK_MS
-    market = generate(seed, "BTCUSDT", edge, begin_ms, END_MS, chosen.timeframe)
+    market = generate(
+        seed=seed,
+        symbol="BTCUSDT",
+        edge=edge,
+        start_ms=begin_ms,
+        end_ms=END_MS,
+        timeframe=chosen.timeframe,
+    )
     chain = market.onchain
     net_flow = chain.value["FlowInExUSD"] - chain.value["FlowOutExUSD"]
     values = {

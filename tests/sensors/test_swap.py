@@ -38,7 +38,17 @@ def published(
 ) -> None:
     """Put a bundle through request, approval and publication."""
     (Path(store.home) / "bundles" / digest).mkdir(parents=True, exist_ok=True)
-    request = PromotionRequest(symbol, "15m", "2025-12-07", digest, "g", "d", 9, champion, 10)
+    request = PromotionRequest(
+        symbol=symbol,
+        timeframe="15m",
+        week="2025-12-07",
+        bundle_digest=digest,
+        gate_report_digest="g",
+        data_digest="d",
+        as_of_ms=9,
+        champion_digest=champion,
+        created_at_ms=10,
+    )
     store.submit(request, 10)
     store.decide(request.id, "approved", "Ada", "", 20)
     store.publish(request.id, lambda _: Evidence(digest, "g", True, "d"), 30)

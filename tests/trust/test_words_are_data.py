@@ -81,7 +81,17 @@ def test_a_record_keeps_names_and_notes_as_plain_text(
     store: PromotionStore, name: str, note: str
 ) -> None:
     """Whatever was typed, the log is whole, and holds one visible line each."""
-    request = PromotionRequest("BTCUSDT", "15m", "2025-12-07", "a" * 64, "g", "d", 9, "", 10)
+    request = PromotionRequest(
+        symbol="BTCUSDT",
+        timeframe="15m",
+        week="2025-12-07",
+        bundle_digest="a" * 64,
+        gate_report_digest="g",
+        data_digest="d",
+        as_of_ms=9,
+        champion_digest="",
+        created_at_ms=10,
+    )
     store.submit(request, 10)
     answer = store.decide(request.id, "approved", name, note, 20)
     assert (answer.approver, answer.note) == (plain(name), plain(note))

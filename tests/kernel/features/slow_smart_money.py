@@ -73,8 +73,8 @@ def sides(obs: Values) -> tuple[Side, Side]:
     """Return the market, and the market upside down."""
     opened, high, low, close, volume = obs[:, 1:6].T
     atr = wilder(obs)
-    return Side(opened, high, low, close, volume, atr), Side(
-        -opened, -low, -high, -close, volume, atr
+    return Side(open=opened, high=high, low=low, close=close, volume=volume, atr=atr), Side(
+        open=-opened, high=-low, low=-high, close=-close, volume=volume, atr=atr
     )
 
 

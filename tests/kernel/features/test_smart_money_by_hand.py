@@ -33,8 +33,15 @@ def test_a_swing_needs_ten_bars_before_it():
         side = [0.0] * smart_money_side.SIDE_SLOTS
         for now in range(1, 30):
             high = 105.0 if now == peak else 101.0
-            assert not smart_money_side.advance(side, 0, float(now), 100.0, high, 99.0, 2.0)
-        assert smart_money_side.advance(side, 0, 30.0, 107.0, 108.0, 99.0, 2.0) == breaks
+            assert not smart_money_side.advance(
+                state=side, at=0, now=float(now), close=100.0, high=high, low=99.0, atr=2.0
+            )
+        assert (
+            smart_money_side.advance(
+                state=side, at=0, now=30.0, close=107.0, high=108.0, low=99.0, atr=2.0
+            )
+            == breaks
+        )
 
 
 def test_the_first_break_is_neither_and_later_ones_have_names():

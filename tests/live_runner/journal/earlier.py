@@ -192,4 +192,6 @@ def _earlier_row(row: dict[str, float]) -> bytes:
 
 def _candle(seen: Sequence[float]) -> Candle:
     open_time_ms, opened, high, low, close, volume = seen[:6]
-    return Candle(int(open_time_ms), opened, high, low, close, volume)
+    return Candle(
+        open_time_ms=int(open_time_ms), open=opened, high=high, low=low, close=close, volume=volume
+    )

@@ -11,7 +11,7 @@ from kernel.trading import INPUT_FIELDS, OUTPUT_FIELDS
 from live_runner.candles import Candle
 from live_runner.journal.journal import Decision, Journal, OrderChange, State, Swap
 
-CANDLE = Candle(900_000, 1.0, 2.0, 0.5, 1.5, 3.0)
+CANDLE = Candle(open_time_ms=900_000, open=1.0, high=2.0, low=0.5, close=1.5, volume=3.0)
 DECISION = Decision(
     symbol="BTCUSDT",
     candle=CANDLE,
@@ -30,12 +30,31 @@ DECISION = Decision(
 )
 STATE = State("BTCUSDT", 900_000, np.array([1.0, -0.0]), np.array([np.nan]), 3, "d", "pending")
 ORDER = OrderChange(
-    "BTCUSDT-900000-entry", "BTCUSDT", 1_800_000, 1, 2.0, "entry", "open", 0, 0.0, ""
+    id="BTCUSDT-900000-entry",
+    symbol="BTCUSDT",
+    at_ms=1_800_000,
+    side=1,
+    quantity=2.0,
+    kind="entry",
+    state="open",
+    filled_ms=0,
+    price=0.0,
+    reason="",
 )
 
 
 def _swap(epoch: int, digest: str, previous: str, outcome: str) -> Swap:
-    return Swap("BTCUSDT", 1, 2, epoch, digest, previous, outcome, "", 5)
+    return Swap(
+        symbol="BTCUSDT",
+        at_ms=1,
+        bar_open_time_ms=2,
+        epoch=epoch,
+        digest=digest,
+        previous=previous,
+        outcome=outcome,
+        reason="",
+        pause_us=5,
+    )
 
 
 def test_state_survives_to_the_byte(tmp_path: Path) -> None:

@@ -22,7 +22,14 @@ FAST = Pauses(base_s=0.0, cap_s=0.0, attempts=1)
 
 def _candle(bar: int) -> Candle:
     price = 100.0 + bar
-    return Candle(bar * BAR_MS, price, price + 1.0, price - 1.0, price, 5.0)
+    return Candle(
+        open_time_ms=bar * BAR_MS,
+        open=price,
+        high=price + 1.0,
+        low=price - 1.0,
+        close=price,
+        volume=5.0,
+    )
 
 
 @dataclass
@@ -153,4 +160,8 @@ def test_closed_kline_message_is_read() -> None:
         "v": "7",
     }
     found = parse(json.dumps({"stream": "x", "data": {"k": {**kline, "x": True}}}))
-    assert found == ("BTCUSDT", "15m", Candle(BAR_MS, 1.0, 3.0, 0.5, 2.0, 7.0))
+    assert found == (
+        "BTCUSDT",
+        "15m",
+        Candle(open_time_ms=BAR_MS, open=1.0, high=3.0, low=0.5, close=2.0, volume=7.0),
+    )

@@ -70,7 +70,9 @@ def _observed(book: SeriesBook, bar: int) -> bytes:
     """Return a bar's observation, decided as soon as it has closed."""
     close_ms = START_MS + (bar + 1) * BAR_MS
     assert asyncio.run(book.ensure(close_ms, close_ms)) == {}
-    row = book.observe(Candle(close_ms - BAR_MS, 1.0, 1.0, 1.0, 1.0, 1.0))
+    row = book.observe(
+        Candle(open_time_ms=close_ms - BAR_MS, open=1.0, high=1.0, low=1.0, close=1.0, volume=1.0)
+    )
     book.observer.forget(close_ms - BAR_MS)
     return np.array(row).tobytes()
 
@@ -120,7 +122,11 @@ def test_a_gap_spoils_no_later_bar_while_rest_is_down() -> None:
         assert set(asyncio.run(book.ensure(close_ms, close_ms))) == (
             {"minutes"} if bar == 3 else set()
         )
-        row = book.observe(Candle(close_ms - BAR_MS, 1.0, 1.0, 1.0, 1.0, 1.0))
+        row = book.observe(
+            Candle(
+                open_time_ms=close_ms - BAR_MS, open=1.0, high=1.0, low=1.0, close=1.0, volume=1.0
+            )
+        )
         assert np.isnan(row[LAST_MINUTE]) == (bar == 3)
         assert max(len(source.heard) for source in book._sources) <= 8
 
@@ -161,7 +167,9 @@ def test_a_bar_of_one_minute_is_its_own_minute() -> None:
         # BTC's bar of the minute before may still be of use to the first
         assert MINUTES not in market.asked
         assert ("BTCUSDT 1m last" in market.asked) == (minute == 0)
-        row = book.observe(Candle(open_ms, 1.0, 1.0, 1.0, 1.0, 1.0))
+        row = book.observe(
+            Candle(open_time_ms=open_ms, open=1.0, high=1.0, low=1.0, close=1.0, volume=1.0)
+        )
         assert row[LAST_MINUTE] == 2.0 * open_ms / MINUTE_MS
 
 

@@ -168,15 +168,36 @@ def kept(folder: Path, hands: Hands) -> Lake:
         names = list(TABLES[table].columns)
         values = {name: getattr(bars, name) for name in names}
         lag_ms = LAGS_MS["minutes"] if table == "minute_candles" else BAR_MS
-        append(lake, table, symbol, bars.open_time_ms, lag_ms, values)
+        append(
+            lake=lake,
+            table=table,
+            symbol=symbol,
+            times=bars.open_time_ms,
+            lag_ms=lag_ms,
+            values=values,
+        )
     chain = market.onchain("ETH", since_ms, START_MS)
     for table, points, name in (
         ("funding", market.funding(SYMBOL, since_ms, END_MS), "funding_rate"),
         ("open_interest", market.open_interest(SYMBOL, since_ms, END_MS), "open_interest"),
         ("fear_greed", market.fear_greed(since_ms, END_MS), "fear_greed"),
     ):
-        append(lake, table, SYMBOL, points.time_ms, LAGS_MS[name], {name: points.value})
-    append(lake, "onchain", SYMBOL, chain.time_ms, LAGS_MS["mvrv"], onchain_columns(chain))
+        append(
+            lake=lake,
+            table=table,
+            symbol=SYMBOL,
+            times=points.time_ms,
+            lag_ms=LAGS_MS[name],
+            values={name: points.value},
+        )
+    append(
+        lake=lake,
+        table="onchain",
+        symbol=SYMBOL,
+        times=chain.time_ms,
+        lag_ms=LAGS_MS["mvrv"],
+        values=onchain_columns(chain),
+    )
     source = RecordingsSource(
         "recorder", SourceSettings(adapter="recordings"), str(folder / "heard")
     )

@@ -69,7 +69,10 @@ class CountingVenue(Venue):
         level = {"last": 1.0, "mark": 2.0, "index": 3.0}[price] + (symbol != "BTCUSDT")
         held = [at for at in times if at not in self.lacks]
         prices = [(at, level * at / MINUTE_MS) for at in held]
-        return [Candle(at, price, price, price, price, 0.0) for at, price in prices]
+        return [
+            Candle(open_time_ms=at, open=price, high=price, low=price, close=price, volume=0.0)
+            for at, price in prices
+        ]
 
     async def onchain(self, coin: str, start_ms: int, end_ms: int) -> list[Row]:
         """Serve two values a day, each known after the day."""
@@ -91,7 +94,11 @@ def _book(venue: CountingVenue, symbol: str = "BTCUSDT", **changes: Any) -> Seri
 
 
 def _observed(book: SeriesBook, close_ms: int, volume: float = 1.0) -> dict[str, float]:
-    row = book.observe(Candle(close_ms - BAR_MS, 1.0, 1.0, 1.0, 1.0, volume))
+    row = book.observe(
+        Candle(
+            open_time_ms=close_ms - BAR_MS, open=1.0, high=1.0, low=1.0, close=1.0, volume=volume
+        )
+    )
     return dict(zip(OBSERVATION_FIELDS, row, strict=True))
 
 

@@ -39,7 +39,15 @@ HOLE = (int(BARS[300]), int(BARS[310]))
 
 def covered(lake: Lake, table: str = "candles", **more: int):
     """Return what is missing of a table at the end of the window."""
-    return coverage(lake, TABLES[table], WINDOW, BAR_MS, BAR_MS, END_MS, **more)
+    return coverage(
+        lake=lake,
+        table=TABLES[table],
+        window=WINDOW,
+        bar_ms=BAR_MS,
+        earliest_ms=BAR_MS,
+        clock_ms=END_MS,
+        **more,
+    )
 
 
 def test_an_accepted_hole_is_no_gap_and_is_not_asked_for_again(lake: Lake):

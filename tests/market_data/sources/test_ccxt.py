@@ -260,7 +260,12 @@ def test_depth_is_the_book_of_this_moment():
     """One row: the best of both sides, and what lies on the first hundred levels."""
     levels = np.arange(150)
     book = Book(
-        END_MS, 77, 50_000.0 - levels, np.full(150, 2.0), 50_000.5 + levels, np.full(150, 0.5)
+        time_ms=END_MS,
+        update_id=77,
+        bid_price=50_000.0 - levels,
+        bid_quantity=np.full(150, 2.0),
+        ask_price=50_000.5 + levels,
+        ask_quantity=np.full(150, 0.5),
     )
     market = replace(small_market(), books={"BTCUSDT": book})
     with served(market, END_MS) as venue:

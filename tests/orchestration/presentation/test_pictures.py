@@ -18,7 +18,15 @@ def glance_of(**columns: list[float]) -> Glance:
     sample = pd.DataFrame({"event_time_ms": TIMES, **columns})
     window = Window("BTCUSDT", int(TIMES[0]), int(TIMES[-1]) + 1)
     per_day = {DAY: 3, DAY + 2: 1}
-    return Glance(window, 4, int(TIMES[0]), int(TIMES[-1]), "", per_day, sample)
+    return Glance(
+        window=window,
+        rows=4,
+        first_ms=int(TIMES[0]),
+        last_ms=int(TIMES[-1]),
+        digest="",
+        per_day=per_day,
+        sample=sample,
+    )
 
 
 def candles() -> Glance:

@@ -34,7 +34,14 @@ def test_a_page_of_a_generated_market_has_every_feature_and_its_proof() -> None:
     # 2025-12-01
     start_ms = 1_764_547_200_000
     days_ms = 21 * 86_400_000
-    bars = generate(5, "BTCUSDT", 0.1, start_ms, start_ms + days_ms, "15m").bars
+    bars = generate(
+        seed=5,
+        symbol="BTCUSDT",
+        edge=0.1,
+        start_ms=start_ms,
+        end_ms=start_ms + days_ms,
+        timeframe="15m",
+    ).bars
     found = feature_page.seen([Recording("three weeks", Market(bars, {}))])
     costs = {group.name: {"compiled_us": 0.01, "live_us": 1.0} for group in GROUPS}
     text = feature_page.page(found, costs)
@@ -53,7 +60,14 @@ def test_a_page_says_what_missing_means_and_whose_a_picture_is() -> None:
     length and what nobody recorded are named.
     """
     start_ms = 1_764_547_200_000  # 2025-12-01
-    bars = generate(5, "BTCUSDT", 0.1, start_ms, start_ms + 3 * 86_400_000, "15m").bars
+    bars = generate(
+        seed=5,
+        symbol="BTCUSDT",
+        edge=0.1,
+        start_ms=start_ms,
+        end_ms=start_ms + 3 * 86_400_000,
+        timeframe="15m",
+    ).bars
     times = bars.open_time_ms
     lent = Series("open_interest", times, times, np.linspace(1e4, 2e4, len(times)))
     quick = Market(bars, {}, trades=Trades(times, times, bars.close, bars.volume, even(len(bars))))

@@ -36,7 +36,9 @@ NAMES = ("rsi_14", "garch_volatility")
 def tables() -> dict[str, pd.DataFrame]:
     """Return the raw rows of twenty weeks, minutes included, a day of candles missing."""
     rows = generated_tables(START_MS, seed=5, edge=0.1)
-    minutes = generate(5, SYMBOL, 0.1, START_MS, CUTOFF_MS, "1m").bars
+    minutes = generate(
+        seed=5, symbol=SYMBOL, edge=0.1, start_ms=START_MS, end_ms=CUTOFF_MS, timeframe="1m"
+    ).bars
     names = ("open", "high", "low", "close", "volume")
     rows["minute_candles"] = pd.DataFrame(
         {

@@ -33,7 +33,17 @@ def cycle(tmp_path: Path) -> KeyCycle:
 def published(store: PromotionStore, name: str, champion: str = "") -> str:
     """Take a bundle through request, approval and publication; return its digest."""
     digest = unsigned(Path(store.home) / "bundles", name)
-    request = PromotionRequest("BTCUSDT", "15m", "2025-12-07", digest, "g", "d", 9, champion, 10)
+    request = PromotionRequest(
+        symbol="BTCUSDT",
+        timeframe="15m",
+        week="2025-12-07",
+        bundle_digest=digest,
+        gate_report_digest="g",
+        data_digest="d",
+        as_of_ms=9,
+        champion_digest=champion,
+        created_at_ms=10,
+    )
     store.submit(request, 10)
     store.decide(request.id, "approved", "Ada", "", 20)
     store.publish(request.id, lambda _: Evidence(digest, "g", True, "d"), 30)

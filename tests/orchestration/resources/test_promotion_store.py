@@ -39,7 +39,17 @@ def store(tmp_path: Path) -> PromotionStore:
 
 
 def request_for(bundle: str, champion: str = "", symbol: str = "BTCUSDT") -> PromotionRequest:
-    return PromotionRequest(symbol, "15m", "2025-12-07", bundle, "g", "d", 9, champion, 10)
+    return PromotionRequest(
+        symbol=symbol,
+        timeframe="15m",
+        week="2025-12-07",
+        bundle_digest=bundle,
+        gate_report_digest="g",
+        data_digest="d",
+        as_of_ms=9,
+        champion_digest=champion,
+        created_at_ms=10,
+    )
 
 
 def unchanged(request: PromotionRequest) -> Evidence:

@@ -33,7 +33,15 @@ def history(home: Path, digests: Sequence[str]) -> PromotionStore:
         digest = name * 64
         (home / "bundles" / digest).mkdir(parents=True)
         request = PromotionRequest(
-            "BTCUSDT", "15m", "2025-12-07", digest, "g", "d", 9, champion, 10
+            symbol="BTCUSDT",
+            timeframe="15m",
+            week="2025-12-07",
+            bundle_digest=digest,
+            gate_report_digest="g",
+            data_digest="d",
+            as_of_ms=9,
+            champion_digest=champion,
+            created_at_ms=10,
         )
         store.submit(request, 10)
         store.decide(request.id, "approved", "Ada", "", 20)

@@ -48,7 +48,9 @@ def same_bytes(left: Bars, right: Bars) -> bool:
 
 @pytest.fixture(scope="module")
 def long() -> Market:
-    return generate(7, "ETHUSDT", 0.12, START, LONG, "15m")
+    return generate(
+        seed=7, symbol="ETHUSDT", edge=0.12, start_ms=START, end_ms=LONG, timeframe="15m"
+    )
 
 
 @settings(max_examples=25, deadline=None)
@@ -60,8 +62,12 @@ def test_generate_window_equals_slice_of_longer_one(start_minute: int, length_mi
     """Any window holds exactly the bytes that a longer run has stamped in it."""
     start = START + start_minute * 60_000
     end = min(start + length_minute * 60_000, LONG)
-    whole = columns(generate(7, "ETHUSDT", 0.12, START, LONG, "15m"))
-    part = columns(generate(7, "ETHUSDT", 0.12, start, end, "15m"))
+    whole = columns(
+        generate(seed=7, symbol="ETHUSDT", edge=0.12, start_ms=START, end_ms=LONG, timeframe="15m")
+    )
+    part = columns(
+        generate(seed=7, symbol="ETHUSDT", edge=0.12, start_ms=start, end_ms=end, timeframe="15m")
+    )
     for name, values in part.items():
         series = name.partition(".")[0]
         stamps = whole[f"{series}.open_time_ms" if series == "bars" else f"{series}.time_ms"]
@@ -71,8 +77,12 @@ def test_generate_window_equals_slice_of_longer_one(start_minute: int, length_mi
 
 def test_generate_repeats_itself_and_differs_by_seed(long: Market) -> None:
     """The same seed gives the same bytes; another seed another market."""
-    again = generate(7, "ETHUSDT", 0.12, START, LONG, "15m")
-    other = generate(8, "ETHUSDT", 0.12, START, LONG, "15m")
+    again = generate(
+        seed=7, symbol="ETHUSDT", edge=0.12, start_ms=START, end_ms=LONG, timeframe="15m"
+    )
+    other = generate(
+        seed=8, symbol="ETHUSDT", edge=0.12, start_ms=START, end_ms=LONG, timeframe="15m"
+    )
     assert same_bytes(long.bars, again.bars)
     assert not np.array_equal(long.bars.close, other.bars.close)
 
@@ -81,8 +91,12 @@ def test_generate_repeats_itself_and_differs_by_seed(long: Market) -> None:
 def test_generate_coarse_candle_is_sum_of_its_minutes(timeframe: str) -> None:
     """A coarse candle has its minutes' first, highest, lowest, last and summed values."""
     end = START + 40 * 86_400_000
-    minutes = generate(3, "BTCUSDT", 0.0, START, end, "1m").bars
-    coarse = generate(3, "BTCUSDT", 0.0, START, end, timeframe).bars
+    minutes = generate(
+        seed=3, symbol="BTCUSDT", edge=0.0, start_ms=START, end_ms=end, timeframe="1m"
+    ).bars
+    coarse = generate(
+        seed=3, symbol="BTCUSDT", edge=0.0, start_ms=START, end_ms=end, timeframe=timeframe
+    ).bars
     width = TIMEFRAME_MS[timeframe] // 60_000
     assert np.array_equal(coarse.open_time_ms, minutes.open_time_ms[::width])
     assert np.array_equal(coarse.open, minutes.open[::width])
@@ -103,7 +117,14 @@ def test_generate_candles_are_consistent_and_on_the_tick(
     seed: int, symbol: str, edge: float
 ) -> None:
     """High and low hold open and close; all is positive and on the decimals published."""
-    bars = generate(seed, symbol, edge, START, START + BLOCK_MS, "15m").bars
+    bars = generate(
+        seed=seed,
+        symbol=symbol,
+        edge=edge,
+        start_ms=START,
+        end_ms=START + BLOCK_MS,
+        timeframe="15m",
+    ).bars
     what = instrument(symbol)
     assert np.all(bars.low <= np.minimum(bars.open, bars.close))
     assert np.all(bars.high >= np.maximum(bars.open, bars.close))
@@ -118,8 +139,12 @@ def test_generate_candles_are_consistent_and_on_the_tick(
 
 def test_generate_without_edge_keeps_the_noise() -> None:
     """Open interest, sentiment and volume do not depend on the edge; prices do."""
-    flat = generate(5, "BTCUSDT", 0.0, START, LONG, "15m")
-    drifting = generate(5, "BTCUSDT", 0.13, START, LONG, "15m")
+    flat = generate(
+        seed=5, symbol="BTCUSDT", edge=0.0, start_ms=START, end_ms=LONG, timeframe="15m"
+    )
+    drifting = generate(
+        seed=5, symbol="BTCUSDT", edge=0.13, start_ms=START, end_ms=LONG, timeframe="15m"
+    )
     assert np.array_equal(flat.open_interest.value, drifting.open_interest.value)
     assert np.array_equal(flat.fear_greed.value, drifting.fear_greed.value)
     noise = np.diff(np.log(flat.bars.close))
@@ -142,8 +167,10 @@ def information_coefficient(market: Market, horizon_bars: int) -> float:
 def test_generate_plants_the_edge_in_open_interest(symbol: str) -> None:
     """Open interest foretells the next bar by about the edge asked for; at edge 0, nothing."""
     end = at("2026-01-01")
-    without = generate(7, symbol, 0.0, START, end, "15m")
-    planted = generate(7, symbol, 0.13, START, end, "15m")
+    without = generate(seed=7, symbol=symbol, edge=0.0, start_ms=START, end_ms=end, timeframe="15m")
+    planted = generate(
+        seed=7, symbol=symbol, edge=0.13, start_ms=START, end_ms=end, timeframe="15m"
+    )
     assert abs(information_coefficient(without, 1)) < 0.012
     assert abs(information_coefficient(without, 16)) < 0.05
     assert 0.07 < information_coefficient(planted, 1) < 0.15
@@ -152,8 +179,12 @@ def test_generate_plants_the_edge_in_open_interest(symbol: str) -> None:
 
 def test_generate_symbols_move_together() -> None:
     """Bitcoin and ether returns correlate as majors do, and share fear & greed."""
-    bitcoin = generate(7, "BTCUSDT", 0.12, START, LONG, "15m")
-    ether = generate(7, "ETHUSDT", 0.12, START, LONG, "15m")
+    bitcoin = generate(
+        seed=7, symbol="BTCUSDT", edge=0.12, start_ms=START, end_ms=LONG, timeframe="15m"
+    )
+    ether = generate(
+        seed=7, symbol="ETHUSDT", edge=0.12, start_ms=START, end_ms=LONG, timeframe="15m"
+    )
     returns = [np.diff(np.log(market.bars.close)) for market in (bitcoin, ether)]
     assert 0.6 < np.corrcoef(*returns)[0, 1] < 0.95
     assert np.array_equal(bitcoin.fear_greed.value, ether.fear_greed.value)
@@ -161,7 +192,14 @@ def test_generate_symbols_move_together() -> None:
 
 def test_generate_funding_follows_the_price() -> None:
     """Funding rises with the trailing return, within the exchange's bounds."""
-    market = generate(7, "BTCUSDT", 0.12, START, at("2025-01-01"), "15m")
+    market = generate(
+        seed=7,
+        symbol="BTCUSDT",
+        edge=0.12,
+        start_ms=START,
+        end_ms=at("2025-01-01"),
+        timeframe="15m",
+    )
     rate = market.funding.value[9:]
     close = np.log(market.bars.close)
     settled = (market.funding.time_ms[9:] - START) // BAR_MS
@@ -187,8 +225,22 @@ def test_generate_keeps_the_bitcoin_of_earlier_releases() -> None:
 
     The digest was made with release 0.1 (commit 340de24) from the same columns.
     """
-    market = generate(7, "BTCUSDT", 0.12, START, START + 200 * DAY_MS, "1m")
-    later = generate(7, "BTCUSDT", 0.12, START + 1_000 * DAY_MS, START + 1_400 * DAY_MS, "15m")
+    market = generate(
+        seed=7,
+        symbol="BTCUSDT",
+        edge=0.12,
+        start_ms=START,
+        end_ms=START + 200 * DAY_MS,
+        timeframe="1m",
+    )
+    later = generate(
+        seed=7,
+        symbol="BTCUSDT",
+        edge=0.12,
+        start_ms=START + 1_000 * DAY_MS,
+        end_ms=START + 1_400 * DAY_MS,
+        timeframe="15m",
+    )
     digest = hashlib.sha256()
     for one in (market, later):
         for name, values in columns(one).items():
@@ -251,7 +303,14 @@ def test_fifty_symbols_start_at_once_and_each_on_its_first_use() -> None:
 
 def test_generate_before_genesis_is_empty() -> None:
     """Nothing exists before 2023."""
-    market = generate(7, "BTCUSDT", 0.12, at("2022-01-01"), at("2022-06-01"), "15m")
+    market = generate(
+        seed=7,
+        symbol="BTCUSDT",
+        edge=0.12,
+        start_ms=at("2022-01-01"),
+        end_ms=at("2022-06-01"),
+        timeframe="15m",
+    )
     assert {len(values) for values in columns(market).values()} == {0}
 
 
@@ -262,13 +321,27 @@ def test_generate_before_genesis_is_empty() -> None:
 def test_generate_refuses_what_it_does_not_know(seed: int, symbol: str, timeframe: str) -> None:
     """A negative seed, a lower-case symbol and an unknown timeframe are named in the error."""
     with pytest.raises(ValueError, match=r"found .* expected"):
-        generate(seed, symbol, 0.1, START, START + BAR_MS, timeframe)
+        generate(
+            seed=seed,
+            symbol=symbol,
+            edge=0.1,
+            start_ms=START,
+            end_ms=START + BAR_MS,
+            timeframe=timeframe,
+        )
 
 
 def test_generate_three_years_at_once() -> None:
     """Three years of 15m candles, and the minutes under them, take a second of one core or two."""
     began = time.process_time()
-    market = generate(7, "BTCUSDT", 0.12, START, at("2026-01-01"), "15m")
+    market = generate(
+        seed=7,
+        symbol="BTCUSDT",
+        edge=0.12,
+        start_ms=START,
+        end_ms=at("2026-01-01"),
+        timeframe="15m",
+    )
     spent = time.process_time() - began
     assert len(market.bars) == 105_216
     allowed = 40 * yardstick_s()  # which are two seconds here, where it takes one

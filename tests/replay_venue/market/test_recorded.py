@@ -41,7 +41,9 @@ def write_candles(path: Path, bars: Bars, keep: np.ndarray) -> None:
 
 @pytest.fixture(scope="module")
 def market() -> Market:
-    return generate(21, "BTCUSDT", 0.0, START, END, "15m")
+    return generate(
+        seed=21, symbol="BTCUSDT", edge=0.0, start_ms=START, end_ms=END, timeframe="15m"
+    )
 
 
 @pytest.fixture(scope="module")

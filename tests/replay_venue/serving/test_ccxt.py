@@ -18,7 +18,14 @@ def client(still: Served) -> Any:
 
 @pytest.fixture(scope="module")
 def market() -> Market:
-    return generate(7, "BTCUSDT", 0.12, START, at("2025-04-10 07:00"), "15m")
+    return generate(
+        seed=7,
+        symbol="BTCUSDT",
+        edge=0.12,
+        start_ms=START,
+        end_ms=at("2025-04-10 07:00"),
+        timeframe="15m",
+    )
 
 
 def paged(client: Any, symbol: str, limit: int) -> list[list[float]]:
@@ -60,7 +67,12 @@ def test_ccxt_shows_the_unfinished_bar_without_its_future(client: Any) -> None:
     since = client.fetch_trades("BTC/USDT:USDT", since=at("2025-04-10 07:07"))
     prices = [trade["price"] for trade in since]
     minutes = generate(
-        7, "BTCUSDT", 0.12, at("2025-04-10 07:00"), at("2025-04-10 07:07"), "1m"
+        seed=7,
+        symbol="BTCUSDT",
+        edge=0.12,
+        start_ms=at("2025-04-10 07:00"),
+        end_ms=at("2025-04-10 07:07"),
+        timeframe="1m",
     ).bars
     highest, lowest = max(minutes.high.max(), *prices), min(minutes.low.min(), *prices)
     assert len(prices) > 1
@@ -171,7 +183,14 @@ def test_ccxt_reads_a_price_of_many_zeros_and_orders_at_it() -> None:
         client = binance_usdm(served.url)
         client.load_markets()
         symbol = "PEPE/USDT:USDT"
-        bars = generate(7, "PEPEUSDT", 0.12, START, at("2025-04-10"), "15m").bars
+        bars = generate(
+            seed=7,
+            symbol="PEPEUSDT",
+            edge=0.12,
+            start_ms=START,
+            end_ms=at("2025-04-10"),
+            timeframe="15m",
+        ).bars
         rows = client.fetch_ohlcv(symbol, "15m", since=START, limit=100)
         prices = [row[4] for row in rows]
         assert prices == bars.close[:100].tolist()

@@ -168,7 +168,14 @@ def test_a_page_is_the_json_of_its_rows(values: list[tuple[float, float, float, 
     times = 900_000 * np.arange(len(values), dtype=np.int64)
     prices = np.sort(np.array([row[:3] for row in values]).reshape(-1, 3), axis=1)
     volume = np.array([row[3] for row in values])
-    bars = Bars(times, prices[:, 1], prices[:, 2], prices[:, 0], prices[:, 1], volume)
+    bars = Bars(
+        open_time_ms=times,
+        open=prices[:, 1],
+        high=prices[:, 2],
+        low=prices[:, 0],
+        close=prices[:, 1],
+        volume=volume,
+    )
     page = json.loads(wire.kline_page(bars, "15m"))
     assert [row[:7] for row in page] == [
         [t, decimal(p[1]), decimal(p[2]), decimal(p[0]), decimal(p[1]), decimal(v), t + 899_999]

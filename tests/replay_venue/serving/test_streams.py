@@ -67,7 +67,14 @@ def test_streams_send_every_bar_in_order_at_full_speed() -> None:
     for symbol in ("BTCUSDT", "ETHUSDT"):
         opens = [bar["k"]["t"] for bar in bars if bar["s"] == symbol]
         assert opens == list(range(opens[0], opens[0] + 30 * BAR_MS, BAR_MS))
-        expected = generate(7, symbol, 0.12, opens[0], opens[-1] + BAR_MS, "15m").bars
+        expected = generate(
+            seed=7,
+            symbol=symbol,
+            edge=0.12,
+            start_ms=opens[0],
+            end_ms=opens[-1] + BAR_MS,
+            timeframe="15m",
+        ).bars
         closes = [float(bar["k"]["c"]) for bar in bars if bar["s"] == symbol]
         assert closes == expected.close.tolist()
     assert [bar["k"]["t"] for bar in bars] == sorted(bar["k"]["t"] for bar in bars)
@@ -108,7 +115,14 @@ def test_streams_update_the_unfinished_bar(paused: Served) -> None:
     with joined(paused, "/ws/btcusdt@kline_1h") as socket:
         paused.control("clock", advance_to_ms=START + 60_000, pause=False)
         event = received(socket)
-    minutes = generate(7, "BTCUSDT", 0.12, at("2025-03-31"), START + 60_000, "1m").bars
+    minutes = generate(
+        seed=7,
+        symbol="BTCUSDT",
+        edge=0.12,
+        start_ms=at("2025-03-31"),
+        end_ms=START + 60_000,
+        timeframe="1m",
+    ).bars
     assert event["k"]["x"] is False
     assert float(event["k"]["o"]) == minutes.open[0]
     assert float(event["k"]["h"]) <= minutes.high.max()

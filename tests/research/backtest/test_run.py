@@ -127,7 +127,7 @@ def test_funding_is_charged_when_the_symbol_settles(every_hours: int, due: float
     probabilities[2] = (0.95, 0.03, 0.02)
     held = replace(SETTINGS, take_profit_atr=90.0, stop_loss_atr=40.0, horizon_bars=64)
     result = backtest.run(
-        Bars(at_ms, price, price, price, price, price),
+        Bars(open_time_ms=at_ms, open=price, high=price, low=price, close=price, volume=price),
         np.ones(200),
         probabilities,
         settled_by_hour(rates, at_ms + BAR_MS),

@@ -33,13 +33,13 @@ PROVENANCE = bundling.Provenance(
 def write(root: Path, trained: Retrained, small: Settings) -> str:
     bars = trained.prepared.market.bars
     return bundling.write(
-        root,
-        trained.candidate,
-        bundling.golden_rows(trained.prepared.table.x),
-        bundling.StateAtCutoff(trained.prepared.state, int(bars.open_time_ms[-1])),
-        trained.report,
-        PROVENANCE,
-        small,
+        root=root,
+        candidate=trained.candidate,
+        golden=bundling.golden_rows(trained.prepared.table.x),
+        state=bundling.StateAtCutoff(trained.prepared.state, int(bars.open_time_ms[-1])),
+        report=trained.report,
+        provenance=PROVENANCE,
+        settings=small,
     )
 
 

@@ -31,7 +31,14 @@ def bars() -> Bars:
     rng = np.random.default_rng(4)
     close = 100 * np.exp(np.cumsum(rng.normal(0, 0.003, BARS)))
     opens = BAR_MS * np.arange(BARS, dtype=np.int64)
-    return Bars(opens, close, close * 1.001, close / 1.001, close, np.ones(BARS))
+    return Bars(
+        open_time_ms=opens,
+        open=close,
+        high=close * 1.001,
+        low=close / 1.001,
+        close=close,
+        volume=np.ones(BARS),
+    )
 
 
 def known(name: str, start_ms: int, step_ms: int, value: float | None = None) -> Series:

@@ -34,7 +34,14 @@ def market(seed: int = 1) -> tuple[Bars, np.ndarray, Labels]:
     rng = np.random.default_rng(seed)
     close = 100 * np.exp(np.cumsum(rng.normal(0, 0.003, N)))
     spread = rng.uniform(1.0005, 1.004, N)
-    bars = Bars(np.arange(N) * BAR_MS, close, close * spread, close / spread, close, np.ones(N))
+    bars = Bars(
+        open_time_ms=np.arange(N) * BAR_MS,
+        open=close,
+        high=close * spread,
+        low=close / spread,
+        close=close,
+        volume=np.ones(N),
+    )
     labels = triple_barrier(bars, close * 0.004, LabelSettings(3.0, 3.0, 48), BAR_MS)
     return bars, rng.normal(size=(N, len(NAMES))), labels
 

@@ -63,7 +63,16 @@ def test_exposure_counts_the_bars_in_which_trades_held() -> None:
 def test_an_account_that_never_traded_has_zeros() -> None:
     """Nothing traded and nothing moved: every figure is 0, none is NaN."""
     assert summarize(NO_TRADES, np.full(50, 10_000.0), BAR_MS) == Metrics(
-        0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+        trades=0,
+        win_rate=0.0,
+        profit_factor=0.0,
+        sharpe=0.0,
+        sortino=0.0,
+        max_drawdown=0.0,
+        turnover=0.0,
+        exposure=0.0,
+        total_return=0.0,
+        score=0.0,
     )
 
 

@@ -20,7 +20,14 @@ BARS = 400
 
 def bars(count: int = BARS) -> Bars:
     flat = np.full(count, 100.0)
-    return Bars(BAR_MS * np.arange(count, dtype=np.int64), flat, flat, flat, flat, flat)
+    return Bars(
+        open_time_ms=BAR_MS * np.arange(count, dtype=np.int64),
+        open=flat,
+        high=flat,
+        low=flat,
+        close=flat,
+        volume=flat,
+    )
 
 
 def rows(name: str, *stated: tuple[int, int, float]) -> dict[str, Series]:
@@ -111,7 +118,9 @@ def ticking(late_ms: int = 0) -> Market:
     rng = np.random.default_rng(8)
     minute = MINUTE_MS * np.arange(60 * 15, dtype=np.int64)
     price = rng.random(len(minute)) + 100.0
-    minutes = Bars(minute, price, price, price, price, price)
+    minutes = Bars(
+        open_time_ms=minute, open=price, high=price, low=price, close=price, volume=price
+    )
     traded = np.sort(rng.integers(0, 60 * BAR_MS, 600))
     seen = np.arange(0, 60 * BAR_MS, 45_000, dtype=np.int64)
     trades = Trades(
@@ -124,7 +133,14 @@ def ticking(late_ms: int = 0) -> Market:
     book = rng.integers(1, 9, (6, len(seen))).astype(np.float64)
     depth = Depth(seen, seen + rng.choice((30, 50_000), len(seen)) + late_ms, *book)
     quantity = np.bincount(traded // BAR_MS, minlength=60) * 10.0
-    volume = Bars(held.open_time_ms, held.open, held.high, held.low, held.close, quantity)
+    volume = Bars(
+        open_time_ms=held.open_time_ms,
+        open=held.open,
+        high=held.high,
+        low=held.low,
+        close=held.close,
+        volume=quantity,
+    )
     return Market(volume, {}, minutes, trades, depth)
 
 
@@ -172,4 +188,11 @@ def test_the_candle_of_the_next_bar_is_caught(field: str) -> None:
 def climbing(count: int) -> Bars:
     """Return bars of which each has a price and volume of its own."""
     price = np.arange(100.0, 100.0 + count)
-    return Bars(BAR_MS * np.arange(count, dtype=np.int64), price, price, price, price, price)
+    return Bars(
+        open_time_ms=BAR_MS * np.arange(count, dtype=np.int64),
+        open=price,
+        high=price,
+        low=price,
+        close=price,
+        volume=price,
+    )

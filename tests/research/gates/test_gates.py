@@ -168,7 +168,14 @@ def test_gates_refuse_a_figure_that_is_not_a_number():
 def test_report_says_when_there_is_no_champion():
     """Without a champion the score stands alone and the drawdown has an absolute cap."""
     outcomes = {one.gate: one for one in evaluate(evidence(), None, SETTINGS).outcomes}
-    assert outcomes["score"] == Outcome("score", None, 2.85, None, True, "no champion to beat")
+    assert outcomes["score"] == Outcome(
+        gate="score",
+        fold=None,
+        value=2.85,
+        threshold=None,
+        passed=True,
+        reason="no champion to beat",
+    )
     assert outcomes["max_drawdown"].threshold == 0.2
 
 
@@ -192,7 +199,18 @@ def test_report_digest_ignores_only_the_measured_cost():
 
 def test_report_of_the_time_when_the_wall_clock_was_judged_is_still_read():
     """Its digest hid the measured latency, and still does."""
-    old = GateReport((Outcome("latency_p99_ms", None, 0.4, 5.0, True, "found 0.4"),))
+    old = GateReport(
+        (
+            Outcome(
+                gate="latency_p99_ms",
+                fold=None,
+                value=0.4,
+                threshold=5.0,
+                passed=True,
+                reason="found 0.4",
+            ),
+        )
+    )
     slower = dataclasses.replace(old.outcomes[0], value=0.5, reason="found 0.5")
     assert GateReport.from_dict(json.loads(json.dumps(old.to_dict()))) == old
     assert GateReport((slower,)).digest == old.digest

@@ -20,7 +20,14 @@ def walk(rng: np.random.Generator, n: int) -> Bars:
     open_ = close - np.round(steps * rng.random(n), 1)
     high = np.maximum(open_, close) + np.round(rng.exponential(0.7, n), 1)
     low = np.minimum(open_, close) - np.round(rng.exponential(0.7, n), 1)
-    return Bars(np.arange(n) * BAR_MS, open_, high, low, close, np.ones(n))
+    return Bars(
+        open_time_ms=np.arange(n) * BAR_MS,
+        open=open_,
+        high=high,
+        low=low,
+        close=close,
+        volume=np.ones(n),
+    )
 
 
 def oracle(bars: Bars, atr: np.ndarray, rule: LabelSettings, t: int) -> tuple[int, int]:
@@ -108,12 +115,12 @@ def test_labels_depend_on_the_horizon_and_nothing_after_it(seed: int, t: int, ru
 def test_labels_treat_a_bar_that_touches_both_barriers_as_no_win():
     """Which barrier came first within a bar is unknown, so neither side is said to have paid."""
     bars = Bars(
-        np.arange(3) * BAR_MS,
-        np.array([100.0, 100.0, 100.0]),
-        np.array([100.0, 104.0, 101.0]),
-        np.array([100.0, 96.0, 99.0]),
-        np.array([100.0, 100.0, 100.0]),
-        np.ones(3),
+        open_time_ms=np.arange(3) * BAR_MS,
+        open=np.array([100.0, 100.0, 100.0]),
+        high=np.array([100.0, 104.0, 101.0]),
+        low=np.array([100.0, 96.0, 99.0]),
+        close=np.array([100.0, 100.0, 100.0]),
+        volume=np.ones(3),
     )
     labels = triple_barrier(bars, np.ones(3), LabelSettings(3.0, 3.0, 2), BAR_MS)
     assert labels.label.tolist() == [HOLD, -1, -1]

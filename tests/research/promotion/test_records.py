@@ -71,7 +71,17 @@ def test_request_id_names_the_evidence_and_not_the_moment(
 
 def test_request_refuses_unknown_keys() -> None:
     """A stored request with a key too many or too few is refused by name."""
-    request = PromotionRequest("BTCUSDT", "15m", "2025-12-14", "b", "g", "d", 1, "", 2)
+    request = PromotionRequest(
+        symbol="BTCUSDT",
+        timeframe="15m",
+        week="2025-12-14",
+        bundle_digest="b",
+        gate_report_digest="g",
+        data_digest="d",
+        as_of_ms=1,
+        champion_digest="",
+        created_at_ms=2,
+    )
     with pytest.raises(RecordAlteredError, match="extra"):
         PromotionRequest.from_dict({**request.to_dict(), "extra": 1})
 
@@ -90,6 +100,16 @@ def test_approval_refuses_an_answer_that_nobody_could_stand_by(
     changes: dict[str, object], named: str
 ) -> None:
     """Nameless approvers, declines without a reason and answers that never held are refused."""
-    request = PromotionRequest("BTCUSDT", "15m", "2025-12-14", "b", "g", "d", 1, "", 2)
+    request = PromotionRequest(
+        symbol="BTCUSDT",
+        timeframe="15m",
+        week="2025-12-14",
+        bundle_digest="b",
+        gate_report_digest="g",
+        data_digest="d",
+        as_of_ms=1,
+        champion_digest="",
+        created_at_ms=2,
+    )
     with pytest.raises(DecisionRefusedError, match=named):
         approval_of(request, **changes)

@@ -17,8 +17,26 @@ from research.promotion.rules import (
     standing,
 )
 
-REQUEST = PromotionRequest("BTCUSDT", "15m", "2025-12-14", "bundle", "gates", "data", 9, "old", 10)
-APPROVAL = Approval(REQUEST.id, REQUEST.digest, "Ada", "approved", "", 20, 30)
+REQUEST = PromotionRequest(
+    symbol="BTCUSDT",
+    timeframe="15m",
+    week="2025-12-14",
+    bundle_digest="bundle",
+    gate_report_digest="gates",
+    data_digest="data",
+    as_of_ms=9,
+    champion_digest="old",
+    created_at_ms=10,
+)
+APPROVAL = Approval(
+    request_id=REQUEST.id,
+    request_digest=REQUEST.digest,
+    approver="Ada",
+    decision="approved",
+    note="",
+    at_ms=20,
+    expires_at_ms=30,
+)
 EVIDENCE = Evidence("bundle", "gates", True, "data")
 
 

@@ -182,7 +182,9 @@ def test_a_base_without_shap_values_is_refused(table: TrainingTable):
 )
 def test_verdicts_follow_sign_and_adjusted_p(mean: float, adjusted: float, verdict: str):
     """Five per cent after Holm's correction decides, and then the sign."""
-    difference = Difference(mean, mean - 1, mean + 1, 0.001, 6, 100)
+    difference = Difference(
+        mean=mean, low=mean - 1, high=mean + 1, p_value=0.001, terms=6, rows=100
+    )
     assert selection.Ablation("returns", ("return_1",), difference, adjusted).verdict == verdict
 
 

@@ -24,7 +24,12 @@ def main() -> None:
     close = 100 * np.exp(np.cumsum(rng.normal(0, 0.003, bars)))
     spread = rng.uniform(1.0005, 1.004, bars)
     market = Bars(
-        np.arange(bars) * BAR_MS, close, close * spread, close / spread, close, np.ones(bars)
+        open_time_ms=np.arange(bars) * BAR_MS,
+        open=close,
+        high=close * spread,
+        low=close / spread,
+        close=close,
+        volume=np.ones(bars),
     )
     labels = triple_barrier(market, close * 0.004, LabelSettings(3.0, 3.0, 48), BAR_MS)
     small = small_settings()
