@@ -22,6 +22,8 @@ data = typer.Typer(invoke_without_command=True, help="Show what the lake holds; 
 app.add_typer(data, name="data")
 keys = typer.Typer(no_args_is_help=True, help="The keys that sign publications and the log.")
 app.add_typer(keys, name="keys")
+SLOWEST = 0.001
+FASTEST = 1_000_000.0
 PIPED_WIDTH = 200  # a file or a pipe has no width of its own
 console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
 
@@ -68,7 +70,11 @@ def up(
     recorded: Recorded = None,
     speed: Annotated[
         float | None,
-        typer.Option(help="Market seconds per real second; without it, as it ran before, or 1."),
+        typer.Option(
+            min=SLOWEST,
+            max=FASTEST,
+            help="Market seconds per real second; without it, as it ran before, or 1.",
+        ),
     ] = None,
 ) -> None:
     """Start Dagster, MLflow, the runner and the venue; Ctrl-C stops them, the next `up` goes on."""

@@ -105,7 +105,7 @@ def stand(*, ports: Ports, recorded: Path | None, speed: float | None, console: 
     """
     tell = _teller(console)
     environment = Environment.from_environ()
-    market = _market_of(environment, recorded, speed or 1.0)
+    market = _market_of(environment, recorded, 1.0 if speed is None else speed)
     for symbol in market.exits_only:
         tell(f"{symbol} is not in the universe but has a position open: watched for its exits only")
     supervisor = Supervisor(environment.home.resolve(), child_environment(environment, ports))

@@ -119,3 +119,11 @@ def test_status_without_services_says_so(invoke) -> None:
     shown = " ".join(invoke("status").stdout.split())
     assert "services stopped" in shown
     assert "BTCUSDT" in shown
+
+
+@pytest.mark.parametrize("speed", ["0", "-3", "nan", "2000000", "fast"])
+def test_up_refuses_a_speed_at_which_no_market_runs(invoke, speed: str) -> None:
+    """Before anything is started, and by the name of the option."""
+    result = invoke("up", "--speed", speed)
+    assert result.exit_code == 2
+    assert "--speed" in result.output
