@@ -78,7 +78,6 @@ def proposals(
     settings: dg.ResourceParam[ResearchSettings], training_set: TrainingSet
 ) -> dg.MaterializeResult[Proposals]:
     """Hold what earlier folds made of the features, for a person to read: nothing is removed."""
-    from research.models.lightgbm_base import LightGBM
     from research.training import selection as feature_selection
     from research.training import selection_pictures
 
@@ -86,7 +85,7 @@ def proposals(
     inside = feature_selection.inner(training_set.table, chosen.validation)
     found = feature_selection.propose(
         inside,
-        LightGBM(chosen.models.lightgbm),
+        chosen.models.selector,
         seed=chosen.models.stack.seed,
         n_jobs=chosen.models.stack.n_jobs,
         memory_rows=feature_selection.memory_rows(chosen),

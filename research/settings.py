@@ -1,23 +1,23 @@
 """Everything a researcher changes without touching code, read strictly from `configs/`."""
 
-import json
-from dataclasses import asdict
+import dataclasses
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated
 
-import yaml
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from kernel.bars import TIMEFRAME_MS
 from kernel.errors import SettingsError
 from kernel.trading_settings import TradingSettings
+from research import strict
 from research.feature_sets import FeatureSets
+from research.models.base import Base
+from research.models.bases import load
+from research.models.calibration import MetaSettings
+from research.strict import STRICT, read
 
 WEEK_MS = 7 * 86_400_000
-# Read as JSON, where a strict validator takes a list for a tuple and a mapping for a dataclass.
-STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
-Kind = TypeVar("Kind")
 
 Atr = Annotated[float, Field(ge=0.01, le=100)]
 Share = Annotated[float, Field(ge=0.01, le=1)]
@@ -54,74 +54,38 @@ class ValidationSettings:
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
-class RandomForestSettings:
-    """Size of the forest; `max_samples` and `max_features` are shares."""
+class StackSettings:
+    """The names of the bases in the order of the graph's votes, and what they share: the seed of
+    every random choice, and the threads of each trainer.
 
-    trees: int
-    max_depth: int
-    min_samples_leaf: int
-    max_samples: float
-    max_features: float
-
-
-@dataclass(frozen=True, slots=True, config=STRICT)
-class XGBoostSettings:
-    """Histogram gradient boosting, level-wise."""
-
-    rounds: int
-    max_depth: int
-    learning_rate: float
-    min_child_weight: float
-    subsample: float
-    colsample: float
-    reg_lambda: float
-    max_bin: int
-
-
-@dataclass(frozen=True, slots=True, config=STRICT)
-class LightGBMSettings:
-    """Histogram gradient boosting, leaf-wise."""
-
-    rounds: int
-    leaves: int
-    learning_rate: float
-    min_child_samples: int
-    subsample: float
-    colsample: float
-    reg_lambda: float
-    max_bin: int
-
-
-@dataclass(frozen=True, slots=True, config=STRICT)
-class MetaSettings:
-    """Logistic meta-learner and isotonic curves, fitted on out-of-fold rows; priors count
-    labels.
+    `selector` is the base that features/proposals asks; it need not be in the stack.
     """
 
-    prior_labels: float
-    fit_share: Annotated[float, Field(ge=0.1, le=0.9)]
-    isotonic_bins: Annotated[int, Field(ge=1, le=1_000)]
-    isotonic_prior_labels: float
-    isotonic_min_step: Annotated[float, Field(ge=0.001, le=0.5)]
-
-
-@dataclass(frozen=True, slots=True, config=STRICT)
-class StackSettings:
-    """Seed of every random choice, and the threads of each trainer."""
-
+    bases: Annotated[tuple[str, ...], Field(min_length=1)]
+    selector: str
     seed: int
     n_jobs: Annotated[int, Field(ge=1, le=1_024)]
 
+    def __post_init__(self) -> None:
+        twice = sorted({name for name in self.bases if self.bases.count(name) > 1})
+        if twice:
+            raise ValueError(f"bases has {twice[0]} twice, expected each name once")
 
-@dataclass(frozen=True, slots=True, config=STRICT)
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class ModelSettings:
-    """The bases, the meta-learner, and what they share."""
+    """The bases with their settings, in the order of the votes, the meta-learner, and what they
+    share.
+    """
 
-    random_forest: RandomForestSettings
-    xgboost: XGBoostSettings
-    lightgbm: LightGBMSettings
+    bases: tuple[Base, ...]
+    selector: Base
     meta: MetaSettings
     stack: StackSettings
+
+    def base(self, name: str) -> Base:
+        """Return the base of that name; raise KeyError where the stack has none."""
+        return {base.name: base for base in self.bases}[name]
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
@@ -150,7 +114,7 @@ class GateSettings:
     accept_without_funding: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Settings:
     """What a retrain reads of `configs/`, checked; `timeframe`, such as 15m, and `silent_bars` are
     the universe's.
@@ -180,36 +144,39 @@ def load_settings(folder: Path, timeframe: str, silent_bars: int = 0) -> Setting
 
     Raises `SettingsError` on a missing file, and on a missing, unknown or wrong key.
     """
-    labels = _read(LabelSettings, folder / "labels.yaml")
-    chosen = _read(FeatureSets, folder / "features.yaml")
-    models = folder / "models"
+    labels = read(LabelSettings, folder / "labels.yaml")
+    chosen = read(FeatureSets, folder / "features.yaml")
     return Settings(
         timeframe=timeframe,
         silent_bars=silent_bars,
         features=chosen.sets[chosen.signal],
         labels=labels,
-        validation=_read(ValidationSettings, folder / "validation.yaml"),
-        models=ModelSettings(
-            random_forest=_read(RandomForestSettings, models / "random_forest.yaml"),
-            xgboost=_read(XGBoostSettings, models / "xgboost.yaml"),
-            lightgbm=_read(LightGBMSettings, models / "lightgbm.yaml"),
-            meta=_read(MetaSettings, models / "meta.yaml"),
-            stack=_read(StackSettings, models / "stack.yaml"),
-        ),
+        validation=read(ValidationSettings, folder / "validation.yaml"),
+        models=_models(folder / "models"),
         trading=_trading(folder / "trading.yaml", labels),
-        gates=_read(GateSettings, folder / "gates.yaml"),
+        gates=read(GateSettings, folder / "gates.yaml"),
+    )
+
+
+def _models(folder: Path) -> ModelSettings:
+    stack = read(StackSettings, folder / "stack.yaml")
+    return ModelSettings(
+        bases=tuple(load(name, folder) for name in stack.bases),
+        selector=load(stack.selector, folder),
+        meta=read(MetaSettings, folder / "meta.yaml"),
+        stack=stack,
     )
 
 
 def load_feature_sets(folder: Path) -> FeatureSets:
     """Return the named sets of `features.yaml`; raise `SettingsError` as `load_settings`."""
-    return _read(FeatureSets, folder / "features.yaml")
+    return read(FeatureSets, folder / "features.yaml")
 
 
 def _trading(path: Path, labels: LabelSettings) -> TradingSettings:
     """Return the file's keys with the barriers of the labels, which must not differ."""
-    content = _content(path)
-    barriers = asdict(labels)
+    content = strict.content(path)
+    barriers = dataclasses.asdict(labels)
     twice = sorted(set(content) & set(barriers))
     if twice:
         raise SettingsError(
@@ -219,26 +186,3 @@ def _trading(path: Path, labels: LabelSettings) -> TradingSettings:
         return TradingSettings.from_dict(content | barriers)
     except ValueError as error:
         raise SettingsError(f"{path}: {error}") from error
-
-
-def _read(kind: type[Kind], path: Path) -> Kind:
-    """Return what the file says; raise `SettingsError` naming the file, the key and what is due."""
-    content = _content(path)
-    try:
-        return TypeAdapter(kind).validate_json(json.dumps(content, default=str))
-    except ValidationError as error:
-        raise SettingsError.of(path, error.errors()) from error
-
-
-def _content(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise SettingsError(f"{path}: found no such file, expected a YAML mapping: restore it")
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise SettingsError(
-            f"{path}: found text that is not YAML ({error}), expected a mapping"
-        ) from error
-    if not isinstance(content, dict):
-        raise SettingsError(f"{path}: found {type(content).__name__}, expected a mapping of keys")
-    return cast("dict[str, Any]", content)

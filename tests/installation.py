@@ -29,11 +29,9 @@ CUTOFF_MS = 1_765_670_400_000
 HISTORY_WEEKS = 12
 SMALL: Mapping[str, Mapping[str, Any]] = {
     "validation": {"first_train_weeks": 3, "block_weeks": 1, "gate_folds": 3},
-    "models/random_forest": {"trees": 8, "max_depth": 5},
-    "models/xgboost": {"rounds": 12},
-    "models/lightgbm": {"rounds": 12},
     "trading": {"min_confidence": 0.4, "min_prob_diff": 0.02},
 }
+SMALL_BASES: Mapping[str, int] = {"trees": 8, "rounds": 12}
 EVERYTHING_PASSES: Mapping[str, Mapping[str, Any]] = {
     "gates": {
         "min_fold_win_rate": 0.0,
@@ -103,6 +101,10 @@ def install(
     for name, changes in {**SMALL, **gates}.items():
         path = configs / f"{name}.yaml"
         path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | dict(changes)))
+    for path in (configs / "models").iterdir():
+        content = yaml.safe_load(path.read_text())
+        kept = {name: size for name, size in SMALL_BASES.items() if name in content}
+        path.write_text(yaml.safe_dump(content | kept))
     ensure_keys(home)
     return installed(home, mlflow=mlflow)
 

@@ -69,7 +69,7 @@ def base_logs(candidate: "Candidate", settings: "Settings", origin: str) -> list
     return [
         RunLog(
             name=base,
-            params=dict(_flat(getattr(settings.models, base))),
+            params=dict(_flat(settings.models.base(base).settings)),
             metrics={
                 "log_loss": [one.log_loss for one in candidate.scores if one.base == base],
                 "accuracy": [one.accuracy for one in candidate.scores if one.base == base],

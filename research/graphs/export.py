@@ -13,9 +13,9 @@ INPUT = "input"
 PROBABILITIES = "probabilities"
 
 
-def random_forest(model: Any, features: int) -> bytes:
-    """Return the graph of a fitted scikit-learn forest; its rows must hold no NaN, which it would
-    export wrong.
+def scikit_learn(model: Any, features: int) -> bytes:
+    """Return the graph of a fitted scikit-learn classifier; its rows must hold no NaN, which a
+    forest would export wrong.
     """
     from skl2onnx import to_onnx
     from skl2onnx.common.data_types import FloatTensorType

@@ -47,11 +47,19 @@ class FittedBase:
 
 
 class Base(Protocol):
-    """A learner of class probabilities."""
+    """A learner of class probabilities: a file of this folder, which ends in `BASE = <its class>`.
+
+    The class is made from its settings, a dataclass that is read from `<name>.yaml`.
+    """
 
     @property
     def name(self) -> str:
-        """Return the name under which the base is tracked."""
+        """Return the name of the base's two files, under which it is tracked."""
+        ...
+
+    @property
+    def settings(self) -> Any:
+        """Return what its file of settings says, a frozen dataclass."""
         ...
 
     def fit(self, rows: TrainingRows, seed: int, n_jobs: int) -> FittedBase:

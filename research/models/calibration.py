@@ -8,16 +8,31 @@ labels by their uniqueness weights and start from a prior worth a stated number 
 bases' geometric mean, and the identity.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
 from kernel.decision import CLASSES
 from research.graphs.fusion import Float64, Isotonic, Logistic, Meta, log_votes, softmax
 from research.models.base import TrainingRows
 from research.models.threads import pinned_threads
-from research.settings import MetaSettings
+from research.strict import STRICT
+
+
+@dataclass(frozen=True, slots=True, config=STRICT)
+class MetaSettings:
+    """Logistic meta-learner and isotonic curves, fitted on out-of-fold rows; priors count
+    labels.
+    """
+
+    prior_labels: float
+    fit_share: Annotated[float, Field(ge=0.1, le=0.9)]
+    isotonic_bins: Annotated[int, Field(ge=1, le=1_000)]
+    isotonic_prior_labels: float
+    isotonic_min_step: Annotated[float, Field(ge=0.001, le=0.5)]
 
 
 def fit_meta(earlier: TrainingRows, later: TrainingRows, settings: MetaSettings) -> Meta:

@@ -3,16 +3,29 @@
 # The model libraries ship no types; what leaves this file is typed.
 """The random forest of the stack."""
 
-from dataclasses import dataclass
+import dataclasses
 from typing import Any
+
+from pydantic.dataclasses import dataclass
 
 from research.graphs import export
 from research.models.base import FittedBase, TrainingRows, shares
 from research.models.threads import pinned_threads
-from research.settings import RandomForestSettings
+from research.strict import STRICT
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=STRICT)
+class RandomForestSettings:
+    """Size of the forest; `max_samples` and `max_features` are shares."""
+
+    trees: int
+    max_depth: int
+    min_samples_leaf: int
+    max_samples: float
+    max_features: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class RandomForest:
     """Bagged trees on a share of the rows each."""
 
@@ -37,8 +50,11 @@ class RandomForest:
         model.fit(rows.x, rows.y, sample_weight=rows.weight)
         return FittedBase(
             name=self.name,
-            graph=export.random_forest(model, rows.x.shape[1]),
+            graph=export.scikit_learn(model, rows.x.shape[1]),
             native=model.predict_proba,
             importance=shares(model.feature_importances_),
             contributions=None,
         )
+
+
+BASE = RandomForest

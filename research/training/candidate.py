@@ -43,8 +43,8 @@ class FoldModel:
 
 @dataclass(frozen=True, slots=True)
 class OutOfFold:
-    """Votes float32[m,9] of every predicted row, by bases that knew no label ending after the
-    row's block began.
+    """Votes float32[m, 3·bases] of every predicted row, by bases that knew no label ending after
+    the row's block began.
     """
 
     rows: NDArray[np.int64]
@@ -69,6 +69,7 @@ class BaseScore:
 class Candidate:
     """A trained stack: `signal` is the graph for the live runner, `folds` what the gates judge.
 
+    `bases` are the names of those that voted out of fold, in the order of the votes.
     `medians` float32[F'] are the final graph's; `importances` and `contributions` (mean |SHAP| of
     the boosters) are per base and feature. `cost` is measured on the training machine, one row, one
     thread.
@@ -77,6 +78,7 @@ class Candidate:
     signal: bytes
     folds: tuple[FoldModel, ...]
     oof: OutOfFold
+    bases: tuple[str, ...]
     feature_names: tuple[str, ...]
     medians: Float32
     scores: tuple[BaseScore, ...]
@@ -99,6 +101,7 @@ def to_files(candidate: Candidate) -> dict[str, bytes]:
         "feature_hash": feature_hash(candidate.feature_names),
         "medians": [float(value) for value in candidate.medians],
         "folds": [{"start_ms": fold.start_ms, "end_ms": fold.end_ms} for fold in candidate.folds],
+        "bases": list(candidate.bases),
         "scores": [asdict(score) for score in candidate.scores],
         "parity": asdict(candidate.parity),
         "importances": candidate.importances,
@@ -166,6 +169,7 @@ def from_files(files: Mapping[str, bytes]) -> Candidate:
         signal=files["signal.onnx"],
         folds=tuple(folds),
         oof=oof,
+        bases=_bases(summary),
         feature_names=tuple(summary["feature_names"]),
         medians=np.array(summary["medians"], np.float32),
         scores=tuple(BaseScore(**score) for score in summary["scores"]),
@@ -176,6 +180,13 @@ def from_files(files: Mapping[str, bytes]) -> Candidate:
         table_digest=summary["table_digest"],
         training_window_ms=(start, end),
     )
+
+
+def _bases(summary: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the votes; candidates of before they were listed scored them in order."""
+    if "bases" in summary:
+        return tuple(summary["bases"])
+    return tuple(dict.fromkeys(score["base"] for score in summary["scores"]))
 
 
 def _cost(summary: Mapping[str, Any]) -> RowCost:

@@ -18,7 +18,6 @@ from research.graphs import fusion
 from research.graphs.export import PROBABILITIES
 from research.graphs.runtime import outputs, row_cost
 from research.models.base import FittedBase, TrainingRows, with_every_class
-from research.models.bases import bases
 from research.models.calibration import fit_meta
 from research.models.threads import pinned_threads
 from research.settings import WEEK_MS, ModelSettings, Settings
@@ -96,7 +95,7 @@ def fit_bases(table: TrainingTable, rows: NDArray[np.intp], settings: ModelSetti
     weights = weights / weights.mean()
     training = with_every_class(TrainingRows(fusion.impute(x, medians), table.y[rows], weights))
     stack = settings.stack
-    fitted = tuple(base.fit(training, stack.seed, stack.n_jobs) for base in bases(settings))
+    fitted = tuple(base.fit(training, stack.seed, stack.n_jobs) for base in settings.bases)
     return Fitted(medians, fitted)
 
 
@@ -187,6 +186,7 @@ def _candidate(
         signal=signal,
         folds=models,
         oof=oof,
+        bases=tuple(base.name for base in final.bases),
         feature_names=table.feature_names,
         medians=final.medians,
         scores=tuple(_scores(oof, [base.name for base in final.bases])),

@@ -13,6 +13,7 @@ from kernel.bundle import verify_contents
 from orchestration.resources.tracking import model_name
 from research.gates.accounts import Accounts
 from research.gates.gates import GateReport
+from research.training.candidate import Candidate
 from sensors.failures import failed_check_sensor
 from tests.assets.red import evaluations
 from tests.assets.reported import all_green
@@ -59,11 +60,8 @@ def test_mlflow_holds_a_parent_run_with_a_nested_run_per_base(retrained: Install
         [run.info.experiment_id], f"tags.mlflow.parentRunId = '{version.run_id}'"
     )
     files = {Path(file.path).name for file in client.list_artifacts(version.run_id, "files")}
-    assert sorted(str(child.info.run_name) for child in children) == [
-        "lightgbm",
-        "random_forest",
-        "xgboost",
-    ]
+    bases = retrained.stored(Candidate, "training", "stack").bases
+    assert sorted(str(child.info.run_name) for child in children) == sorted(bases)
     assert files == {"equity.png", "importances.png", "reliability.png", "shap_summary.png"}
     assert len(client.get_metric_history(version.run_id, "fold_win_rate")) == 3
     assert run.data.tags["gate"] == "accepted"

@@ -1,7 +1,9 @@
 """Generated markets as the lake would hand them to research."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,33 +23,38 @@ def settings() -> Settings:
     return load_settings(CONFIGS, load_universe(CONFIGS).timeframe)
 
 
+def smaller(chosen: Settings, **sizes: int) -> Settings:
+    """Return the settings with every base that has a field named in `sizes`, such as trees or
+    rounds, of that size.
+    """
+    bases = tuple(_resized(base, sizes) for base in chosen.models.bases)
+    selector = _resized(chosen.models.selector, sizes)
+    models = dataclasses.replace(chosen.models, bases=bases, selector=selector)
+    return dataclasses.replace(chosen, models=models)
+
+
+def _resized(base: Any, sizes: Mapping[str, int]) -> Any:
+    fields = {field.name for field in dataclasses.fields(base.settings)}
+    changes = {name: size for name, size in sizes.items() if name in fields}
+    return dataclasses.replace(base, settings=dataclasses.replace(base.settings, **changes))
+
+
 def light_settings() -> Settings:
     """Return the same settings with a third of the trees: a test needs the shape, not the last
     digit.
     """
-    full = settings()
-    models = dataclasses.replace(
-        full.models,
-        random_forest=dataclasses.replace(full.models.random_forest, trees=20),
-    )
-    return dataclasses.replace(full, models=models)
+    return smaller(settings(), trees=20)
 
 
 def small_settings() -> Settings:
     """Return settings under which twelve weeks of warm bars make three blocks, in about a
     second.
     """
-    full = light_settings()
+    full = smaller(settings(), trees=8, rounds=15)
     validation = dataclasses.replace(
         full.validation, first_train_weeks=6, block_weeks=2, gate_folds=2
     )
-    models = dataclasses.replace(
-        full.models,
-        random_forest=dataclasses.replace(full.models.random_forest, trees=8),
-        xgboost=dataclasses.replace(full.models.xgboost, rounds=15),
-        lightgbm=dataclasses.replace(full.models.lightgbm, rounds=15),
-    )
-    return dataclasses.replace(full, validation=validation, models=models)
+    return dataclasses.replace(full, validation=validation)
 
 
 def world(seed: int, edge: float, chosen: Settings, weeks: int = FULL_WEEKS) -> Market:

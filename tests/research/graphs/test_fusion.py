@@ -6,7 +6,6 @@ from research.graphs.export import PROBABILITIES
 from research.graphs.fusion import VOTES, Isotonic, Logistic, Meta, fuse, impute, votes_graph
 from research.graphs.runtime import outputs
 from research.models.base import FittedBase, TrainingRows
-from research.models.bases import bases
 from tests.research.worlds import light_settings
 
 WIDTH = 5
@@ -17,7 +16,7 @@ def fitted(seed: int = 1) -> tuple[FittedBase, ...]:
     x = rng.normal(size=(3_000, WIDTH)).astype(np.float32)
     y = np.digitize(x[:, 0] + rng.normal(0, 1, 3_000), [-0.3, 0.3]).astype(np.int8)
     rows = TrainingRows(x, y, np.ones(3_000))
-    return tuple(base.fit(rows, 1, 1) for base in bases(light_settings().models))
+    return tuple(base.fit(rows, 1, 1) for base in light_settings().models.bases)
 
 
 BASES = fitted()
@@ -40,7 +39,7 @@ def metas(draw: st.DrawFn) -> Meta:
         x = np.sort(rng.choice(np.arange(1, 100), knots, replace=False)) / 100
         y = np.sort(np.round(rng.random(knots), 1)) * draw(st.sampled_from([0.0, 1.0]))
         curves.append(Isotonic(x, y))
-    return Meta(Logistic(rng.normal(0, 1, (9, 3)), rng.normal(0, 1, 3)), tuple(curves))
+    return Meta(Logistic(rng.normal(0, 1, (3 * len(BASES), 3)), rng.normal(0, 1, 3)), tuple(curves))
 
 
 @given(meta=metas(), seed=st.integers(0, 10_000))

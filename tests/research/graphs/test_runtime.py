@@ -4,7 +4,6 @@ from research.gates.gates import at_most
 from research.graphs.fusion import Isotonic, Logistic, Meta, fuse
 from research.graphs.runtime import row_cost
 from research.models.base import TrainingRows
-from research.models.bases import bases
 from tests.research.worlds import light_settings, settings
 from tests.spinning import spinning
 
@@ -16,9 +15,9 @@ def test_the_cost_gate_says_the_same_beside_two_spinning_processes():
     rng = np.random.default_rng(1)
     x = rng.normal(size=(2_000, 3)).astype(np.float32)
     rows = TrainingRows(x, rng.integers(0, 3, 2_000).astype(np.int8), np.ones(2_000))
-    graphs = [base.fit(rows, 1, 1).graph for base in bases(light_settings().models)]
+    graphs = [base.fit(rows, 1, 1).graph for base in light_settings().models.bases]
     curve = Isotonic(np.array([0.0, 1.0]), np.array([0.0, 1.0]))
-    meta = Meta(Logistic(np.zeros((9, 3)), np.zeros(3)), (curve,) * 3)
+    meta = Meta(Logistic(np.zeros((3 * len(graphs), 3)), np.zeros(3)), (curve,) * 3)
     graph = fuse(np.zeros(3, np.float32), graphs, meta)
     quiet = row_cost(graph, x[:50])
     with spinning(2):

@@ -14,7 +14,7 @@ def test_candidate_survives_its_files(trained: Retrained):
     read = from_files(to_files(candidate))
     assert read.signal == candidate.signal
     assert (read.scores, read.parity) == (candidate.scores, candidate.parity)
-    assert read.cost == candidate.cost
+    assert (read.cost, read.bases) == (candidate.cost, candidate.bases)
     assert read.contributions == candidate.contributions
     assert read.feature_names == candidate.feature_names
     assert read.training_window_ms == candidate.training_window_ms
@@ -31,13 +31,15 @@ def test_candidate_survives_its_files(trained: Retrained):
             assert np.array_equal(getattr(ours, name), getattr(theirs, name))
 
 
-def test_candidate_stored_with_its_wall_clock_is_still_read(trained: Retrained):
-    """What was measured before bounds the CPU time from above."""
+def test_candidate_stored_before_bases_and_cpu_time_is_still_read(trained: Retrained):
+    """Its bases are those it scored, and what was measured bounds the CPU time from above."""
     files = to_files(trained.candidate)
     summary = json.loads(files["candidate.json"])
-    del summary["cost"]
+    del summary["cost"], summary["bases"]
     old = json.dumps({**summary, "latency_p99_ms": 0.3}).encode()
-    assert from_files({**files, "candidate.json": old}).cost == RowCost(0.3, 0.3)
+    read = from_files({**files, "candidate.json": old})
+    assert read.cost == RowCost(0.3, 0.3)
+    assert read.bases == trained.candidate.bases
 
 
 def test_candidate_files_hold_no_pickle_and_are_all_needed(trained: Retrained):

@@ -5,7 +5,6 @@ import numpy as np
 
 from research.graphs.fusion import Isotonic, Logistic, Meta, fuse
 from research.models.base import FittedBase, TrainingRows
-from research.models.bases import bases
 from research.settings import Settings
 from research.training.parity import Parts, check, decisions, with_edge_rows
 from tests.research.worlds import settings
@@ -15,7 +14,7 @@ ROWS = 20_000
 
 def fitted(chosen: Settings, x: np.ndarray, y: np.ndarray) -> tuple[FittedBase, ...]:
     rows = TrainingRows(x, y, np.ones(len(y)))
-    return tuple(base.fit(rows, 1, 1) for base in bases(chosen.models))
+    return tuple(base.fit(rows, 1, 1) for base in chosen.models.bases)
 
 
 def example() -> tuple[np.ndarray, Parts]:
@@ -27,9 +26,11 @@ def example() -> tuple[np.ndarray, Parts]:
     x[:, 3] = np.round(x[:, 3], 1)
     y = np.digitize(x[:, 0] + x[:, 3] + rng.normal(0, 1, 12_000), [-0.2, 0.2]).astype(np.int8)
     curve = Isotonic(np.array([0.3, 0.31, 0.6, 0.61]), np.array([0.2, 0.5, 0.55, 0.9]))
-    meta = Meta(Logistic(np.tile(np.eye(3), (3, 1)) / 2, np.zeros(3)), (curve, curve, curve))
+    bases = fitted(settings(), x, y)
+    weights = np.tile(np.eye(3), (len(bases), 1)) * 1.5 / len(bases)
+    meta = Meta(Logistic(weights, np.zeros(3)), (curve, curve, curve))
     medians = np.median(x, axis=0).astype(np.float32)
-    return x, Parts(medians, fitted(settings(), x, y), meta)
+    return x, Parts(medians, bases, meta)
 
 
 X, PARTS = example()

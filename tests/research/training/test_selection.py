@@ -7,7 +7,7 @@ import pytest
 
 from research.datasets.table import TrainingTable
 from research.evaluation.paired import Difference
-from research.models.lightgbm_base import LightGBM
+from research.models.lightgbm import LightGBM
 from research.models.random_forest import RandomForest
 from research.settings import WEEK_MS, ValidationSettings
 from research.training import selection
@@ -31,7 +31,9 @@ VALIDATION = ValidationSettings(
     recency_half_life_weeks=26.0,
 )
 BASE = LightGBM(  # every tree may use every feature: a share of six would be another one of four
-    dataclasses.replace(settings().models.lightgbm, rounds=15, min_child_samples=100, colsample=1.0)
+    dataclasses.replace(
+        settings().models.base("lightgbm").settings, rounds=15, min_child_samples=100, colsample=1.0
+    )
 )
 
 
@@ -170,7 +172,9 @@ def test_a_single_group_is_refused(table: TrainingTable):
 
 def test_a_base_without_shap_values_is_refused(table: TrainingTable):
     """The forest gives none, and its name is in the error."""
-    forest = RandomForest(dataclasses.replace(settings().models.random_forest, trees=2))
+    forest = RandomForest(
+        dataclasses.replace(settings().models.base("random_forest").settings, trees=2)
+    )
     inside = selection.inner(table, VALIDATION)
     with pytest.raises(ValueError, match="found random_forest, expected one that gives SHAP"):
         selection.propose(inside, forest, seed=1, n_jobs=1, memory_rows=WEEK)

@@ -3,18 +3,33 @@
 # The model libraries ship no types; what leaves this file is typed.
 """LightGBM as a base of the stack."""
 
-from dataclasses import dataclass
+import dataclasses
 from typing import Any
 
 import numpy as np
+from pydantic.dataclasses import dataclass
 
 from research.graphs import export
 from research.models.base import FittedBase, TrainingRows, mean_contribution, shares
 from research.models.threads import pinned_threads
-from research.settings import LightGBMSettings
+from research.strict import STRICT
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=STRICT)
+class LightGBMSettings:
+    """Histogram gradient boosting, leaf-wise."""
+
+    rounds: int
+    leaves: int
+    learning_rate: float
+    min_child_samples: int
+    subsample: float
+    colsample: float
+    reg_lambda: float
+    max_bin: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class LightGBM:
     """Leaf-wise histogram boosting; its thresholds are floored to float32, in Python and in the
     graph alike.
@@ -55,3 +70,6 @@ class LightGBM:
                 np.asarray(booster.predict(x, pred_contrib=True)), x.shape[1]
             ),
         )
+
+
+BASE = LightGBM

@@ -3,10 +3,11 @@
 # The model libraries ship no types; what leaves this file is typed.
 """XGBoost as a base of the stack."""
 
-from dataclasses import dataclass
+import dataclasses
 from typing import Any
 
 import numpy as np
+from pydantic.dataclasses import dataclass
 
 from research.graphs import export
 from research.models.base import (
@@ -18,10 +19,24 @@ from research.models.base import (
     shares,
 )
 from research.models.threads import pinned_threads
-from research.settings import XGBoostSettings
+from research.strict import STRICT
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=STRICT)
+class XGBoostSettings:
+    """Histogram gradient boosting, level-wise."""
+
+    rounds: int
+    max_depth: int
+    learning_rate: float
+    min_child_weight: float
+    subsample: float
+    colsample: float
+    reg_lambda: float
+    max_bin: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class XGBoost:
     """Level-wise histogram boosting."""
 
@@ -61,3 +76,6 @@ def _contributions(model: Any, x: Float32) -> Float64:
     from xgboost import DMatrix
 
     return np.asarray(model.get_booster().predict(DMatrix(x), pred_contribs=True), np.float64)
+
+
+BASE = XGBoost
