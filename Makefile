@@ -73,7 +73,9 @@ deep: $(PLATFORM) .venv/.has-deep  ## add torch, pytorch-forecasting, shap and O
 	$(PYTHON) -m venv .venv
 
 # pip's own lines shrink to one per group that shows which package it is at; its errors come as they are. Bytecode is
-# left to the first import: of all packages it is another 0.36 GB, and the demo imports a part of them.
+# left to the first import: of all packages it is another 0.36 GB, and the demo imports a part of them. So it must be
+# written there, whatever the shell says: else each of the processes to come compiles some thousand modules again.
+unexport PYTHONDONTWRITEBYTECODE
 .venv/.has-%: pyproject.toml constraints.txt | .venv/bin/python
 	@printf '%s\n' "installing $(about_$*)"
 	@set -o pipefail; began=$$SECONDS; PYTHONUNBUFFERED=1 $(BIN)/python -m pip install --no-compile --disable-pip-version-check --progress-bar off \
