@@ -41,7 +41,7 @@ def recordings(folder: Path = DATA) -> list[Recording]:
     return [
         Recording(
             "BTCUSDT, OKX perpetual, 2023–2025",
-            _three_years(folder),
+            three_years(folder),
             beside={
                 "funding_rate": "funding of Binance",
                 "open_interest": "open interest of Hyperliquid, from 2025-12-07 on",
@@ -65,7 +65,8 @@ def recordings(folder: Path = DATA) -> list[Recording]:
     ]
 
 
-def _three_years(folder: Path) -> Market:
+def three_years(folder: Path = DATA) -> Market:
+    """Return the longest recorded market: BTC from 2023 to 2025, with what is known beside it."""
     bars = _bars(folder / "ohlcv_BTCUSDT_15m_okx-swap.parquet")
     funding = _read(folder / "funding_BTCUSDT_8h_binance.parquet")
     fear = _read(folder / "fear_greed.parquet")

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from kernel.features.bounds import NAN
 from kernel.features.engine import Stream, compute, initial_state
 from kernel.features.registry import FEATURES
 from kernel.observation import observe
-from orchestration.reference.recorded_markets import DATA, recordings
+from orchestration.reference.recorded_markets import DATA, three_years
 from research.features.garch import starting_state
 from tests.kernel.features.fitted import warm_state
 from tests.kernel.features.worlds import EXTREMES, damaged, differing_bytes, extreme, market
@@ -119,17 +120,24 @@ def test_parity_holds_in_extreme_worlds(kind: str) -> None:
 
 
 @pytest.mark.skipif(not RECORDED.exists(), reason=f"no recorded market at {RECORDED}")
-def test_real_bars_have_the_same_bytes_live_and_in_any_chunks() -> None:
-    """Three recorded years of BTC: months = at once; a crash and the weeks around it: = stream."""
-    obs = observe(recordings()[0].market, 900_000)
+@pytest.mark.parametrize(
+    "bars",
+    [
+        pytest.param(365 * 96, id="a year"),
+        pytest.param(3 * 365 * 96, id="all", marks=pytest.mark.slow),
+    ],
+)
+def test_real_bars_have_the_same_bytes_live_and_in_any_chunks(bars: int) -> None:
+    """Recorded BTC: in 36 pieces = at once; a crash and the weeks around it: = stream."""
+    recorded = three_years()
+    latest = recorded.bars.slice(len(recorded.bars) - bars, len(recorded.bars))
+    obs = observe(replace(recorded, bars=latest), 900_000)
     start = starting_state(obs)
     whole, last = compute(obs, start)
     state = start
-    parts = list[NDArray[np.float64]]()
-    for chunk in np.array_split(obs, 36):
+    for chunk, at_once in zip(np.array_split(obs, 36), np.array_split(whole, 36), strict=True):
         part, state = compute(chunk, state)
-        parts.append(part)
-    assert differing_bytes(np.concatenate(parts), whole) == 0
+        assert differing_bytes(part, at_once) == 0
     assert differing_bytes(state, last) == 0
     crash = np.searchsorted(obs[:, 0], CRASH_MS)
     _, before = compute(obs[: crash - 700], start)

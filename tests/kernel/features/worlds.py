@@ -176,6 +176,6 @@ EXTREMES = (
 def differing_bytes(a: NDArray[np.float64], b: NDArray[np.float64]) -> int:
     """Return how many bytes differ between two float64 arrays of one shape, NaN bits included."""
     assert a.shape == b.shape
-    left = np.frombuffer(np.ascontiguousarray(a).tobytes(), dtype=np.uint8)
-    right = np.frombuffer(np.ascontiguousarray(b).tobytes(), dtype=np.uint8)
-    return int((left != right).sum())
+    left = np.ascontiguousarray(a).reshape(-1).view(np.uint8)
+    right = np.ascontiguousarray(b).reshape(-1).view(np.uint8)
+    return int(np.count_nonzero(left != right))
