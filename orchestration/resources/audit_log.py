@@ -78,9 +78,11 @@ class AuditLog:
 
     def _mend(self, entries: list[Entry]) -> None:
         """Cut an unfinished last line and seal an entry whose head was not written."""
-        log, size = self.folder / LOG, sum(len(entry.line()) for entry in entries)
-        if log.exists() and log.stat().st_size != size:
-            os.truncate(log, size)
+        log = self.folder / LOG
+        content = log.read_bytes() if log.exists() else b""
+        finished = content.rfind(b"\n") + 1
+        if finished < len(content):
+            os.truncate(log, finished)
         head = _read_head(self.folder)
         unsealed = bool(entries) and (head is None or head.seq != len(entries) - 1)
         # Without the private key the entry stands unsealed until there is one: reading needs none.

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,17 +25,17 @@ from research.promotion.records import (
     RecordAlteredError,
 )
 from research.promotion.rules import (
+    Answered,
     Broken,
     Evidence,
     PublicationRefusedError,
     Standing,
+    answered,
     broken_by_age,
     broken_rules,
-    last_decision,
     newest_publications,
     published,
     recorded_approvals,
-    recorded_decisions,
     requested,
     rolled_back,
     standing,
@@ -42,7 +43,7 @@ from research.promotion.rules import (
 
 APPROVAL_VALID_HOURS = 72
 HOUR_MS = 3_600_000
-T = TypeVar("T")
+T = TypeVar("T", PromotionRequest, Approval)
 SHORTEST_DIGEST = 8  # hex digits by which a person may name a bundle
 
 
@@ -105,18 +106,16 @@ class PromotionStore:
 
     def damaged(self) -> list[str]:
         """Return a sentence for each request or decision on disk that does not read back."""
-        filed = self._filed()
-        entries = self.entries()
-        whole = [one for one in filed if isinstance(one, PromotionRequest)]
-        answers = [self._answer(one.id, entries) for one in whole]
-        return [one for one in (*filed, *answers) if isinstance(one, str)]
+        answers = (Path(self.home) / "promotion" / "approvals").glob("*.json")
+        kept = [_whole(Approval, file) for file in sorted(answers)]
+        return [one for one in (*self._filed(), *kept) if isinstance(one, str)]
 
     def _filed(self) -> list[PromotionRequest | str]:
         """Return every filed request, or the sentence that says why one does not read back."""
         files = (Path(self.home) / "promotion" / "requests").glob("*.json")
-        return [_whole(PromotionRequest.from_dict, file) for file in sorted(files)]
+        return [_whole(PromotionRequest, file) for file in sorted(files)]
 
-    def _answer(self, request_id: str, entries: Sequence[Entry]) -> Approval | str | None:
+    def _answer(self, request_id: str, log: Answered) -> Approval | str | None:
         """Return the latest decision on a request, or the sentence that says why it does not read
         back.
 
@@ -124,14 +123,14 @@ class PromotionStore:
         decision before: the log counts. A file that the log knows nothing of was not written here.
         """
         path = self._file("approvals", request_id)
-        kept = _whole(Approval.from_dict, path) if path.exists() else None
-        if isinstance(kept, str) or (kept and kept.digest not in recorded_decisions(entries)):
+        kept = _whole(Approval, path) if path.exists() else None
+        if isinstance(kept, str) or (kept and kept.digest not in log.decisions):
             return kept
-        return last_decision(entries, request_id)
+        return log.last_decision(request_id)
 
     def approval(self, request_id: str) -> Approval | None:
         """Return the latest decision on a request; raise RecordAlteredError for a damaged one."""
-        answer = self._answer(request_id, self.entries())
+        answer = self._answer(request_id, answered(self.entries()))
         if isinstance(answer, str):
             raise RecordAlteredError(answer)
         return answer
@@ -158,12 +157,13 @@ class PromotionStore:
             expires_at_ms=expires_at_ms,
         )
         with self._log().session() as audit:
-            if published(audit.entries, request_id) is not None:
+            log = answered(audit.entries)
+            if request_id in log.published:
                 raise DecisionRefusedError(
                     f"request {request_id}: found it published, expected it pending"
                 )
-            last = last_decision(audit.entries, request_id)
-            if last is not None and last.digest in _refused(audit.entries):
+            last = log.last_decision(request_id)
+            if last is not None and last.digest in log.refused:
                 last = None  # it came to nothing: whoever says the same again means a new attempt
             if last is not None and _same_answer(last, answer) and now_ms < last.expires_at_ms:
                 answer = last
@@ -174,39 +174,42 @@ class PromotionStore:
 
     def pending(self) -> list[PromotionRequest]:
         """Return the requests that wait for a person."""
-        entries = self.entries()
-        return [one for one in self.requests() if self._answer(one.id, entries) is None]
+        log = answered(self.entries())
+        return [
+            one
+            for one in self.requests()
+            if one.id not in log.published and self._answer(one.id, log) is None
+        ]
 
     def unpublished(self) -> list[PromotionRequest]:
         """Return the requests that wait for a person, and the newest of each symbol that was
         decided on but not published.
         """
-        entries = self.entries()
+        log = answered(self.entries())
         requests = self.requests()
         newest = {one.symbol: one.id for one in requests}
         return [
             one
             for one in requests
-            if published(entries, one.id) is None
-            and (newest[one.symbol] == one.id or self._answer(one.id, entries) is None)
+            if one.id not in log.published
+            and (newest[one.symbol] == one.id or self._answer(one.id, log) is None)
         ]
 
     def came_to_nothing(self, answer: Approval) -> bool:
         """Return whether publishing was refused on an approval."""
-        return answer.digest in _refused(self.entries())
+        return answer.digest in answered(self.entries()).refused
 
     def publishable(self) -> list[tuple[PromotionRequest, Approval]]:
         """Return approved requests that were neither published nor refused since their approval."""
-        entries = self.entries()
-        refused = _refused(entries)
-        answers = [(request, self._answer(request.id, entries)) for request in self.requests()]
+        log = answered(self.entries())
+        waiting = [one for one in self.requests() if one.id not in log.published]
+        answers = [(request, self._answer(request.id, log)) for request in waiting]
         return [
             (request, answer)
             for request, answer in answers
             if isinstance(answer, Approval)
             and answer.decision == "approved"
-            and answer.digest not in refused
-            and published(entries, request.id) is None
+            and answer.digest not in log.refused
         ]
 
     def entries(self) -> list[Entry]:
@@ -405,12 +408,6 @@ def _earlier_champion(symbol: str, stands: Standing, to: str) -> dict[str, Any]:
     )
 
 
-def _refused(entries: list[Entry]) -> frozenset[str]:
-    """Return the digests of the approvals on which publishing was refused."""
-    refused = (one.body["approval_digest"] for one in entries if one.kind == "publish_refused")
-    return frozenset(map(str, refused))
-
-
 def _same_answer(one: Approval, other: Approval) -> bool:
     """Return whether two decisions on a request are one person's, with one note."""
     return (one.request_digest, one.decision, one.approver, one.note) == (
@@ -421,12 +418,18 @@ def _same_answer(one: Approval, other: Approval) -> bool:
     )
 
 
-def _whole(read: Callable[[dict[str, Any]], T], path: Path) -> T | str:
+def _whole(kind: type[T], path: Path) -> T | str:
     """Return the record in a file, or the sentence that says why it does not read back."""
     try:
-        return read(json.loads(path.read_bytes()))
+        return _record(kind, path.read_bytes())
     except (RecordAlteredError, DecisionRefusedError, ValueError) as error:
         return f"{path.name}: {error}; restore promotion/ from a copy"
+
+
+@lru_cache(maxsize=8_192)
+def _record(kind: type[T], content: bytes) -> T:
+    """Return the record of these very bytes: years of them are looked at every few seconds."""
+    return kind.from_dict(json.loads(content))
 
 
 def _write(path: Path, record: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ import base64
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 from kernel.digest import canonical_json, sha256_hex
@@ -95,14 +96,26 @@ def read(
     `verify(signature, message)` answers for the head. A last line without a newline was never
     finished; it is a break only where the head already names it.
     """
-    lines = log.split(b"\n")[:-1]
+    chain, broken = _chain(log)
+    entries = list(chain)
+    return entries, broken or _head_break(entries, head, verify)
+
+
+@lru_cache(maxsize=1)
+def _chain(log: bytes) -> tuple[tuple[Entry, ...], Break | None]:
+    """Return the entries that follow from each other, and the first that does not.
+
+    The same bytes are the same chain: a log of years is looked at every few seconds.
+    """
     entries: list[Entry] = []
-    for seq, line in enumerate(lines):
-        entry = _parse(line, seq, entries[-1].hash if entries else GENESIS)
+    prev = GENESIS
+    for seq, line in enumerate(log.split(b"\n")[:-1]):
+        entry = _parse(line, seq, prev)
         if isinstance(entry, Break):
-            return entries, entry
+            return tuple(entries), entry
         entries.append(entry)
-    return entries, _head_break(entries, head, verify)
+        prev = entry.hash
+    return tuple(entries), None
 
 
 def _parse(line: bytes, seq: int, prev: str) -> Entry | Break:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from typing import Any, Literal, Self, get_args
 
 from kernel.digest import canonical_json, sha256_hex
@@ -19,7 +20,7 @@ class DecisionRefusedError(TidegateError):
     """Say which rule a person's decision breaks."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, so that what is hashed once is kept
 class PromotionRequest:
     """Ask a person to let one bundle trade, naming by digest everything the question rests on.
 
@@ -40,14 +41,14 @@ class PromotionRequest:
     created_at_ms: int
     verdicts: Mapping[str, str] = field(default_factory=dict[str, str])
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Name the request by its evidence, so that asking the same thing twice is one request."""
         evidence = self._hashed()
         del evidence["created_at_ms"]
         return f"{self.symbol}-{self.week}-{sha256_hex(canonical_json(evidence))[:12]}"
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Return the hex digest of every field; an approval names it."""
         return sha256_hex(canonical_json(self._hashed()))

@@ -265,26 +265,52 @@ def rolled_back(
     return dict(newest.body["publication"]) if found == asked else None
 
 
-def last_decision(entries: Iterable[Entry], request_id: str) -> Approval | None:
-    """Return the newest decision on a request in the log."""
-    found: Approval | None = None
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What the log says of all requests, read once.
+
+    `published` and `decided` are by request id: its publication, and the body of the newest
+    decision on it. `decisions` are the digests of all decisions, for and against, `refused` those
+    of the approvals on which publishing was refused.
+    """
+
+    published: Mapping[str, Mapping[str, Any]]
+    decided: Mapping[str, Mapping[str, Any]]
+    decisions: frozenset[str]
+    refused: frozenset[str]
+
+    def last_decision(self, request_id: str) -> Approval | None:
+        """Return the newest decision on a request."""
+        body = self.decided.get(request_id)
+        return None if body is None else Approval.from_dict(body)
+
+
+def answered(entries: Iterable[Entry]) -> Answered:
+    """Fold the audit log into what became of each request."""
+    published_by: dict[str, Mapping[str, Any]] = {}
+    decided: dict[str, Mapping[str, Any]] = {}
+    decisions: set[str] = set()
+    refused: set[str] = set()
     for entry in entries:
-        if entry.kind in ("approved", "declined") and entry.body["request_id"] == request_id:
-            found = Approval.from_dict(entry.body)
-    return found
+        if entry.kind == "published":
+            published_by.setdefault(str(entry.body["request_id"]), entry.body["publication"])
+        elif entry.kind in ("approved", "declined"):
+            decided[str(entry.body["request_id"])] = entry.body
+            decisions.add(str(entry.body["digest"]))
+        elif entry.kind == "publish_refused":
+            refused.add(str(entry.body["approval_digest"]))
+    return Answered(
+        published=published_by,
+        decided=decided,
+        decisions=frozenset(decisions),
+        refused=frozenset(refused),
+    )
 
 
 def requested(entries: Iterable[Entry], request_id: str) -> bool:
     """Return whether the log says that a request was filed."""
     return any(
         entry.kind == "requested" and entry.body["request_id"] == request_id for entry in entries
-    )
-
-
-def recorded_decisions(entries: Iterable[Entry]) -> frozenset[str]:
-    """Return the digests of the decisions in the log, for and against."""
-    return frozenset(
-        str(entry.body["digest"]) for entry in entries if entry.kind in ("approved", "declined")
     )
 
 

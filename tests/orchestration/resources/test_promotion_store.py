@@ -1,5 +1,6 @@
 """Requests, approvals and publications on disk: what was not approved is never signed."""
 
+import cProfile
 import json
 import multiprocessing
 import shutil
@@ -431,6 +432,32 @@ def test_an_audit_log_cut_short_is_found(store: PromotionStore, tmp_path: Path) 
     with pytest.raises(AuditBrokenError) as broken:
         AuditLog(tmp_path / "promotion", signer(tmp_path / "keys")).entries()
     assert broken.value.at.seq == 1
+
+
+def calls_of_a_look(store: PromotionStore) -> int:
+    """Count what a sensor's look at a home calls that it has looked at before."""
+
+    def look() -> None:
+        store.damaged()
+        store.unpublished()
+        store.publishable()
+        store.heads()
+
+    look()
+    profile = cProfile.Profile()
+    profile.runcall(look)
+    return sum(one.callcount for one in profile.getstats())
+
+
+def test_a_look_at_the_requests_grows_with_their_number_at_most(store: PromotionStore) -> None:
+    """Four times the requests and decisions cost a sensor's look at most four times the calls."""
+    few = 8
+    for k in range(few):
+        approved(store, f"{k:064x}")
+    before = calls_of_a_look(store)
+    for k in range(few, 4 * few):
+        approved(store, f"{k:064x}")
+    assert calls_of_a_look(store) <= 4 * before
 
 
 def test_keys_are_made_once_for_one_user(tmp_path: Path) -> None:
