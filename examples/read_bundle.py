@@ -38,6 +38,7 @@ def describe(bundle: VerifiedContents) -> list[str]:
         f"for       {manifest.symbol}, bars of {manifest.timeframe}",
         f"trained   {_day(window['start_ms'])} to {_day(window['end_ms'])}",
         f"reads     {len(manifest.features)} features: {', '.join(manifest.features[:5])}, …",
+        f"asks      {', '.join(manifest.bases)}",
         f"trades    from confidence {manifest.trading.min_confidence:g}",
         f"gates     report {manifest.gate_report_digest[:12]}",
         f"files     {', '.join(sorted(bundle.files))}: {size:,} bytes, each as its digest says",
@@ -46,9 +47,9 @@ def describe(bundle: VerifiedContents) -> list[str]:
 
 def ask(bundle: VerifiedContents) -> list[str]:
     """Return the answers to the first golden rows, and the largest difference over all of them."""
-    graph = Graph(bundle.files["signal.onnx"])
+    graph = Graph(bundle.files[bundle.manifest.signal.file])
     rows = bundle.golden["features"]
-    answers = graph.probabilities(rows)
+    answers = graph.answers(rows).probabilities
     worst = float(np.abs(answers - bundle.golden["probabilities"]).max())
     shown = [
         "  ".join(f"{name} {p:.3f}" for name, p in zip(bundle.manifest.classes, row, strict=True))

@@ -5,10 +5,10 @@ Every file is read once, within bounds, and only the bytes that were hashed are 
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,20 @@ from kernel.archive import read_arrays
 from kernel.bars import TIMEFRAME_MS
 from kernel.decision import CLASSES
 from kernel.digest import sha256_hex
-from kernel.features.registry import STATE_SIZE
-from kernel.manifest import FILES, SCHEMA, Budgets, Manifest, TrainingWindow
+from kernel.features.registry import GROUPS, STATE_SIZE, slices
+from kernel.manifest import (
+    GOLDEN_FILE,
+    SCHEMA,
+    SIGNAL,
+    STATE_FILE,
+    Budgets,
+    GraphSpec,
+    HullBound,
+    Manifest,
+    StateSlots,
+    TensorSpec,
+    TrainingWindow,
+)
 from kernel.publication import (
     PUBLICATION_SCHEMA,
     Publication,
@@ -29,7 +41,6 @@ from kernel.publication import (
 from kernel.refusal import BundleRefused, Refusal
 
 __all__ = [
-    "FILES",
     "MANIFEST",
     "MAX_BUNDLE_BYTES",
     "PUBLICATION_SCHEMA",
@@ -38,9 +49,13 @@ __all__ = [
     "Budgets",
     "BundleRefused",
     "Golden",
+    "GraphSpec",
+    "HullBound",
     "Manifest",
     "Publication",
     "Refusal",
+    "StateSlots",
+    "TensorSpec",
     "TrainingWindow",
     "Verified",
     "VerifiedContents",
@@ -54,14 +69,22 @@ __all__ = [
 MANIFEST = "manifest.json"
 SIGNATURE = "signature"
 MAX_BUNDLE_BYTES = 200_000_000
+PROBABILITIES = "probabilities"
+ABSTAIN = "abstain"
+# Only what a runner of this version hands over and reads. A graph that it left out, or fed with
+# something else, would be another model than the one that was approved.
+INPUTS = ("input",)
 _MAX_BYTES = {MANIFEST: 1_000_000, SIGNATURE: 16_384}
 
 
 class Golden(TypedDict):
-    """Rows with known answers: features float32[g, F'] and probabilities float32[g, 3]."""
+    """Rows with known answers: features float32[g, F'], probabilities float32[g, 3], and the
+    reasons to abstain int64[g], 0 for none.
+    """
 
     features: NDArray[np.float32]
     probabilities: NDArray[np.float32]
+    abstain: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +116,19 @@ def verify(
     timeframe: str,
     keys: Mapping[str, Verifier],
     above_epoch: int,
+    now_ms: int,
 ) -> Verified:
-    """Check everything about a published bundle that needs no inference.
+    """Check everything about a published bundle that needs no inference; `now_ms` is the market's
+    time.
 
     Raises BundleRefused, and nothing else, with the first rule that the bundle breaks.
     """
-    found = _read_folder(folder)
+    manifest, found = _read_folder(folder)
     if SIGNATURE not in found:
         raise BundleRefused(Refusal.MISSING_SIGNATURE, sorted(found), f"a file {SIGNATURE}")
-    contents = _checked_contents(folder.name, found, symbol, timeframe)
+    contents = _checked_contents(folder.name, manifest, found, symbol, timeframe)
+    if manifest.expires_ms is not None and now_ms >= manifest.expires_ms:
+        raise BundleRefused(Refusal.EXPIRED, f"{now_ms} ms", f"before {manifest.expires_ms} ms")
     publication = read_publication(found[SIGNATURE], keys)
     if publication["digest"] != contents.digest:
         raise BundleRefused(Refusal.DIGEST_MISMATCH, publication["digest"], contents.digest)
@@ -129,12 +156,11 @@ def verify_contents(folder: Path, *, symbol: str, timeframe: str) -> VerifiedCon
 
     Raises BundleRefused, and nothing else, with the first rule that the bundle breaks.
     """
-    return _checked_contents(folder.name, _read_folder(folder), symbol, timeframe)
+    manifest, found = _read_folder(folder)
+    return _checked_contents(folder.name, manifest, found, symbol, timeframe)
 
 
-def check_golden(
-    outputs: NDArray[np.float32], golden: NDArray[np.float32], tolerance: float
-) -> None:
+def check_golden(outputs: NDArray[Any], golden: NDArray[Any], tolerance: float) -> None:
     """Refuse with GOLDEN_MISMATCH outputs further than `tolerance` from the golden ones."""
     if outputs.shape != golden.shape:
         raise BundleRefused(
@@ -148,17 +174,14 @@ def check_golden(
 
 
 def _checked_contents(
-    name: str, found: Mapping[str, bytes], symbol: str, timeframe: str
+    digest: str, manifest: Manifest, found: Mapping[str, bytes], symbol: str, timeframe: str
 ) -> VerifiedContents:
-    digest = sha256_hex(found[MANIFEST])
-    if digest != name:
-        raise BundleRefused(Refusal.DIGEST_MISMATCH, f"manifest {digest}", f"the folder's {name}")
-    manifest = Manifest.from_bytes(found[MANIFEST])
-    files = {name: found[name] for name in FILES}
+    digests = manifest.digests
+    files = {name: found[name] for name in digests}
     for file, data in files.items():
-        if sha256_hex(data) != manifest.files[file]:
+        if sha256_hex(data) != digests[file]:
             raise BundleRefused(
-                Refusal.FILE_DIGEST_MISMATCH, f"{file} {sha256_hex(data)}", manifest.files[file]
+                Refusal.FILE_DIGEST_MISMATCH, f"{file} {sha256_hex(data)}", digests[file]
             )
     if (manifest.symbol, manifest.timeframe) != (symbol, timeframe):
         raise BundleRefused(
@@ -166,33 +189,78 @@ def _checked_contents(
             f"{manifest.symbol} {manifest.timeframe}",
             f"{symbol} {timeframe}",
         )
-    size = sum(map(len, files.values()))
-    most = manifest.budgets["max_bytes"]
-    if size > most:
-        raise BundleRefused(Refusal.OVER_BUDGET, f"{size} bytes", f"at most {most} bytes")
-    state, state_open_ms = _state(files["state.npz"], manifest)
+    _check_graphs(manifest)
+    _check_sizes(manifest, files)
+    state, state_open_ms = _state(files[STATE_FILE], manifest)
     return VerifiedContents(
         digest=digest,
         manifest=manifest,
         files=files,
-        golden=_golden(files["golden.npz"], len(manifest.features)),
+        golden=_golden(files[GOLDEN_FILE], manifest),
         state=state,
         state_open_ms=state_open_ms,
     )
 
 
-def _read_folder(folder: Path) -> dict[str, bytes]:
-    """Read the files of a bundle within bounds; links, folders and unknown names are refused."""
-    known = (MANIFEST, *FILES, SIGNATURE)
+def _check_graphs(manifest: Manifest) -> None:
+    """Refuse graphs that this version would leave out, or could not feed or read."""
+    strange = [graph.name for graph in manifest.graphs if graph.name != SIGNAL]
+    if strange:
+        raise BundleRefused(Refusal.UNKNOWN_GRAPH, strange, f"only {SIGNAL}")
+    signal = manifest.signal
+    rows = TensorSpec("input", (None, len(manifest.features)), "float32")
+    if signal.inputs != (rows,):
+        names = [one.name for one in signal.inputs]
+        raise BundleRefused(
+            Refusal.UNKNOWN_GRAPH, f"{SIGNAL} reads {names}", f"{', '.join(INPUTS)}: {rows.shape}"
+        )
+    answers = TensorSpec(PROBABILITIES, (None, len(CLASSES)), "float32")
+    reasons = TensorSpec(ABSTAIN, (None,), "int64")
+    misread = signal.gives(ABSTAIN) and reasons not in signal.outputs
+    if answers not in signal.outputs or misread:
+        names = [(one.name, one.shape, one.dtype) for one in signal.outputs]
+        raise BundleRefused(
+            Refusal.UNKNOWN_GRAPH, f"{SIGNAL} gives {names}", f"{answers}, {reasons} or none"
+        )
+
+
+def _check_sizes(manifest: Manifest, files: Mapping[str, bytes]) -> None:
+    """Refuse a file of a graph, or all files together, above what was promised."""
+    bounds = {graph.file: graph.budget["max_bytes"] for graph in manifest.graphs}
+    sizes = {name: len(files[name]) for name in bounds}
+    sizes["all files"] = sum(map(len, files.values()))
+    bounds["all files"] = manifest.max_bytes
+    for name, size in sizes.items():
+        if size > bounds[name]:
+            raise BundleRefused(
+                Refusal.OVER_BUDGET, f"{name}: {size} bytes", f"at most {bounds[name]} bytes"
+            )
+
+
+def _read_folder(folder: Path) -> tuple[Manifest, dict[str, bytes]]:
+    """Read the manifest and the files that it names, within bounds; links, folders and other names
+    are refused.
+    """
     try:
-        present = {entry.name: entry for entry in os.scandir(folder)}
-        extra = sorted(set(present) - set(known))
+        present = {entry.name for entry in os.scandir(folder)}
+        if MANIFEST not in present:
+            raise BundleRefused(Refusal.MISSING_FILE, f"no {MANIFEST}", "all files")
+        data = _read_files(folder, [MANIFEST])[MANIFEST]
+        digest = sha256_hex(data)
+        if digest != folder.name:
+            raise BundleRefused(
+                Refusal.DIGEST_MISMATCH, f"manifest {digest}", f"the folder's {folder.name}"
+            )
+        manifest = Manifest.from_bytes(data)
+        named = list(manifest.digests)
+        extra = sorted(present - {MANIFEST, SIGNATURE, *named})
         if extra:
-            raise BundleRefused(Refusal.EXTRA_FILE, extra, known)
-        missing = [name for name in (MANIFEST, *FILES) if name not in present]
+            raise BundleRefused(Refusal.EXTRA_FILE, extra, named)
+        missing = [name for name in named if name not in present]
         if missing:
             raise BundleRefused(Refusal.MISSING_FILE, f"no {', '.join(missing)}", "all files")
-        return _read_files(folder, [name for name in known if name in present])
+        signature = [SIGNATURE] if SIGNATURE in present else []
+        return manifest, _read_files(folder, [*signature, *named])
     except OSError as error:
         raise BundleRefused(Refusal.MISSING_FILE, str(error), "a readable folder") from error
 
@@ -214,24 +282,29 @@ def _read_files(folder: Path, names: list[str]) -> dict[str, bytes]:
     return found
 
 
-def _golden(data: bytes, width: int) -> Golden:
+def _golden(data: bytes, manifest: Manifest) -> Golden:
     """Parse golden.npz; refuse what is not rows of this width with a probability per class each."""
+    width = len(manifest.features)
+    abstains = manifest.signal.gives(ABSTAIN)
+    expected = {"features": ("<f4", 2), PROBABILITIES: ("<f4", 2)}
     try:
-        arrays = read_arrays(data, {"features": ("<f4", 2), "probabilities": ("<f4", 2)})
+        arrays = read_arrays(data, expected | ({ABSTAIN: ("<i8", 1)} if abstains else {}))
     except ValueError as error:
         raise BundleRefused(Refusal.GOLDEN_MISMATCH, str(error), "golden arrays") from error
     features = arrays["features"]
-    probabilities = arrays["probabilities"]
+    probabilities = arrays[PROBABILITIES]
     rows = len(features)
-    if rows == 0 or features.shape[1] != width or probabilities.shape != (rows, len(CLASSES)):
+    reasons = arrays[ABSTAIN] if abstains else np.zeros(rows, np.int64)
+    fits = probabilities.shape == (rows, len(CLASSES)) and reasons.shape == (rows,)
+    if rows == 0 or features.shape[1] != width or not fits:
         raise BundleRefused(
             Refusal.GOLDEN_MISMATCH,
-            f"shapes {features.shape} and {probabilities.shape}",
-            f"(g, {width}) and (g, {len(CLASSES)}) with g > 0",
+            f"shapes {features.shape}, {probabilities.shape} and {reasons.shape}",
+            f"(g, {width}), (g, {len(CLASSES)}) and (g,) with g > 0",
         )
     if not (np.abs(probabilities.sum(axis=1, dtype=np.float64) - 1.0) < 0.01).all():
         raise BundleRefused(Refusal.GOLDEN_MISMATCH, "rows not adding to 1", "probabilities")
-    return Golden(features=features, probabilities=probabilities)
+    return Golden(features=features, probabilities=probabilities, abstain=reasons)
 
 
 def _state(data: bytes, manifest: Manifest) -> tuple[NDArray[np.float64], int]:
@@ -240,10 +313,8 @@ def _state(data: bytes, manifest: Manifest) -> tuple[NDArray[np.float64], int]:
         arrays = read_arrays(data, {"state": ("<f8", 1), "bars": ("<i8", 0)})
     except ValueError as error:
         raise BundleRefused(Refusal.STATE_MISMATCH, str(error), "a feature state") from error
-    state = arrays["state"]
+    state = _of_todays_groups(arrays["state"], manifest)
     open_time_ms = int(arrays["bars"])
-    if len(state) != STATE_SIZE:
-        raise BundleRefused(Refusal.STATE_MISMATCH, f"{len(state)} numbers", STATE_SIZE)
     bar_ms = TIMEFRAME_MS[manifest.timeframe]
     if not 0 <= open_time_ms <= manifest.cutoff_ms - bar_ms or open_time_ms % bar_ms:
         raise BundleRefused(
@@ -252,3 +323,43 @@ def _state(data: bytes, manifest: Manifest) -> tuple[NDArray[np.float64], int]:
             f"a bar of {manifest.timeframe} closed by the cutoff {manifest.cutoff_ms}",
         )
     return state, open_time_ms
+
+
+def _of_todays_groups(stored: NDArray[np.float64], manifest: Manifest) -> NDArray[np.float64]:
+    """Return the state with each of today's groups where it now stands, float64[STATE_SIZE].
+
+    A group that the bundle's catalogue did not have starts from nothing; the bundle reads none of
+    its features. A group that it reads must be there, and of the same size.
+    """
+    parts = manifest.state or tuple(_first_groups(len(stored)))
+    if sum(part.slots for part in parts) != len(stored):
+        found = f"{len(stored)} numbers"
+        raise BundleRefused(Refusal.STATE_MISMATCH, found, sum(part.slots for part in parts))
+    held = dict(
+        zip(
+            ((part.group, part.slots) for part in parts),
+            slices([part.slots for part in parts]),
+            strict=True,
+        )
+    )
+    state = np.zeros(STATE_SIZE)
+    for group, place in zip(GROUPS, slices([one.state_size for one in GROUPS]), strict=True):
+        own = held.get((group.name, group.state_size))
+        if own is not None:
+            state[place] = stored[own]
+        elif any(one.name in manifest.features for one in group.features):
+            raise BundleRefused(
+                Refusal.STATE_MISMATCH,
+                f"no state of {group.name} in {len(stored)} numbers",
+                f"{group.state_size} numbers of it",
+            )
+    return state
+
+
+def _first_groups(size: int) -> Iterator[StateSlots]:
+    """Yield the groups that a state without their names holds: the first ones of today's."""
+    for group in GROUPS:
+        if size <= 0:
+            return
+        yield StateSlots(group.name, group.state_size)
+        size -= group.state_size

@@ -17,6 +17,7 @@ class Abstain(IntEnum):
     API_ERRORS = 6
     SLOW = 7
     EXITS_ONLY = 8
+    OUT_OF_HULL = 9
 
 
 def decide(

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Self, TypedDict, cast
+from typing import Any, Self, TypedDict, TypeVar, cast
 
 from kernel.bars import TIMEFRAME_MS
 from kernel.decision import CLASSES
@@ -47,6 +47,7 @@ _FLAT_KEYS = (
     "budgets",
     "files",
 )
+Entry = TypeVar("Entry")
 _HEX = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _FILE = re.compile(r"[a-z][a-z0-9_-]{0,63}\.(?:json|npz|md|png)")
@@ -179,9 +180,7 @@ class Manifest:
         body = parse_canonical(data, Refusal.MALFORMED_MANIFEST)
         schema = body.get("schema")
         if schema not in (FLAT_SCHEMA, SCHEMA):
-            raise BundleRefused(
-                Refusal.UNKNOWN_SCHEMA, schema, f"one of {FLAT_SCHEMA}, {SCHEMA}"
-            )
+            raise BundleRefused(Refusal.UNKNOWN_SCHEMA, schema, f"one of {FLAT_SCHEMA}, {SCHEMA}")
         flat = schema == FLAT_SCHEMA or "graphs" not in body
         try:
             manifest = cls(**(_typed_flat(body) if flat else _typed(body)))
@@ -258,14 +257,15 @@ def _typed(body: dict[str, Any]) -> dict[str, Any]:
     if SIGNAL not in {graph.name for graph in graphs}:
         raise ValueError(f"graphs: found {shortened(body['graphs'])}, expected one named {SIGNAL}")
     expires = body["expires_ms"]
+    common = _common(body)
     return {
-        **_common(body),
+        **common,
         "bases": _distinct(_each(body["bases"], "bases", _name), "bases"),
         "graphs": graphs,
         "files": _files(body["files"]),
         "max_bytes": whole(body["max_bytes"], "max_bytes", 1),
         "state": _each(body["state"], "state", _slots),
-        "hull": None if body["hull"] is None else _hull(body["hull"]),
+        "hull": None if body["hull"] is None else _hull(body["hull"], common["features"]),
         "expires_ms": None if expires is None else whole(expires, "expires_ms", 1),
     }
 
@@ -368,10 +368,13 @@ def _size(value: Any, name: str) -> int | None:
     return None if value is None else whole(value, name, 1, _MOST_SIZE)
 
 
-def _hull(value: Any) -> HullBound:
+def _hull(value: Any, features: tuple[str, ...]) -> HullBound:
     found = mapping(value, "hull", tuple(HullBound.__dataclass_fields__))
+    names = _names(found["features"], "hull.features")
+    if not set(names) <= set(features):
+        raise ValueError(f"hull.features: found {shortened(names)}, expected some of features")
     return HullBound(
-        features=_names(found["features"], "hull.features"),
+        features=names,
         distance=_number(found["distance"], "hull.distance", 1e300),
         target_rate=_number(found["target_rate"], "hull.target_rate", 1.0),
     )
@@ -414,11 +417,11 @@ def _number(value: Any, name: str, most: float) -> float:
     return float(value)
 
 
-def _each[T](value: Any, name: str, read: Callable[[Any, str], T]) -> tuple[T, ...]:
+def _each(value: Any, name: str, read: Callable[[Any, str], Entry]) -> tuple[Entry, ...]:
     """Return every entry of a list that is not empty, read; raises ValueError naming the entry."""
     entries = cast("list[Any]", value if isinstance(value, list) else [])
     if not 0 < len(entries) <= _MOST_ENTRIES:
-        raise ValueError(f"{name}: found {shortened(value)}, expected a list")
+        raise ValueError(f"{name}: found {shortened(entries)}, expected a list")
     return tuple(read(one, f"{name}[{at}]") for at, one in enumerate(entries))
 
 

@@ -26,6 +26,8 @@ class Refusal(StrEnum):
     GOLDEN_MISMATCH = "golden_mismatch"
     OVER_BUDGET = "over_budget"
     STATE_MISMATCH = "state_mismatch"
+    UNKNOWN_GRAPH = "unknown_graph"
+    EXPIRED = "expired"
 
 
 class BundleRefused(TidegateError):  # noqa: N818 - it names a verdict, not a mishap

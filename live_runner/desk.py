@@ -180,7 +180,8 @@ class Desk:
         lost = ""
         if digest:
             try:
-                bundle = await self._load(state.symbol, digest, epoch)
+                close_ms = state.open_time_ms + self.settings.bar_ms
+                bundle = await self._load(state.symbol, digest, epoch, close_ms)
             except BundleRefused as error:
                 rule = f"{error.reason}: found {error.found}, expected {error.expected}"
                 lost = f"bundle {digest[:12]} was in force and is refused: {rule}"
@@ -195,7 +196,7 @@ class Desk:
             lost=lost,
         )
 
-    async def _load(self, symbol: str, digest: str, epoch: int) -> LoadedBundle:
+    async def _load(self, symbol: str, digest: str, epoch: int, now_ms: int) -> LoadedBundle:
         load = partial(
             load_bundle,
             folder=self.settings.bundles_dir / digest,
@@ -203,6 +204,7 @@ class Desk:
             timeframe=self.settings.timeframe,
             keys_dir=self.settings.public_keys_dir,
             above_epoch=epoch - 1,
+            now_ms=now_ms,
         )
         return await asyncio.to_thread(load)
 

@@ -10,6 +10,10 @@ from live_runner.health import Health
 from live_runner.journal.reading import JournalReader
 from live_runner.models.model import Model
 
+DOUBTS: Mapping[Abstain, str] = {  # what a graph may say of a row
+    Abstain.NONE: "",
+    Abstain.OUT_OF_HULL: "the market is unlike any that the model was trained on",
+}
 EXITS_ONLY = "kept for exits only: the symbol was taken out of the universe"
 
 
@@ -46,18 +50,21 @@ class Entries:
         model: Model,
         open_time_ms: int,
         features: Sequence[float],
+        doubt: Abstain,
         stale: Mapping[str, str],
         journal: JournalReader,
     ) -> Permission:
         """Return the first reason to stay out after the bar that opened at `open_time_ms`.
 
-        `features` are the model's on that bar, empty before its first; `stale` says which series
-        could not be read, and why; `journal` knows the holes.
+        `features` are the model's on that bar, empty before its first, and `doubt` is what its
+        graph says of them; `stale` says which series could not be read, and why; `journal` knows
+        the holes.
         """
         objections = self._objections(
             model=model,
             open_time_ms=open_time_ms,
             features=features,
+            doubt=doubt,
             stale=stale,
             journal=journal,
         )
@@ -74,6 +81,7 @@ class Entries:
         model: Model,
         open_time_ms: int,
         features: Sequence[float],
+        doubt: Abstain,
         stale: Mapping[str, str],
         journal: JournalReader,
     ) -> Iterator[tuple[Abstain, str]]:
@@ -87,6 +95,7 @@ class Entries:
         yield Abstain.NOT_WARM, self._not_warm(model, open_time_ms, journal)
         missing = model.missing(features) if features else ""
         yield Abstain.MISSING_FEATURE, f"{missing} is missing" if missing else ""
+        yield doubt, DOUBTS[doubt]
 
     def _not_warm(self, model: Model, open_time_ms: int, journal: JournalReader) -> str:
         """Return why the bars so far are not enough to decide on, '' if they are.

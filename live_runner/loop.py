@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+from kernel.decision import Abstain
 from kernel.observation import FUNDING_FIELDS, OBSERVATION_FIELDS
 from live_runner.candles import Arrival
 from live_runner.entries import Entries, Permission
@@ -77,14 +78,15 @@ class SymbolLoop:
         model = self.model
         observation = self._series.observe(candle)
         features = model.stream.push(observation)
+        probabilities, doubt = model.judge(features)
         abstain, reason = self._entries.permission(
             model=model,
             open_time_ms=candle.open_time_ms,
             features=features,
+            doubt=doubt,
             stale=stale,
             journal=self._journal,
         )
-        probabilities = model.judge(features)
         row = [
             float(candle.open_time_ms),
             float(candle.open_time_ms + self._bar_ms),
@@ -141,6 +143,7 @@ class SymbolLoop:
             model=self.model,
             open_time_ms=self.last_open_ms,
             features=last.features if last else (),
+            doubt=self.model.judge(last.features)[1] if last else Abstain.NONE,
             stale=self.stale,
             journal=journal,
         )

@@ -154,6 +154,7 @@ class Swapper:
             timeframe=self._settings.timeframe,
             keys_dir=self._settings.public_keys_dir,
             above_epoch=above_epoch,
+            now_ms=self._loops[symbol].last_open_ms + self._settings.bar_ms,
         )
         return await asyncio.to_thread(load)
 

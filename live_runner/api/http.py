@@ -22,6 +22,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel, Field
 
+from kernel.decision import Abstain
 from live_runner.api.limits import BodyLimit
 from live_runner.api.pace import Gate, Pace
 from live_runner.desk import Desk, signal_of
@@ -218,7 +219,7 @@ def _add_predictions(app: FastAPI, desk: Desk, reader: Reader) -> None:
             raise HTTPException(
                 409, f"{body.symbol}: found no decided bar yet, expected one; wait for a bar"
             )
-        return await reader.compute(lambda: _named(loop.model.judge(last.features), loop))
+        return await reader.compute(lambda: _named(loop.model.judge(last.features)[0], loop))
 
     @app.post("/predict/batch", tags=["model"])
     async def predict_batch(body: Batch) -> list[dict[str, Any]]:
@@ -267,12 +268,21 @@ def _predictions(loop: SymbolLoop, rows: list[list[Value]]) -> list[dict[str, An
             raise HTTPException(422, f"features: found {len(row)} values, expected {width}")
     numbers = [[math.nan if value is None else value for value in row] for row in rows]
     inputs = np.array(numbers, dtype=np.float32)
-    answers = zip(
-        bundle.graph.probabilities(inputs).tolist(),
+    answers = bundle.graph.answers(inputs)
+    every = zip(
+        answers.probabilities.tolist(),
+        answers.abstain.tolist(),
         bundle.graph.votes(inputs).tolist(),
         strict=True,
     )
-    return [{**_named(one, loop), "votes": votes} for one, votes in answers]
+    return [
+        {
+            **_named(probabilities, loop),
+            "abstain": Abstain(reason).name.lower(),
+            "votes": dict(zip(bundle.manifest.bases, votes, strict=True)),
+        }
+        for probabilities, reason, votes in every
+    ]
 
 
 def _named(probabilities: list[float], loop: SymbolLoop) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """One ONNX graph in this process, with types around an untyped library."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnxruntime as _onnxruntime  # pyright: ignore[reportMissingTypeStubs]
 from numpy.typing import NDArray
 
+from kernel.decision import CLASSES
 from kernel.inference import SESSION_OPTIONS
 
 _ort: Any = _onnxruntime
@@ -20,8 +21,17 @@ GRAPH_ERRORS: tuple[type[Exception], ...] = (
 )
 
 
+class Answers(NamedTuple):
+    """What decides rows: probabilities float32[n, 3], and why to abstain int64[n], 0 for no
+    reason.
+    """
+
+    probabilities: NDArray[np.float32]
+    abstain: NDArray[np.int64]
+
+
 class Graph:
-    """A loaded graph: `input` float32[n, F'] to `probabilities` [n, 3] and `votes` [n, 9]."""
+    """A loaded graph: `input` float32[n, F'] to what decides, and to what each base says."""
 
     def __init__(self, model: bytes) -> None:
         """Load the graph as training did; raises one of GRAPH_ERRORS."""
@@ -29,11 +39,16 @@ class Graph:
         for name, value in SESSION_OPTIONS.items():
             setattr(options, name, value)
         self._session = _ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        given = {one.name for one in self._session.get_outputs()}
+        self._decides = [name for name in ("probabilities", "abstain") if name in given]
 
-    def probabilities(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return float32[n, 3]; raises one of GRAPH_ERRORS."""
-        return self._session.run(["probabilities"], {"input": rows})[0]
+    def answers(self, rows: NDArray[np.float32]) -> Answers:
+        """Return what decides each row, in one pass; raises one of GRAPH_ERRORS."""
+        found = self._session.run(self._decides, {"input": rows})
+        reasons = found[1] if len(found) > 1 else np.zeros(len(rows), np.int64)
+        return Answers(probabilities=found[0], abstain=reasons)
 
     def votes(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return float32[n, 9], the base models' probabilities; raises one of GRAPH_ERRORS."""
-        return self._session.run(["votes"], {"input": rows})[0]
+        """Return float32[n, K, 3], the probabilities of each base; raises one of GRAPH_ERRORS."""
+        votes = self._session.run(["votes"], {"input": rows})[0]
+        return votes.reshape(len(rows), -1, len(CLASSES))

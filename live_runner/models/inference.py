@@ -20,6 +20,7 @@ from kernel.bundle import (
     check_golden,
     verify,
 )
+from kernel.decision import Abstain
 from kernel.features.registry import FEATURES, warmup_bars
 from kernel.inference import RowCost, cost_of_a_row
 from live_runner.models.graph import GRAPH_ERRORS, Graph
@@ -46,22 +47,36 @@ class LoadedBundle:
     state_open_ms: int
     cost: RowCost
 
-    def probabilities(self, features: Sequence[float]) -> list[float]:
-        """Return (p_sell, p_hold, p_buy) of one row in the order of FEATURES."""
+    def judge(self, features: Sequence[float]) -> tuple[list[float], Abstain]:
+        """Return (p_sell, p_hold, p_buy) of one row in the order of FEATURES, and whether its
+        graph abstains.
+        """
         row = [[features[column] for column in self.columns]]
-        return self.graph.probabilities(np.array(row, dtype=np.float32))[0].tolist()
+        answers = self.graph.answers(np.array(row, dtype=np.float32))
+        return answers.probabilities[0].tolist(), Abstain(int(answers.abstain[0]))
 
 
 def load_bundle(
-    folder: Path, symbol: str, timeframe: str, keys_dir: Path, above_epoch: int
+    folder: Path,
+    *,
+    symbol: str,
+    timeframe: str,
+    keys_dir: Path,
+    above_epoch: int,
+    now_ms: int,
 ) -> LoadedBundle:
-    """Verify a bundle folder, load its graph and prove it.
+    """Verify a bundle folder at the market's time `now_ms`, load its graph and prove it.
 
     Raises BundleRefused at the first broken rule.
     """
     keys = read_keys(keys_dir)
     verified = verify(
-        folder, symbol=symbol, timeframe=timeframe, keys=keys, above_epoch=above_epoch
+        folder,
+        symbol=symbol,
+        timeframe=timeframe,
+        keys=keys,
+        above_epoch=above_epoch,
+        now_ms=now_ms,
     )
     graph = _graph(verified)
     return LoadedBundle(
@@ -109,7 +124,7 @@ def _verifier(path: Path) -> Verifier:
 def _graph(verified: Verified) -> Graph:
     """Return the graph; refuse one that fails, or strays from its golden answers."""
     try:
-        graph = Graph(verified.files["signal.onnx"])
+        graph = Graph(verified.files[verified.manifest.signal.file])
         _check_golden(graph, verified.golden)
     except GRAPH_ERRORS as error:
         raise BundleRefused(
@@ -120,8 +135,8 @@ def _graph(verified: Verified) -> Graph:
 
 def _affordable_cost(graph: Graph, verified: Verified) -> RowCost:
     """Return what a row costs on this machine; refuse one above the CPU time that was promised."""
-    cost = cost_of_a_row(graph.probabilities, verified.golden["features"])
-    budget_ms = verified.manifest.budgets["cpu_ms"]
+    cost = cost_of_a_row(graph.answers, verified.golden["features"])
+    budget_ms = verified.manifest.signal.budget["cpu_ms"]
     if cost.cpu_ms > budget_ms:
         found = f"{cost.cpu_ms:.3f} ms of CPU a row"
         raise BundleRefused(Refusal.OVER_BUDGET, found, f"at most {budget_ms:g} ms")
@@ -130,5 +145,10 @@ def _affordable_cost(graph: Graph, verified: Verified) -> RowCost:
 
 def _check_golden(graph: Graph, golden: Golden) -> None:
     """Refuse a graph that, row by row as live rows come, strays from its golden answers."""
-    rows = [graph.probabilities(row[None])[0] for row in golden["features"]]
-    check_golden(np.array(rows, dtype=np.float32), golden["probabilities"], GOLDEN_TOLERANCE)
+    rows = [graph.answers(row[None]) for row in golden["features"]]
+    check_golden(
+        np.concatenate([row.probabilities for row in rows]),
+        golden["probabilities"],
+        GOLDEN_TOLERANCE,
+    )
+    check_golden(np.concatenate([row.abstain for row in rows]), golden["abstain"], GOLDEN_TOLERANCE)

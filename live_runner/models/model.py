@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from kernel.decision import rules_probabilities
+from kernel.decision import Abstain, rules_probabilities
 from kernel.features.engine import Stream
 from kernel.features.registry import FEATURES, feature, warmup_bars
 from kernel.observation import (
@@ -91,8 +91,11 @@ class Model:
         lost = (i for i in self.inputs if i in NEVER_MISSING and math.isnan(features[i]))
         return next((FEATURES[i] for i in lost), "")
 
-    def judge(self, features: Sequence[float]) -> list[float]:
-        """Return (p_sell, p_hold, p_buy) of a row in the order of FEATURES."""
+    def judge(self, features: Sequence[float]) -> tuple[list[float], Abstain]:
+        """Return (p_sell, p_hold, p_buy) of a row in the order of FEATURES, and why its graph would
+        rather not decide, NONE where it would.
+        """
         if self.bundle:
-            return self.bundle.probabilities(features)
-        return list(rules_probabilities(features[EMA_STACK], features[RSI], features[ADX]))
+            return self.bundle.judge(features)
+        rules = rules_probabilities(features[EMA_STACK], features[RSI], features[ADX])
+        return list(rules), Abstain.NONE

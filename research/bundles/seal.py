@@ -23,7 +23,10 @@ GOLDEN_TOLERANCE = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A bundle on disk: its digest, and what it was made of."""
+    """A bundle on disk: its digest, what it was made of, and the run under which people find it.
+
+    The run is no part of the bundle: the same table trained twice is the same bundle.
+    """
 
     digest: str
     symbol: str
@@ -68,7 +71,6 @@ def seal(
         symbol=symbol,
         data_digest=training_set.data_digest,
         code_revision=source_revision(),
-        tracking_run=tracked.tracking_run,
         certificate=certificate,
     )
     digest = bundling.write(
@@ -85,7 +87,7 @@ def seal(
         symbol=symbol,
         data_digest=provenance.data_digest,
         gate_report_digest=report.digest,
-        tracking_run=provenance.tracking_run,
+        tracking_run=tracked.tracking_run,
     )
 
 
@@ -102,7 +104,9 @@ def broken_rule(folder: Path, symbol: str, timeframe: str) -> str | None:
     try:
         contents = verify_contents(folder, symbol=symbol, timeframe=timeframe)
         golden = contents.golden
-        answers = outputs(contents.files["signal.onnx"], [PROBABILITIES], golden["features"])[0]
+        answers = outputs(
+            contents.files[contents.manifest.signal.file], [PROBABILITIES], golden["features"]
+        )[0]
         check_golden(answers, golden["probabilities"], GOLDEN_TOLERANCE)
     except BundleRefused as refused:
         return str(refused)

@@ -12,16 +12,18 @@ from numpy.typing import NDArray
 
 from kernel.bundle import MANIFEST
 from kernel.digest import canonical_json, sha256_hex
-from kernel.features.registry import feature_hash
-from kernel.manifest import Budgets, Manifest, TrainingWindow
+from kernel.features.registry import GROUPS, feature_hash
+from kernel.manifest import SIGNAL, Budgets, Manifest, StateSlots, TrainingWindow
 from research.features.certificate import LeakCertificate
 from research.gates.gates import MEASURED, GateReport
 from research.graphs.export import PROBABILITIES
 from research.graphs.runtime import outputs
+from research.graphs.signature import spec_of
 from research.settings import Settings
 from research.training.candidate import Candidate
 
 GOLDEN_ROWS = 64
+SIGNAL_FILE = f"{SIGNAL}.onnx"
 # What passed the gate and was approved is not refused for the runner's slower core, nor for the
 # noise of a second measurement: up to 1.8 times the first on a busy machine.
 RUNNER_HEADROOM = 2.0
@@ -29,14 +31,13 @@ RUNNER_HEADROOM = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where a bundle comes from: `data_digest` of the market as known, code revision, tracking
-    run, and the certificate that its features see no future.
+    """Where a bundle comes from: `data_digest` of the market as known, code revision, and the
+    certificate that its features see no future.
     """
 
     symbol: str
     data_digest: str
     code_revision: str
-    tracking_run: str
     certificate: LeakCertificate
 
 
@@ -93,7 +94,7 @@ def contents(
     """Return every file of the bundle but its manifest; equal arguments give equal bytes."""
     answers = outputs(candidate.signal, [PROBABILITIES], golden)[0]
     return {
-        "signal.onnx": candidate.signal,
+        SIGNAL_FILE: candidate.signal,
         "golden.npz": _npz(features=golden, probabilities=answers),
         "state.npz": _npz(state=state.state, bars=np.array(state.open_time_ms, np.int64)),
         "training_metadata.json": canonical_json(_metadata(candidate)),
@@ -111,6 +112,10 @@ def _manifest(
     settings: Settings,
 ) -> Manifest:
     start, end = candidate.training_window_ms
+    budget = Budgets(
+        cpu_ms=RUNNER_HEADROOM * settings.gates.max_inference_cpu_ms,
+        max_bytes=settings.gates.max_bundle_bytes,
+    )
     return Manifest(
         symbol=provenance.symbol,
         timeframe=settings.timeframe,
@@ -121,14 +126,18 @@ def _manifest(
         cutoff_ms=state.open_time_ms + settings.bar_ms,
         data_digest=provenance.data_digest,
         code_revision=provenance.code_revision,
-        tracking_run=provenance.tracking_run,
         gate_report_digest=report.digest,
-        budgets=Budgets(
-            cpu_ms=RUNNER_HEADROOM * settings.gates.max_inference_cpu_ms,
-            max_bytes=settings.gates.max_bundle_bytes,
-        ),
-        files={name: sha256_hex(content) for name, content in files.items()},
+        bases=base_names(candidate),
+        graphs=(spec_of(SIGNAL, candidate.signal, budget),),
+        files={name: sha256_hex(data) for name, data in files.items() if name != SIGNAL_FILE},
+        max_bytes=settings.gates.max_bundle_bytes,
+        state=tuple(StateSlots(group.name, group.state_size) for group in GROUPS),
     )
+
+
+def base_names(candidate: Candidate) -> tuple[str, ...]:
+    """Return the bases in the order of the graph's votes."""
+    return tuple(dict.fromkeys(score.base for score in candidate.scores))
 
 
 def _write_whole(folder: Path, files: dict[str, bytes]) -> None:

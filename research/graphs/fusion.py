@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from kernel.decision import CLASSES
 from research.graphs.export import INPUT, PROBABILITIES, model_bytes
+from research.graphs.runtime import outputs
 
 VOTES = "votes"
+FLAT_VOTES = "votes/flat"
 VOTE_FLOOR = 1e-3  # a forest can say 0; its logarithm must stay finite, and small errors small
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -86,15 +88,20 @@ def impute(x: Float32, medians: Float32) -> Float32:
 
 
 def votes_graph(medians: Float32, base_graphs: Sequence[bytes]) -> bytes:
-    """Return the graph float32[N,F] `input` → float32[N,3·bases] `votes`; NaN in the input is
+    """Return the graph float32[N,F] `input` → float32[N,bases,3] `votes`; NaN in the input is
     imputed inside.
     """
     nodes, tensors = _voting(medians, base_graphs)
-    return _model(nodes, tensors, len(medians), [(VOTES, len(CLASSES) * len(base_graphs))])
+    return _model(nodes, tensors, len(medians), [(VOTES, (len(base_graphs), len(CLASSES)))])
+
+
+def votes_of(graph: bytes, x: Float32) -> Float32:
+    """Return what each base says to rows float32[n,F], side by side: float32[n,3·bases]."""
+    return outputs(graph, [VOTES], x)[0].reshape(len(x), -1)
 
 
 def fuse(medians: Float32, base_graphs: Sequence[bytes], meta: Meta) -> bytes:
-    """Return the whole graph, outputs `probabilities` float32[N,3] and `votes` float32[N,3·bases].
+    """Return the whole graph, outputs `probabilities` float32[N,3] and `votes` float32[N,bases,3].
 
     Everything after the votes runs in float64, so that the cast of the result is its only rounding.
     """
@@ -102,12 +109,12 @@ def fuse(medians: Float32, base_graphs: Sequence[bytes], meta: Meta) -> bytes:
     for part_nodes, part_tensors in (_logistic(meta.logistic), _calibration(meta.curves)):
         nodes += part_nodes
         tensors += part_tensors
-    outputs = [(PROBABILITIES, len(CLASSES)), (VOTES, len(CLASSES) * len(base_graphs))]
-    return _model(nodes, tensors, len(medians), outputs)
+    given = [(PROBABILITIES, (len(CLASSES),)), (VOTES, (len(base_graphs), len(CLASSES)))]
+    return _model(nodes, tensors, len(medians), given)
 
 
 def _model(
-    nodes: list[Any], tensors: list[Any], width: int, outputs: list[tuple[str, int]]
+    nodes: list[Any], tensors: list[Any], width: int, given: list[tuple[str, tuple[int, ...]]]
 ) -> bytes:
     from onnx import TensorProto, helper
 
@@ -115,14 +122,17 @@ def _model(
         nodes,
         "signal",
         [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, [None, width])],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, n]) for name, n in outputs],
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, *shape])
+            for name, shape in given
+        ],
         tensors,
     )
     return model_bytes(graph)
 
 
 def _voting(medians: Float32, base_graphs: Sequence[bytes]) -> tuple[list[Any], list[Any]]:
-    """Return the nodes and tensors of imputer and bases, ending in `votes`."""
+    """Return the nodes and tensors of imputer and bases, ending in the votes, flat and by base."""
     from onnx import helper
 
     nodes = [
@@ -136,7 +146,11 @@ def _voting(medians: Float32, base_graphs: Sequence[bytes]) -> tuple[list[Any], 
         nodes += part_nodes
         tensors += part_tensors
         votes.append(output)
-    nodes.append(helper.make_node("Concat", votes, [VOTES], axis=1))
+    nodes += [
+        helper.make_node("Concat", votes, [FLAT_VOTES], axis=1),
+        helper.make_node("Reshape", [FLAT_VOTES, "by_base"], [VOTES]),
+    ]
+    tensors.append(_tensor("by_base", np.array([-1, len(base_graphs), len(CLASSES)])))
     return nodes, tensors
 
 
@@ -160,7 +174,7 @@ def _logistic(logistic: Logistic) -> tuple[list[Any], list[Any]]:
     from onnx import TensorProto, helper
 
     nodes = [
-        helper.make_node("Cast", [VOTES], ["votes64"], to=TensorProto.DOUBLE),
+        helper.make_node("Cast", [FLAT_VOTES], ["votes64"], to=TensorProto.DOUBLE),
         helper.make_node("Max", ["votes64", "meta/floor"], ["meta/floored"]),
         helper.make_node("Log", ["meta/floored"], ["meta/logs"]),
         helper.make_node("MatMul", ["meta/logs", "meta/weights"], ["meta/product"]),

@@ -41,7 +41,8 @@ def check(
     graph: bytes, parts: Parts, x: Float32, min_confidence: float, min_prob_diff: float
 ) -> Parity:
     """Return how far `graph` is from `parts` on the rows `x`, float32[n,F], NaN allowed."""
-    fused, votes = outputs(graph, [PROBABILITIES, VOTES], x)
+    fused, by_base = outputs(graph, [PROBABILITIES, VOTES], x)
+    votes = by_base.reshape(len(x), -1)
     filled = impute(x, parts.medians)
     with np.errstate(invalid="ignore"):  # scikit-learn sums the extreme rows to look for NaN
         native = np.concatenate([base.native(filled) for base in parts.bases], axis=1)

@@ -126,9 +126,7 @@ def _out_of_fold(table: TrainingTable, folds: list[Fold], fits: list[Fitted]) ->
     block = np.concatenate([np.full(len(fold.test), j) for j, fold in enumerate(folds)])
     votes = np.concatenate(
         [
-            outputs(
-                fusion.votes_graph(fit.medians, fit.graphs), [fusion.VOTES], table.x[fold.test]
-            )[0]
+            fusion.votes_of(fusion.votes_graph(fit.medians, fit.graphs), table.x[fold.test])
             for fold, fit in zip(folds, fits, strict=True)
         ]
     )

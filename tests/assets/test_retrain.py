@@ -11,6 +11,7 @@ from mlflow.tracking import MlflowClient
 
 from kernel.bundle import verify_contents
 from orchestration.resources.tracking import model_name
+from research.bundles.seal import Sealed
 from research.gates.accounts import Accounts
 from research.gates.gates import GateReport
 from research.training.candidate import Candidate
@@ -41,14 +42,18 @@ def test_an_accepted_candidate_ends_as_a_pending_request(retrained: Installation
 
 
 def test_the_bundle_ends_at_the_cutoff_and_names_its_evidence(retrained: Installation) -> None:
-    """What a runner will read says where it comes from: cutoff, data, gate report, tracking run."""
+    """What a runner will read says where it comes from: cutoff, data, gate report; beside it stands
+    the tracking run.
+    """
     (request,) = retrained.store.pending()
     folder = retrained.home / "bundles" / request.bundle_digest
     manifest = verify_contents(folder, symbol=SYMBOL, timeframe="15m").manifest
+    sealed = retrained.stored(Sealed, "bundles", "bundle")
+    assert sealed.digest == request.bundle_digest
     assert manifest.cutoff_ms == CUTOFF_MS
     assert manifest.data_digest == request.data_digest
     assert manifest.gate_report_digest == request.gate_report_digest
-    assert client_of(retrained).get_run(manifest.tracking_run).data.tags["week"] == WEEK
+    assert client_of(retrained).get_run(sealed.tracking_run).data.tags["week"] == WEEK
 
 
 def test_mlflow_holds_a_parent_run_with_a_nested_run_per_base(retrained: Installation) -> None:

@@ -10,9 +10,10 @@ import numpy as np
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from kernel.bundle import FILES, PUBLICATION_SCHEMA, SCHEMA, publication_message
+from kernel.bundle import PUBLICATION_SCHEMA, SCHEMA, publication_message
 from kernel.digest import canonical_json, sha256_hex
-from kernel.features.registry import STATE_SIZE, feature_hash
+from kernel.features.registry import GROUPS, STATE_SIZE, feature_hash
+from kernel.manifest import FLAT_FILES
 from tests.kernel.trading_rows import BAR_MS, MONDAY_MS, SETTINGS
 
 FEATURES = ("return_1", "rsi_14", "oi_change")
@@ -75,10 +76,43 @@ def manifest_of(files: dict[str, bytes], **changes: Any) -> dict[str, Any]:
         "cutoff_ms": CUTOFF_MS,
         "data_digest": "d" * 64,
         "code_revision": "1234567",
-        "tracking_run": "run",
         "gate_report_digest": "e" * 64,
+        "bases": ["forest", "boosting"],
+        "graphs": [graph_of(files["signal.onnx"])],
+        "files": {n: sha256_hex(files[n]) for n in files if not n.endswith(".onnx")},
+        "max_bytes": 1_000_000,
+        "state": [{"group": group.name, "slots": group.state_size} for group in GROUPS],
+        "hull": None,
+        "expires_ms": None,
+        **changes,
+    }
+
+
+def graph_of(data: bytes, **changes: Any) -> dict[str, Any]:
+    """Return the manifest's entry of a graph of these bytes, with changes on top."""
+    return {
+        "name": "signal",
+        "inputs": [{"name": "input", "shape": [None, len(FEATURES)], "dtype": "float32"}],
+        "outputs": [
+            {"name": "probabilities", "shape": [None, 3], "dtype": "float32"},
+            {"name": "votes", "shape": [None, 2, 3], "dtype": "float32"},
+        ],
+        "sha256": sha256_hex(data),
+        "budget": {"cpu_ms": 2.0, "max_bytes": 1_000_000},
+        **changes,
+    }
+
+
+def flat_manifest_of(files: dict[str, bytes], **changes: Any) -> dict[str, Any]:
+    """Return the manifest as it was while a bundle was six files, with changes on top."""
+    kept = manifest_of(files)
+    for name in ("bases", "graphs", "max_bytes", "state", "hull", "expires_ms"):
+        del kept[name]
+    return {
+        **kept,
+        "tracking_run": "run",
         "budgets": {"cpu_ms": 2.0, "max_bytes": 1_000_000},
-        "files": {name: sha256_hex(files[name]) for name in FILES},
+        "files": {name: sha256_hex(files[name]) for name in FLAT_FILES},
         **changes,
     }
 
@@ -125,6 +159,6 @@ def write(
 
 def unsigned(root: Path, name: str) -> str:
     """Write a sound bundle that nobody has published; return its digest, another for each name."""
-    folder = write(root, tracking_run=name)
+    folder = write(root, code_revision=name)
     (folder / "signature").unlink()
     return folder.name

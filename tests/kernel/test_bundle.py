@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernel import bundle
-from kernel.bundle import FILES, BundleRefused, Refusal, check_golden, verify
+from kernel.bundle import BundleRefused, Refusal, check_golden, verify
 from kernel.bundle import verify_contents as contents_of
 from kernel.features.registry import STATE_SIZE
 from tests.kernel.bundle_maker import (
@@ -20,23 +20,31 @@ from tests.kernel.bundle_maker import (
     FOREIGN,
     KEYS,
     contents,
+    graph_of,
     npz,
     write,
 )
 from tests.kernel.trading_rows import BAR_MS, SETTINGS
 
-ALL_FILES = (*FILES, "manifest.json", "signature")
+ALL_FILES = (*contents(), "manifest.json", "signature")
 
 
-def check(folder: Path, *, symbol: str = "BTCUSDT", above_epoch: int = 6) -> bundle.Verified:
+def check(folder: Path) -> bundle.Verified:
     """Verify as the runner does."""
-    return verify(folder, symbol=symbol, timeframe="15m", keys=KEYS, above_epoch=above_epoch)
+    return verify(
+        folder,
+        symbol="BTCUSDT",
+        timeframe="15m",
+        keys=KEYS,
+        above_epoch=6,
+        now_ms=CUTOFF_MS,
+    )
 
 
-def refusal(folder: Path, **how: Any) -> BundleRefused:
+def refusal(folder: Path) -> BundleRefused:
     """Return the refusal of a folder that must be refused."""
     with pytest.raises(BundleRefused) as caught:
-        check(folder, **how)
+        check(folder)
     return caught.value
 
 
@@ -117,6 +125,13 @@ def spoil_state(root: Path) -> Path:
     return write(root, files={"state.npz": state})
 
 
+def spoil_graphs(root: Path) -> Path:
+    """Add a graph that a runner of this version would leave out."""
+    signal = contents()["signal.onnx"]
+    graphs = [graph_of(signal), graph_of(b"an exit", name="exit")]
+    return write(root, files={"exit.onnx": b"an exit"}, graphs=graphs)
+
+
 DRILLS: dict[Refusal, Callable[[Path], Path]] = {
     Refusal.MISSING_FILE: spoil_missing,
     Refusal.EXTRA_FILE: spoil_extra,
@@ -133,8 +148,10 @@ DRILLS: dict[Refusal, Callable[[Path], Path]] = {
     Refusal.BAD_SIGNATURE: spoil_signature,
     Refusal.STALE_EPOCH: lambda root: write(root, publication={"epoch": 6}),
     Refusal.GOLDEN_MISMATCH: spoil_golden,
-    Refusal.OVER_BUDGET: lambda root: write(root, budgets={"cpu_ms": 2.0, "max_bytes": 100}),
+    Refusal.OVER_BUDGET: lambda root: write(root, max_bytes=100),
     Refusal.STATE_MISMATCH: spoil_state,
+    Refusal.UNKNOWN_GRAPH: spoil_graphs,
+    Refusal.EXPIRED: lambda root: write(root, expires_ms=CUTOFF_MS),
 }
 
 
@@ -182,7 +199,7 @@ def test_a_validly_signed_but_wrong_publication_is_refused(
 def test_a_publication_of_another_bundle_is_refused(tmp_path: Path) -> None:
     """A real signature copied from the champion's folder does not cover the candidate."""
     champion = write(tmp_path)
-    candidate = write(tmp_path, tracking_run="another")
+    candidate = write(tmp_path, code_revision="another")
     (candidate / "signature").write_bytes((champion / "signature").read_bytes())
     assert refusal(candidate).reason is Refusal.DIGEST_MISMATCH
 

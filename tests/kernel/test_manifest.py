@@ -7,10 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernel.bundle import FILES, BundleRefused, Manifest, Refusal
+from kernel.bundle import BundleRefused, Manifest, Refusal
 from kernel.digest import canonical_json, sha256_hex
+from kernel.manifest import FLAT_BASES, FLAT_FILES, SCHEMA
 from kernel.publication import read_publication
-from tests.kernel.bundle_maker import KEYS, contents, manifest_of, publication_of
+from tests.kernel.bundle_maker import (
+    KEYS,
+    contents,
+    flat_manifest_of,
+    graph_of,
+    manifest_of,
+    publication_of,
+)
 from tests.kernel.trading_rows import SETTINGS
 
 
@@ -22,14 +30,76 @@ def test_a_manifest_survives_a_round_trip() -> None:
     assert manifest.digest == sha256_hex(data)
 
 
-def test_a_manifest_that_promises_wall_clock_is_still_read() -> None:
-    """Version 2 keeps its bytes and its digest; its bound on the wall clock bounds the CPU time."""
-    old = manifest_of(
-        contents(), schema="tidegate.bundle/2", budgets={"p99_ms": 5.0, "max_bytes": 1_000_000}
-    )
+@pytest.mark.parametrize(
+    ("schema", "field"), [("tidegate.bundle/2", "p99_ms"), ("tidegate.bundle/3", "cpu_ms")]
+)
+def test_a_manifest_of_six_files_is_brought_forward(schema: str, field: str) -> None:
+    """What a bundle of one graph and three bases promised, it promises still: its bound on the
+    wall clock bounds the CPU time.
+    """
+    budgets = {field: 5.0, "max_bytes": 1_000_000}
+    old = flat_manifest_of(contents(), schema=schema, budgets=budgets)
     manifest = Manifest.from_bytes(canonical_json(old))
-    assert manifest.budgets == {"cpu_ms": 5.0, "max_bytes": 1_000_000}
-    assert manifest.to_bytes() == canonical_json(old)
+    assert manifest.schema == SCHEMA
+    assert manifest.signal.budget == {"cpu_ms": 5.0, "max_bytes": 1_000_000}
+    assert manifest.max_bytes == 1_000_000
+    assert manifest.bases == FLAT_BASES
+    assert manifest.digests == old["files"]
+    assert (manifest.hull, manifest.expires_ms) == (None, None)
+
+
+ROOMY = {
+    "bases": [f"base_{k}" for k in range(12)],
+    "graphs": [
+        graph_of(
+            b"a graph",
+            inputs=[
+                {"name": "input", "shape": [None, 3], "dtype": "float32"},
+                {"name": "sequence", "shape": [None, 48, 3], "dtype": "float32"},
+            ],
+            outputs=[
+                {"name": "probabilities", "shape": [None, 3], "dtype": "float32"},
+                {"name": "votes", "shape": [None, 12, 3], "dtype": "float32"},
+                {"name": "regime", "shape": [None], "dtype": "int64"},
+                {"name": "abstain", "shape": [None], "dtype": "int64"},
+                {"name": "attention", "shape": [None, 48], "dtype": "float32"},
+            ],
+        ),
+        *(
+            graph_of(name.encode(), name=name)
+            for name in ("quality", "exit", "take_profit", "stop_loss", "size", "risk")
+        ),
+    ],
+    "files": {
+        name: sha256_hex(name.encode())
+        for name in ("golden.npz", "state.npz", "card.md", "skill.png", "parity.json")
+    },
+    "hull": {"features": ["rsi_14"], "distance": 4.5, "target_rate": 0.01},
+    "expires_ms": 1_800_000_000_000,
+}
+
+
+def test_heads_sequences_cards_and_expiry_fit_into_this_schema() -> None:
+    """Whatever is to come is an entry of a list: it is read back as written."""
+    data = canonical_json({**manifest_of(contents()), **ROOMY})
+    manifest = Manifest.from_bytes(data)
+    assert manifest.to_bytes() == data
+    assert [graph.file for graph in manifest.graphs][:2] == ["signal.onnx", "quality.onnx"]
+    assert manifest.signal.inputs[1].shape == (None, 48, 3)
+    assert manifest.signal.gives("attention")
+    assert {"card.md", "skill.png", "risk.onnx"} <= set(manifest.digests)
+
+
+@pytest.mark.parametrize(
+    "files", ["model.pkl", "../golden.npz", "manifest.json", "signature", "a.onnx", "A.md"]
+)
+def test_a_file_of_no_plain_format_is_refused(files: str) -> None:
+    """No pickle, no path, and nothing that is told elsewhere stands among the files."""
+    body = manifest_of(contents())
+    body["files"][files] = "a" * 64
+    with pytest.raises(BundleRefused) as caught:
+        Manifest.from_bytes(canonical_json(body))
+    assert caught.value.reason is Refusal.MALFORMED_MANIFEST
 
 
 @pytest.mark.parametrize(
@@ -39,14 +109,16 @@ def test_a_manifest_with_the_budget_of_another_schema_is_refused(schema: str, fi
     """Which clock a budget means is said by its schema alone."""
     budgets = {field: 5.0, "max_bytes": 1_000_000}
     with pytest.raises(BundleRefused) as caught:
-        Manifest.from_bytes(canonical_json(manifest_of(contents(), schema=schema, budgets=budgets)))
+        Manifest.from_bytes(
+            canonical_json(flat_manifest_of(contents(), schema=schema, budgets=budgets))
+        )
     assert caught.value.reason is Refusal.MALFORMED_MANIFEST
 
 
 def test_manifest_text_is_plain_json() -> None:
     """Anyone can read a manifest with any JSON reader."""
     manifest = Manifest.from_bytes(canonical_json(manifest_of(contents())))
-    assert json.loads(manifest.to_bytes())["files"].keys() == set(FILES)
+    assert json.loads(manifest.to_bytes())["files"].keys() == set(contents()) - {"signal.onnx"}
 
 
 HUGE_NUMBER = b'{"schema":' + b"9" * 5_000 + b"}"
@@ -98,8 +170,12 @@ PATHS = [
     for path in [
         *((key,) for key in manifest_of(contents())),
         *(("trading", key) for key in SETTINGS.to_dict()),
-        *(("files", name) for name in FILES),
-        *(("budgets", key) for key in ("cpu_ms", "max_bytes")),
+        *(("files", name) for name in FLAT_FILES),
+        *(("graphs", 0, key) for key in graph_of(b"")),
+        *(("graphs", 0, "budget", key) for key in ("cpu_ms", "max_bytes")),
+        *(("graphs", 0, "outputs", 1, key) for key in ("name", "shape", "dtype")),
+        *(("state", 0, key) for key in ("group", "slots")),
+        *(("hull", key) for key in ("features", "distance", "target_rate")),
         *(("training_window", key) for key in ("start_ms", "end_ms")),
     ]
 ]
@@ -107,11 +183,11 @@ PATHS = [
 
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(PATHS), JSON)
-def test_any_value_in_any_place_is_taken_or_refused(path: tuple[str, ...], value: Any) -> None:
+def test_any_value_in_any_place_is_taken_or_refused(path: tuple[Any, ...], value: Any) -> None:
     """Whatever JSON stands in a field, the manifest is read whole and unchanged or refused with a
     reason."""
-    body = manifest_of(contents())
-    place = body
+    body = manifest_of(contents(), hull=dict(ROOMY["hull"]))
+    place: Any = body
     for key in path[:-1]:
         place = place[key]
     place[path[-1]] = value

@@ -15,9 +15,16 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from onnx import TensorProto, helper, numpy_helper
 
-from kernel.bundle import PUBLICATION_SCHEMA, Manifest, publication_message
+from kernel.bundle import (
+    PUBLICATION_SCHEMA,
+    GraphSpec,
+    Manifest,
+    StateSlots,
+    TensorSpec,
+    publication_message,
+)
 from kernel.digest import canonical_json, sha256_hex
-from kernel.features.registry import FEATURES, feature_hash
+from kernel.features.registry import FEATURES, GROUPS, feature_hash
 from kernel.trading_settings import TradingSettings
 from live_runner.models.graph import Graph
 
@@ -81,9 +88,9 @@ class Publisher:
         beside.replace(folder / "signature")
 
 
-def linear_model(seed: int, width: int, scale: float = 0.6) -> bytes:
+def linear_model(seed: int, width: int, scale: float = 0.6, abstain: int | None = None) -> bytes:
     """Return a graph: missing inputs are 0, then Gemm and Softmax; votes are the answer three
-    times.
+    times. With a reason to `abstain` it gives that for every row.
     """
     rng = np.random.default_rng(seed)
     constants = [
@@ -92,6 +99,7 @@ def linear_model(seed: int, width: int, scale: float = 0.6) -> bytes:
             (scale * rng.standard_normal((width, 3))).astype(np.float32), "weights"
         ),
         numpy_helper.from_array((0.3 * rng.standard_normal(3)).astype(np.float32), "bias"),
+        numpy_helper.from_array(np.array([-1, 3, 3]), "by_base"),
     ]
     nodes = [
         helper.make_node("IsNaN", ["input"], ["missing"]),
@@ -99,16 +107,27 @@ def linear_model(seed: int, width: int, scale: float = 0.6) -> bytes:
         helper.make_node("Tanh", ["present"], ["bounded"]),
         helper.make_node("Gemm", ["bounded", "weights", "bias"], ["logits"]),
         helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
-        helper.make_node("Concat", ["probabilities"] * 3, ["votes"], axis=1),
+        helper.make_node("Concat", ["probabilities"] * 3, ["flat"], axis=1),
+        helper.make_node("Reshape", ["flat", "by_base"], ["votes"]),
     ]
+    outputs = [
+        helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [None, 3]),
+        helper.make_tensor_value_info("votes", TensorProto.FLOAT, [None, 3, 3]),
+    ]
+    if abstain is not None:
+        constants.append(numpy_helper.from_array(np.array([0]), "first"))
+        value = numpy_helper.from_array(np.array([abstain]))
+        nodes += [
+            helper.make_node("Shape", ["input"], ["shape"]),
+            helper.make_node("Gather", ["shape", "first"], ["rows"]),
+            helper.make_node("ConstantOfShape", ["rows"], ["abstain"], value=value),
+        ]
+        outputs.append(helper.make_tensor_value_info("abstain", TensorProto.INT64, [None]))
     graph = helper.make_graph(
         nodes,
         "signal",
         [helper.make_tensor_value_info("input", TensorProto.FLOAT, [None, width])],
-        [
-            helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [None, 3]),
-            helper.make_tensor_value_info("votes", TensorProto.FLOAT, [None, 9]),
-        ],
+        outputs,
         constants,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
@@ -128,16 +147,20 @@ def write_bundle(
     cpu_ms: float = 1_000.0,
     signal: bytes | None = None,
     golden_shift: float = 0.0,
+    abstain: int | None = None,
 ) -> Path:
     """Write an unsigned bundle and return its folder."""
-    signal = linear_model(seed, len(features)) if signal is None else signal
+    if signal is None:
+        signal = linear_model(seed, len(features), abstain=abstain)
     rows = np.random.default_rng(seed).standard_normal((8, len(features))).astype(np.float32)
     rows[0, 0] = np.nan
-    answers = Graph(linear_model(seed, len(features))).probabilities(rows)
+    answers = Graph(linear_model(seed, len(features))).answers(rows).probabilities
     answers = answers + np.float32(golden_shift) * np.array([1, -1, 0], dtype=np.float32)
+    golden = {"features": rows, "probabilities": answers.astype(np.float32)}
+    if abstain is not None:
+        golden["abstain"] = np.full(len(rows), abstain)
     files = {
-        "signal.onnx": signal,
-        "golden.npz": _npz(features=rows, probabilities=answers.astype(np.float32)),
+        "golden.npz": _npz(**golden),
         "state.npz": _npz(state=state, bars=np.int64(state_open_ms)),
         "training_metadata.json": b"{}",
         "leak_certificate.json": b"{}",
@@ -153,16 +176,34 @@ def write_bundle(
         cutoff_ms=state_open_ms + 900_000,
         data_digest=sha256_hex(b"data"),
         code_revision="test",
-        tracking_run="test",
         gate_report_digest=sha256_hex(b"gates"),
-        budgets={"cpu_ms": cpu_ms, "max_bytes": 1_000_000},
+        bases=("one", "two", "three"),
+        graphs=(_spec(signal, len(features), cpu_ms, abstain),),
         files={name: sha256_hex(data) for name, data in files.items()},
+        max_bytes=1_000_000,
+        state=tuple(StateSlots(group.name, group.state_size) for group in GROUPS),
     )
     folder = root / manifest.digest
     folder.mkdir(parents=True, exist_ok=True)
-    for name, data in {**files, "manifest.json": manifest.to_bytes()}.items():
+    files |= {"signal.onnx": signal, "manifest.json": manifest.to_bytes()}
+    for name, data in files.items():
         (folder / name).write_bytes(data)
     return folder
+
+
+def _spec(signal: bytes, width: int, cpu_ms: float, abstain: int | None) -> GraphSpec:
+    reason = () if abstain is None else (TensorSpec("abstain", (None,), "int64"),)
+    return GraphSpec(
+        name="signal",
+        inputs=(TensorSpec("input", (None, width), "float32"),),
+        outputs=(
+            TensorSpec("probabilities", (None, 3), "float32"),
+            TensorSpec("votes", (None, 3, 3), "float32"),
+            *reason,
+        ),
+        sha256=sha256_hex(signal),
+        budget={"cpu_ms": cpu_ms, "max_bytes": 1_000_000},
+    )
 
 
 def rewrite_manifest(folder: Path, **changes: object) -> Path:

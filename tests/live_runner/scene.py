@@ -19,6 +19,7 @@ from live_runner.market.feed import Lane
 from live_runner.market.series import SeriesBook
 from live_runner.market.venue import Pauses, Venue
 from live_runner.metrics import Metrics
+from live_runner.models.inference import LoadedBundle
 from live_runner.models.model import Model
 from tests.live_runner.bundles import TRADING
 from tests.live_runner.inside import desk_settings
@@ -37,6 +38,7 @@ class Scene:
         stream: Stream | None = None,
         lost: str = "",
         exits_only: bool = False,
+        bundle: LoadedBundle | None = None,
     ) -> None:
         settings = desk_settings(home, "http://venue.test")
         self.journal = Journal(settings.journal)
@@ -48,12 +50,13 @@ class Scene:
         patience = Pauses(base_s=0.0, cap_s=0.0, attempts=1)
         client = httpx.AsyncClient(base_url=settings.venue_rest)
         venue = Venue(client, patience, rng, lambda _: None)
+        trading = bundle.manifest.trading if bundle else TRADING
         model = Model(
-            bundle=None,
-            settings=TRADING,
-            settings_digest=self.journal.settings_digest(TRADING),
+            bundle=bundle,
+            settings=trading,
+            settings_digest=self.journal.settings_digest(trading),
             stream=stream or Stream(),
-            trader=Trader(TRADING),
+            trader=Trader(trading),
             lost=lost,
         )
         self.loop = SymbolLoop(

@@ -11,8 +11,11 @@ from kernel.features.calendar import BARS_SEEN
 from kernel.features.engine import Stream
 from kernel.features.registry import STATE_SIZE
 from kernel.trading import ABSTAIN
+from live_runner.models.inference import LoadedBundle, load_bundle
 from live_runner.models.model import RULES_WARM_UP
+from tests.live_runner.bundles import Publisher, write_bundle
 from tests.live_runner.scene import Scene
+from tests.live_runner.stage import BAR_MS, START_MS
 
 FUNDING = {"funding_rate": "GET /fapi/v1/fundingRate: found 503"}
 REASONS = {
@@ -25,6 +28,7 @@ REASONS = {
     Abstain.API_ERRORS: "10 failed requests or more in the last minute",
     Abstain.EXITS_ONLY: "kept for exits only: the symbol was taken out of the universe",
     Abstain.SLOW: "3 bars in a row decided after 500 ms",
+    Abstain.OUT_OF_HULL: "the market is unlike any that the model was trained on",
 }
 
 
@@ -45,6 +49,8 @@ def _arranged(abstain: Abstain, home: Path, warm: np.ndarray) -> Scene:
         forgetful = np.zeros(STATE_SIZE)
         forgetful[BARS_SEEN] = RULES_WARM_UP
         return Scene(home, Stream(forgetful))
+    if abstain is Abstain.OUT_OF_HULL:
+        return Scene(home, Stream(warm.copy()), bundle=_doubting(home))
     lost = REASONS[Abstain.NO_BUNDLE] if abstain is Abstain.NO_BUNDLE else ""
     exits_only = abstain is Abstain.EXITS_ONLY
     scene = Scene(home, Stream(warm.copy()), lost, exits_only)
@@ -54,6 +60,28 @@ def _arranged(abstain: Abstain, home: Path, warm: np.ndarray) -> Scene:
     for _ in range(3 if abstain is Abstain.SLOW else 0):
         scene.health.decided("BTCUSDT", 500_001, caught_up=False)
     return scene
+
+
+def _doubting(home: Path) -> LoadedBundle:
+    """Return a bundle whose graph takes no row for one of those that it was trained on."""
+    folder = write_bundle(
+        home / "bundles",
+        "BTCUSDT",
+        seed=1,
+        state=np.zeros(STATE_SIZE),
+        state_open_ms=START_MS - BAR_MS,
+        features=("rsi_14", "ema_stack"),
+        abstain=Abstain.OUT_OF_HULL,
+    )
+    Publisher.make(home / "keys").publish(folder, "BTCUSDT", 1)
+    return load_bundle(
+        folder,
+        symbol="BTCUSDT",
+        timeframe="15m",
+        keys_dir=home / "keys",
+        above_epoch=0,
+        now_ms=START_MS,
+    )
 
 
 @pytest.mark.parametrize("abstain", Abstain)
@@ -79,6 +107,16 @@ def test_between_two_bars_a_change_is_told_at_once(tmp_path: Path, warm: np.ndar
     assert scene.loop.permission(scene.journal).abstain is Abstain.STALE_DATA
     scene.bar()
     assert scene.loop.permission(scene.journal).abstain is Abstain.NONE
+
+
+def test_a_row_out_of_the_hull_is_told_until_the_next_bar(tmp_path: Path, warm: np.ndarray) -> None:
+    """What the graph says of the last bar halts the next entry, and is counted by its name."""
+    scene = Scene(tmp_path, Stream(warm.copy()), bundle=_doubting(tmp_path))
+    scene.bar()
+    reason = (Abstain.OUT_OF_HULL, REASONS[Abstain.OUT_OF_HULL])
+    assert scene.loop.permission(scene.journal) == reason
+    counted = 'tidegate_abstentions_total{reason="out_of_hull",symbol="BTCUSDT"} 1.0'
+    assert counted in scene.metrics.render().decode()
 
 
 def test_a_stale_series_that_is_not_read_is_told_and_bars_nothing(

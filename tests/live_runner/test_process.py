@@ -179,7 +179,12 @@ def test_swap_over_http_is_signed_traced_and_used(live: RunnerProcess) -> None:
     status, view = call(f"{live.url}/predict", {"symbol": "BTCUSDT", "features": row})
     assert status == 200
     assert sum(view["probabilities"].values()) == pytest.approx(1.0, abs=1e-6)
-    assert len(view["votes"]) == 9
+    assert {name: len(votes) for name, votes in view["votes"].items()} == {
+        "one": 3,
+        "two": 3,
+        "three": 3,
+    }
+    assert view["abstain"] == "none"
     batch = call(f"{live.url}/predict/batch", {"symbol": "BTCUSDT", "rows": [row, row]})[1]
     assert [one["probabilities"] for one in batch] == [view["probabilities"]] * 2
     again = live.admin("/admin/swap", order)

@@ -14,6 +14,7 @@ from numpy.testing import assert_array_equal
 from kernel.bundle import verify_contents
 from kernel.features.engine import compute
 from kernel.features.registry import FEATURES, feature_hash
+from kernel.inference import RowCost
 from kernel.observation import observe
 from research.bundles import seal as sealing
 from research.bundles.revision import source_revision
@@ -205,12 +206,17 @@ def certificate_of(installation: Installation) -> LeakCertificate:
     return installation.stored(LeakCertificate, "features", "certificate")
 
 
-def sealed(installation: Installation, root: Path, certificate: LeakCertificate) -> sealing.Sealed:
-    """Seal what the stages stored, with another certificate."""
+def sealed(
+    installation: Installation,
+    root: Path,
+    certificate: LeakCertificate,
+    found: TrackedCandidate | None = None,
+) -> sealing.Sealed:
+    """Seal what the stages stored, with another certificate or another candidate."""
     return sealing.seal(
         root,
         symbol=SYMBOL,
-        tracked=installation.stored(TrackedCandidate, "training", "candidate"),
+        tracked=found or installation.stored(TrackedCandidate, "training", "candidate"),
         training_set=installation.stored(TrainingSet, "datasets", "training_set"),
         report=installation.stored(GateReport, "gates", "report"),
         certificate=certificate,
@@ -247,6 +253,24 @@ def test_a_bundle_carries_the_certificate_of_its_features(
     digest = sealed(retrained, tmp_path, certificate).digest
     files = verify_contents(tmp_path / digest, symbol=SYMBOL, timeframe="15m").files
     assert json.loads(files["leak_certificate.json"]) == certificate.to_dict()
+
+
+def test_one_table_trained_under_two_runs_is_one_bundle(
+    retrained: Installation, tmp_path: Path
+) -> None:
+    """What a run is called and what a row cost on its machine are no inputs: the digest is the
+    same, and each is found under its own run.
+    """
+    certificate = certificate_of(retrained)
+    first = retrained.stored(TrackedCandidate, "training", "candidate")
+    slower = RowCost(cpu_ms=3.0 * first.candidate.cost.cpu_ms, wall_p99_ms=9.0)
+    again = TrackedCandidate(
+        candidate=replace(first.candidate, cost=slower), tracking_run="another-run"
+    )
+    one = sealed(retrained, tmp_path, certificate, first)
+    two = sealed(retrained, tmp_path, certificate, again)
+    assert one.digest == two.digest
+    assert (one.tracking_run, two.tracking_run) == (first.tracking_run, "another-run")
 
 
 @pytest.mark.parametrize(

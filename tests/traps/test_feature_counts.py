@@ -42,5 +42,5 @@ def test_our_runner_refuses_a_bundle_whose_features_are_not_those_it_was_made_of
     """Names, order and meaning are one digest in the manifest: what differs is refused by name."""
     folder = write(tmp_path, features=features)
     with pytest.raises(BundleRefused) as refused:
-        verify(folder, symbol="BTCUSDT", timeframe="15m", keys=KEYS, above_epoch=6)
+        verify(folder, symbol="BTCUSDT", timeframe="15m", keys=KEYS, above_epoch=6, now_ms=0)
     assert refused.value.reason in {Refusal.UNKNOWN_FEATURE, Refusal.WRONG_FEATURE_HASH}

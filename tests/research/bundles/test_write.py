@@ -25,7 +25,6 @@ PROVENANCE = bundling.Provenance(
     symbol="BTCUSDT",
     data_digest="ab" * 32,
     code_revision="0123abc",
-    tracking_run="run-1",
     certificate=CERTIFICATE,
 )
 

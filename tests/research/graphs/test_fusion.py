@@ -50,7 +50,9 @@ def test_fused_graph_computes_the_numpy_meta_and_curves(meta: Meta, seed: int):
     """
     x = np.random.default_rng(seed).normal(size=(300, WIDTH)).astype(np.float32)
     graph = fuse(MEDIANS, [base.graph for base in BASES], meta)
-    p, votes = outputs(graph, [PROBABILITIES, VOTES], x)
+    p, by_base = outputs(graph, [PROBABILITIES, VOTES], x)
+    votes = by_base.reshape(len(x), -1)
+    assert by_base.shape == (len(x), len(BASES), 3)
     assert np.abs(p - meta.predict(votes)).max() <= 1e-7
     assert np.abs(p.astype(np.float64).sum(axis=1) - 1).max() <= 2e-7
 
@@ -65,7 +67,7 @@ def test_graph_imputes_missing_values_with_the_medians():
     filled = impute(x, MEDIANS)
     assert np.array_equal(filled[0], MEDIANS)
     direct = [outputs(graph, [PROBABILITIES], filled)[0] for graph in graphs]
-    assert np.array_equal(votes, np.concatenate(direct, axis=1))
+    assert np.array_equal(votes, np.stack(direct, axis=1))
 
 
 def test_graph_gives_the_same_bytes_alone_as_in_a_batch():
