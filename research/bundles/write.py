@@ -127,17 +127,12 @@ def _manifest(
         data_digest=provenance.data_digest,
         code_revision=provenance.code_revision,
         gate_report_digest=report.digest,
-        bases=base_names(candidate),
+        bases=candidate.bases,
         graphs=(spec_of(SIGNAL, candidate.signal, budget),),
         files={name: sha256_hex(data) for name, data in files.items() if name != SIGNAL_FILE},
         max_bytes=settings.gates.max_bundle_bytes,
         state=tuple(StateSlots(group.name, group.state_size) for group in GROUPS),
     )
-
-
-def base_names(candidate: Candidate) -> tuple[str, ...]:
-    """Return the bases in the order of the graph's votes."""
-    return tuple(dict.fromkeys(score.base for score in candidate.scores))
 
 
 def _write_whole(folder: Path, files: dict[str, bytes]) -> None:

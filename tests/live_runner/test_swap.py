@@ -148,7 +148,9 @@ def _assert_one_model_decides_each_bar(
         graph = Graph((folder / "signal.onnx").read_bytes())
         columns = [FEATURES.index(name) for name in manifest["features"]]
         rows = features[mine][:, columns].astype(np.float32)
-        answers = np.array([graph.answers(row[None]).probabilities[0] for row in rows], dtype=np.float64)
+        answers = np.array(
+            [graph.answers(row[None]).probabilities[0] for row in rows], dtype=np.float64
+        )
         assert differing_bytes(told["probabilities"][mine], answers) == 0
     trader = Trader(TRADING)
     for digest, run in itertools.groupby(
