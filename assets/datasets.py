@@ -38,7 +38,7 @@ def training_set(
     settings: dg.ResourceParam[ResearchSettings],
     labelled: LabelledBars,
 ) -> dg.MaterializeResult[TrainingSet]:
-    """Hold the warm rows, the covered features, the label spans and the weights."""
+    """Hold the warm rows, the covered features, and when each label was known and ceased."""
     from research.datasets import matrix as tables
     from research.datasets import table as dataset
 

@@ -99,3 +99,27 @@ def graph_decides_as_its_parts_do(
         f"decisions on {parity.rows} rows, expected at most {limit:.0e} and 0",
         metadata={"max_abs_dp": parity.max_abs_dp, "rows": parity.rows},
     )
+
+
+@dg.asset_check(
+    asset=[GROUP, "candidate"],
+    additional_ins={"training_set": dg.AssetIn(["datasets", "training_set"])},
+    blocking=True,
+    partitions_def=symbol_by_week,
+)
+def no_fold_knows_a_later_label(
+    settings: dg.ResourceParam[ResearchSettings],
+    tracked: TrackedCandidate,
+    training_set: TrainingSet,
+) -> dg.AssetCheckResult:
+    """Another outcome of every label that ends after a fold began leaves its graph as it is."""
+    from research.training import hindsight
+
+    found = hindsight.look(training_set.table, tracked.candidate, settings.load())
+    return dg.AssetCheckResult(
+        passed=not found.differs,
+        description=f"gate fold {found.fold} made again with {found.scrambled} later labels "
+        f"changed: found {'another graph' if found.differs else 'the same graph'}, expected the "
+        "same to the byte",
+        metadata={"fold": found.fold, "scrambled": found.scrambled},
+    )

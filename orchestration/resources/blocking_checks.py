@@ -42,7 +42,7 @@ CHECKS: Mapping[str, tuple[str, ...]] = {
         "series_cover_every_fold_they_enter",
         "chosen_features_change_in_every_fold",
     ),
-    CANDIDATE: ("graph_decides_as_its_parts_do",),
+    CANDIDATE: ("graph_decides_as_its_parts_do", "no_fold_knows_a_later_label"),
     EVALUATION: ("every_class_was_predicted_on_unseen_rows",),
     WALK_FORWARD: ("accounts_add_up",),
     GATES: ("candidate_passes_every_gate",),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kernel.digest import canonical_json
 from kernel.features.registry import feature_hash
@@ -37,9 +38,9 @@ def to_files(training_set: TrainingSet) -> dict[str, bytes]:
         {
             "start_ms": table.start_ms,
             "end_ms": table.end_ms,
+            "closed_ms": table.closed_ms,
             "bar": table.bar,
             "y": table.y,
-            "weight": table.weights,
             **columns,
         }
     )
@@ -82,8 +83,8 @@ def from_files(files: Mapping[str, bytes]) -> TrainingSet:
         y=frame["y"].to_numpy(np.int8),
         start_ms=frame["start_ms"].to_numpy(np.int64),
         end_ms=frame["end_ms"].to_numpy(np.int64),
+        closed_ms=_closed(frame, facts["let_out"]),
         bar=frame["bar"].to_numpy(np.int64),
-        weights=frame["weight"].to_numpy(np.float64),
         feature_names=names,
         coverage=facts["coverage"],
         left_out=tuple(facts["left_out"]),
@@ -92,3 +93,17 @@ def from_files(files: Mapping[str, bytes]) -> TrainingSet:
         digest=facts["digest"],
     )
     return TrainingSet(table=table, data_digest=files[DATA_DIGEST].decode())
+
+
+def _closed(frame: Any, let_out: int) -> NDArray[np.int64]:
+    """Return when each label stopped to count.
+
+    Sets of before that was stored hold the number of rows let out for a hole; of the rows without a
+    label the others, the last ones, are open still.
+    """
+    if "closed_ms" in frame:
+        return frame["closed_ms"].to_numpy(np.int64)
+    closed = frame["end_ms"].to_numpy(np.int64).copy()
+    unlearned = np.flatnonzero(frame["y"].to_numpy() < 0)[:let_out]
+    closed[unlearned] = frame["start_ms"].to_numpy(np.int64)[unlearned]
+    return closed

@@ -1,4 +1,4 @@
-"""The training table: warm rows, covered features, label spans and weights, under one digest."""
+"""The training table: warm rows, covered features and label spans, under one digest."""
 
 import hashlib
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ from kernel.features.registry import feature, warmup_bars
 from kernel.holes import let_out, run_ends
 from research.datasets.coverage import windows
 from research.labels.triple_barrier import UNRESOLVED_MS, Labels
+from research.labels.weights import as_of
 from research.settings import WEEK_MS, ValidationSettings
 from research.validation.folds import Fold, walk_forward
 
@@ -26,26 +27,31 @@ class TrainingTable:
     predicted.
 
     `x` float32[n,F'] may hold NaN; `y` int8[n] is 0, 1, 2 or -1; the label spans are int64[n]
-    milliseconds; `bar` int64[n] is the row's index in the bars; `weights` float64[n] are those of
-    `row_weights`. `coverage` is, for each feature asked for, its share of values in the whole
-    table or in the poorest window of a fold, of its training or its test rows, whichever is lowest;
+    milliseconds; `closed_ms` int64[n] is when a label stopped to count against its neighbours, as
+    `labels.weights` has it; `bar` int64[n] is the row's index in the bars.
+    `coverage` is, for each feature asked for, its share of values in the whole table or in the
+    poorest window of a fold, of its training or its test rows, whichever is lowest;
     `left_out` names those below the threshold.
     `cutoff_ms` is the close of the last bar. `let_out` counts rows that are not learned from
-    because of a hole in the bars: they have no label and weigh nothing.
+    because of a hole in the bars: they have no label and are worth nothing.
     """
 
     x: Float32
     y: NDArray[np.int8]
     start_ms: NDArray[np.int64]
     end_ms: NDArray[np.int64]
+    closed_ms: NDArray[np.int64]
     bar: NDArray[np.int64]
-    weights: Float64
     feature_names: tuple[str, ...]
     coverage: dict[str, float]
     left_out: tuple[str, ...]
     cutoff_ms: int
     let_out: int
     digest: str
+
+    def worth(self, until_ms: int, half_life_weeks: float) -> Float64:
+        """Return what each row was worth at `until_ms` in independent labels, float64[n]."""
+        return as_of(until_ms, self.start_ms, self.end_ms, self.closed_ms, half_life_weeks)
 
 
 def build(
@@ -62,7 +68,7 @@ def build(
 
     Its rows begin where every named feature is warm, in a history that begins with the first bar.
     A row that follows a hole as closely as the runner would not decide it, or whose label would
-    reach over one, is never learned from: its label is unresolved, its weight 0.
+    reach over one, is never learned from: its label is unresolved, and it is worth nothing.
     A feature without a value in more than 1 - min_coverage of the rows, in the whole table or in
     the training or test rows of any one fold of the walk-forward pass, is left out. Raises
     ValueError when no row is warm or no feature is covered.
@@ -74,9 +80,15 @@ def build(
     rows = np.arange(min(warm, len(bars)), len(bars))
     if len(rows) == 0:
         raise ValueError(f"bars: found {len(bars)}, expected more than the {warm} of the warm-up")
-    unlearned = _near_holes(bars, labels, warm=warm, bar_ms=bar_ms, silent_bars=silent_bars)[rows]
+    run_end = run_ends(bars.open_time_ms, bar_ms)
+    cut_off = ~labels.valid & (run_end < len(bars))
+    late = let_out(bars.open_time_ms, bar_ms, warm, silent_bars)
+    unlearned = (late | cut_off)[rows]
     start = labels.start_ms[rows]
     end = np.where(unlearned, UNRESOLVED_MS, labels.end_ms[rows])
+    # A label that a hole cut off never closes, and would count against its neighbours for ever.
+    hole_ms = bars.open_time_ms[run_end - 1] + bar_ms
+    closed = np.where(late[rows], start, np.where(cut_off[rows], hole_ms[rows], end))
     chosen = features[rows].astype(np.float32)
     coverage = _coverage(chosen, feature_names, blocks(start, end, settings))
     kept = [i for i, name in enumerate(feature_names) if coverage[name] >= settings.min_coverage]
@@ -87,34 +99,20 @@ def build(
     names = tuple(feature_names[i] for i in kept)
     x = np.ascontiguousarray(chosen[:, kept])
     y = np.where(unlearned, -1, labels.label[rows]).astype(np.int8)
-    weights = np.zeros(len(rows))
-    # An open label counts against its neighbours' uniqueness to the end; one that a hole cut off
-    # never closes, and would for ever.
-    weights[~unlearned] = row_weights(
-        start[~unlearned], end[~unlearned], settings.recency_half_life_weeks
-    )
     return TrainingTable(
         x=x,
         y=y,
         start_ms=start,
         end_ms=end,
+        closed_ms=closed,
         bar=rows,
-        weights=weights,
         feature_names=names,
         coverage=coverage,
         left_out=tuple(name for name in feature_names if name not in names),
         cutoff_ms=int(start[-1]),
         let_out=int(unlearned.sum()),
-        digest=_digest(names, x, y, start, end, weights),
+        digest=_digest(names, x, y, start, end, closed),
     )
-
-
-def _near_holes(
-    bars: Bars, labels: Labels, *, warm: int, bar_ms: int, silent_bars: int
-) -> NDArray[np.bool_]:
-    """Return bool[n]: bars that follow a hole too closely, or have no label for one to come."""
-    cut_off = ~labels.valid & (run_ends(bars.open_time_ms, bar_ms) < len(bars))
-    return let_out(bars.open_time_ms, bar_ms, warm, silent_bars) | cut_off
 
 
 def blocks(
@@ -148,46 +146,6 @@ def _coverage(x: Float32, names: Sequence[str], folds: Sequence[Fold]) -> dict[s
     shares = [present[rows].mean(axis=0) for _, rows in windows(len(x), folds)]
     lowest = np.min(shares, axis=0)
     return {name: float(share) for name, share in zip(names, lowest, strict=True)}
-
-
-def row_weights(
-    start_ms: NDArray[np.int64], end_ms: NDArray[np.int64], half_life_weeks: float
-) -> Float64:
-    """Return what each row is worth in independent labels: recency × mean uniqueness, 0 unresolved.
-
-    Not the uniqueness of the row itself: it depends on the outcome. A HOLD spans the whole horizon
-    and would weigh half of a quick BUY, so that models would learn HOLD to be rarer than it is
-    (found 5.5 % for 8.5 %).
-    """
-    resolved = end_ms < UNRESOLVED_MS
-    own = uniqueness(start_ms, end_ms)[resolved]
-    worth = float(own.mean()) if len(own) else 0.0
-    return np.where(resolved, worth * recency(start_ms, half_life_weeks), 0.0)
-
-
-def uniqueness(start_ms: NDArray[np.int64], end_ms: NDArray[np.int64]) -> Float64:
-    """Return each label's mean share of the bars it spans, 0 for an unresolved label.
-
-    A bar spanned by c labels counts 1/c for each (López de Prado, Advances in Financial Machine
-    Learning, 4.4). `start_ms` ascends by decision; a label's bars are the decisions in [start,
-    end). Labels that are open at some time count there whatever becomes of them, so the weight of
-    a label knows nothing after its own end.
-    """
-    first = np.arange(len(start_ms))
-    last = np.searchsorted(start_ms, end_ms, side="left")
-    change = np.zeros(len(start_ms) + 1)
-    np.add.at(change, first, 1.0)
-    np.add.at(change, last, -1.0)
-    share = 1.0 / np.maximum(np.cumsum(change[:-1]), 1.0)
-    total = np.concatenate([[0.0], np.cumsum(share)])
-    mean = (total[last] - total[first]) / np.maximum(last - first, 1)
-    return np.where(end_ms < UNRESOLVED_MS, mean, 0.0)
-
-
-def recency(start_ms: NDArray[np.int64], half_life_weeks: float) -> Float64:
-    """Return weights that halve with every half-life before the last row, which has 1."""
-    age_weeks = (start_ms[-1] - start_ms) / WEEK_MS
-    return np.exp2(-age_weeks / half_life_weeks)
 
 
 def _digest(names: tuple[str, ...], *arrays: NDArray[np.generic]) -> str:

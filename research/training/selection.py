@@ -33,12 +33,13 @@ Verdict = Literal["carries", "nothing shown", "harms"]
 class Inner:
     """What selection may look at: rows resolved before `until_ms`, and the folds among them.
 
-    `x` float32[n, F], `y` int8[n] (0, 1, 2) and `weights` float64[n] ascend by `start_ms` int64[n].
+    `x` float32[n, F] and `y` int8[n] (0, 1, 2) ascend by `start_ms` int64[n]. `weights` are, fold
+    by fold, those of its training rows by what was known when its test rows began.
     """
 
     x: NDArray[np.float32]
     y: NDArray[np.int8]
-    weights: Float64
+    weights: tuple[Float64, ...]
     start_ms: NDArray[np.int64]
     names: tuple[str, ...]
     folds: tuple[Fold, ...]
@@ -197,7 +198,10 @@ def inner(table: TrainingTable, validation: ValidationSettings) -> Inner:
     return Inner(
         x=table.x[rows],
         y=table.y[rows],
-        weights=table.weights[rows],
+        weights=tuple(
+            table.worth(fold.test_start_ms, validation.recency_half_life_weeks)[fold.train]
+            for fold in earlier
+        ),
         start_ms=table.start_ms[rows],
         names=table.feature_names,
         folds=folds,
@@ -312,18 +316,24 @@ class _Trials:
         self._seen.add(tuple(names))
         columns = np.array([self._data.names.index(name) for name in names], np.intp)
         seeds = range(self._seed, self._seed + REPEATS)
-        return [[self._fit(fold, columns, seed) for fold in self._data.folds] for seed in seeds]
+        return [
+            [
+                self._fit(fold, weights, columns, seed)
+                for fold, weights in zip(self._data.folds, self._data.weights, strict=True)
+            ]
+            for seed in seeds
+        ]
 
     def losses_without(self, left_out: Sequence[str]) -> Float64:
         """Return the log-loss of every test row under models that lack these features."""
         return _mean_losses(self.fits([name for name in self._data.names if name not in left_out]))
 
     @pinned_threads()
-    def _fit(self, fold: Fold, columns: NDArray[np.intp], seed: int) -> _Fit:
+    def _fit(self, fold: Fold, worth: Float64, columns: NDArray[np.intp], seed: int) -> _Fit:
         x = self._data.x[np.ix_(fold.train, columns)]
         y = self._data.y[fold.train]
         medians = column_medians(x)
-        weights = with_even_sides(self._data.weights[fold.train], y)
+        weights = with_even_sides(worth, y)
         rows = TrainingRows(fusion.impute(x, medians), y, weights / weights.mean())
         fitted = self._base.fit(with_every_class(rows), seed, self._n_jobs)
         unseen = fusion.impute(self._data.x[np.ix_(fold.test, columns)], medians)

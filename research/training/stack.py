@@ -20,7 +20,7 @@ from research.graphs.runtime import outputs, row_cost
 from research.models.base import FittedBase, TrainingRows, with_every_class
 from research.models.calibration import fit_meta
 from research.models.threads import pinned_threads
-from research.settings import WEEK_MS, ModelSettings, Settings
+from research.settings import WEEK_MS, Settings
 from research.training import parity
 from research.training.candidate import BaseScore, Candidate, FoldModel, OutOfFold
 from research.validation.folds import Fold, resolved_before, split_in_time
@@ -48,18 +48,20 @@ class Fitted:
 def train(table: TrainingTable, settings: Settings) -> Candidate:
     """Return the candidate of `table`; the same table and settings give the same graph bytes.
 
-    Raises ValueError where the history holds fewer blocks than the gate folds and one before them.
+    Every graph is the one that its week would have shipped: what it is made of was known when its
+    fold began, and its meta-learner has as many blocks to learn from as that of `signal`. Raises
+    ValueError where the history holds fewer blocks than the gate folds and one before them.
     """
     folds = blocks(table.start_ms, table.end_ms, settings.validation)
     _require_blocks(folds, settings)
-    fits = [fit_bases(table, fold.train, settings.models) for fold in folds]
+    fits = [fit_bases(table, fold.train, fold.test_start_ms, settings) for fold in folds]
     oof = _out_of_fold(table, folds, fits)
     gate = range(len(folds) - settings.validation.gate_folds, len(folds))
     models = tuple(_gate_model(table, folds[j], fits[j], oof, settings) for j in gate)
 
     oldest = table.cutoff_ms - settings.validation.max_train_weeks * WEEK_MS
     known = resolved_before(table.end_ms, table.cutoff_ms) & (table.start_ms >= oldest)
-    final = fit_bases(table, np.flatnonzero(known), settings.models)
+    final = fit_bases(table, np.flatnonzero(known), table.cutoff_ms, settings)
     meta = _fit_meta(table, oof, table.cutoff_ms, settings)
     signal = fusion.fuse(final.medians, final.graphs, meta)
     return _candidate(
@@ -71,6 +73,18 @@ def train(table: TrainingTable, settings: Settings) -> Candidate:
         models=models,
         oof=oof,
     )
+
+
+def refit(table: TrainingTable, candidate: Candidate, fold: int, settings: Settings) -> bytes:
+    """Return the graph of a gate fold, made again from `table` and the candidate's votes.
+
+    The votes are of models that knew no label ending after the row's block began, so that all that
+    a later label could move is made anew.
+    """
+    folds = blocks(table.start_ms, table.end_ms, settings.validation)
+    judged = folds[len(folds) - settings.validation.gate_folds + fold]
+    fit = fit_bases(table, judged.train, judged.test_start_ms, settings)
+    return _gate_model(table, judged, fit, candidate.oof, settings).graph
 
 
 def _require_blocks(folds: list[Fold], settings: Settings) -> None:
@@ -85,17 +99,20 @@ def _require_blocks(folds: list[Fold], settings: Settings) -> None:
 
 
 @pinned_threads()
-def fit_bases(table: TrainingTable, rows: NDArray[np.intp], settings: ModelSettings) -> Fitted:
-    """Return every base fitted on the given labelled rows, NaN imputed by their medians as in the
-    graph.
+def fit_bases(
+    table: TrainingTable, rows: NDArray[np.intp], until_ms: int, settings: Settings
+) -> Fitted:
+    """Return every base fitted on the given rows, labelled by `until_ms` and weighed by what was
+    known then, NaN imputed by their medians as in the graph.
     """
     x = table.x[rows]
     medians = column_medians(x)
-    weights = with_even_sides(table.weights[rows], table.y[rows])
+    worth = table.worth(until_ms, settings.validation.recency_half_life_weeks)[rows]
+    weights = with_even_sides(worth, table.y[rows])
     weights = weights / weights.mean()
     training = with_every_class(TrainingRows(fusion.impute(x, medians), table.y[rows], weights))
-    stack = settings.stack
-    fitted = tuple(base.fit(training, stack.seed, stack.n_jobs) for base in settings.bases)
+    stack = settings.models.stack
+    fitted = tuple(base.fit(training, stack.seed, stack.n_jobs) for base in settings.models.bases)
     return Fitted(medians, fitted)
 
 
@@ -155,16 +172,32 @@ def _fit_meta(
     """Fit meta and curves on out-of-fold rows resolved by `until_ms`: the curves on later rows
     than the meta.
     """
-    known = np.flatnonzero(resolved_before(table.end_ms[oof.rows], until_ms))
+    known = _meta_rows(table, oof, until_ms, settings)
     start = oof.start_ms
     end = table.end_ms[oof.rows]
     earlier, later = split_in_time(start, end, known, settings.models.meta.fit_share)
-    weights = table.weights[oof.rows]
+    weights = table.worth(until_ms, settings.validation.recency_half_life_weeks)[oof.rows]
+    y = table.y[oof.rows]
     parts = [
-        TrainingRows(oof.votes[part], oof.y[part], with_even_sides(weights[part], oof.y[part]))
+        TrainingRows(oof.votes[part], y[part], with_even_sides(weights[part], y[part]))
         for part in (earlier, later)
     ]
     return fit_meta(parts[0], parts[1], settings.models.meta)
+
+
+def _meta_rows(
+    table: TrainingTable, oof: OutOfFold, until_ms: int, settings: Settings
+) -> NDArray[np.intp]:
+    """Return the out-of-fold rows that a meta-learner of `until_ms` learns from.
+
+    As many blocks before it as the first gate fold has: the graph that is shipped would else rest
+    on more than any graph that was judged.
+    """
+    validation = settings.validation
+    learned = validation.max_blocks - validation.gate_folds
+    oldest_ms = until_ms - learned * validation.block_weeks * WEEK_MS
+    resolved = resolved_before(table.end_ms[oof.rows], until_ms)
+    return np.flatnonzero(resolved & (oof.start_ms >= oldest_ms))
 
 
 def _candidate(

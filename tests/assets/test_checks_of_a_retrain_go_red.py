@@ -148,6 +148,25 @@ def test_a_graph_that_decides_one_row_otherwise_is_refused(retrained: Installati
     )
 
 
+@pytest.mark.red("no_fold_knows_a_later_label")
+def test_a_fold_that_knew_a_later_label_is_refused(retrained: Installation) -> None:
+    """Folds whose graph is that of the cutoff, which knew what happened in them, are found out."""
+    sound = retrained.stored(TrackedCandidate, "training", "candidate")
+    training_set = retrained.stored(TrainingSet, "datasets", "training_set")
+    knowing = tuple(replace(one, graph=sound.candidate.signal) for one in sound.candidate.folds)
+    wise = replace(sound, candidate=replace(sound.candidate, folds=knowing))
+    settings = retrained.resources["settings"]
+    _both(
+        "no_fold_knows_a_later_label",
+        [
+            training.no_fold_knows_a_later_label(
+                settings=settings, tracked=tracked, training_set=training_set
+            )
+            for tracked in (sound, wise)
+        ],
+    )
+
+
 @pytest.mark.red("every_class_was_predicted_on_unseen_rows")
 def test_an_evaluation_that_lacks_a_class_is_refused(retrained: Installation) -> None:
     """Of two classes with rows and one without, no probability can be trusted."""

@@ -3,8 +3,6 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from kernel.bars import Bars
 from kernel.features.registry import WARMUP_BARS, warmup_bars
@@ -12,9 +10,6 @@ from research.datasets.table import (
     TrainingTable,
     blocks,
     build,
-    recency,
-    row_weights,
-    uniqueness,
 )
 from research.labels.triple_barrier import Labels, triple_barrier
 from research.settings import WEEK_MS, LabelSettings
@@ -69,7 +64,7 @@ def test_table_holds_every_warm_bar_and_the_named_columns():
     assert np.array_equal(built.x, values[WARM:].astype(np.float32))
     assert np.array_equal(built.y, labels.label[WARM:])
     assert built.cutoff_ms == N * BAR_MS
-    assert (built.y[-1], built.weights[-1]) == (-1, 0.0)
+    assert (built.y[-1], built.worth(built.cutoff_ms, 26.0)[-1]) == (-1, 0.0)
 
 
 def test_table_leaves_out_a_feature_that_is_missing_in_one_block_only():
@@ -146,39 +141,6 @@ def test_blocks_are_at_most_the_number_asked_for():
     ]
 
 
-@given(seed=st.integers(0, 10_000), n=st.integers(1, 50))
-@settings(max_examples=100, deadline=None)
-def test_uniqueness_is_the_mean_share_of_the_bars_a_label_spans(seed: int, n: int):
-    """It equals a count of concurrent labels bar by bar."""
-    rng = np.random.default_rng(seed)
-    start = np.arange(n, dtype=np.int64)
-    end = start + rng.integers(1, 10, n)
-    expected = []
-    for i in range(n):
-        shares = [
-            1 / sum(start[k] <= t < end[k] for k in range(n))
-            for t in range(start[i], min(end[i], n))
-        ]
-        expected.append(np.mean(shares))
-    assert uniqueness(start, end) == pytest.approx(expected)
-
-
-def test_weights_sum_to_independent_labels_whatever_the_outcome():
-    """Ten labels of ten bars each, end to end, count as ten; long and short ones weigh alike."""
-    start = np.arange(100, dtype=np.int64)
-    together = (start // 10 + 1) * 10
-    weights = row_weights(start, together, half_life_weeks=1e9)
-    assert weights.sum() == pytest.approx(uniqueness(start, together).sum())
-    mixed = start + np.where(start % 2 == 0, 5, 48)
-    assert np.ptp(row_weights(start, mixed, half_life_weeks=1e9)) < 1e-9
-
-
-def test_recency_halves_with_each_half_life():
-    """The newest row weighs 1, one half-life earlier 0.5."""
-    start = np.arange(5, dtype=np.int64) * WEEK_MS
-    assert recency(start, 2.0)[[4, 2, 0]] == pytest.approx([1.0, 0.5, 0.25])
-
-
 def test_table_keeps_a_distance_to_levels_that_are_mostly_not_there():
     """NaN for want of a level is not missing data: the feature stays, as a flag says what it is."""
     bars, values, labels = market()
@@ -205,9 +167,11 @@ def test_what_a_hole_touches_is_not_learned_from():
     unlearned = (built.bar >= 6_000 - 48) & (built.bar < 6_000 + after)
     assert built.let_out == unlearned.sum() == 48 + after
     assert (built.y[unlearned] == -1).all()
-    assert not built.weights[unlearned].any()
+    worth = built.worth(built.cutoff_ms, 26.0)
+    assert not worth[unlearned].any()
     assert (built.y[~unlearned][:-48] >= 0).all()
-    assert (built.weights[~unlearned][:-48] > 0.0).all()
+    assert (worth[~unlearned][:-48] > 0.0).all()
+    assert (built.closed_ms[unlearned] <= torn.open_time_ms[6_000 + after]).all()
     span_ms = built.end_ms[built.y >= 0] - built.start_ms[built.y >= 0]
     assert span_ms.max() <= 48 * BAR_MS
 

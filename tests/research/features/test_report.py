@@ -179,7 +179,7 @@ def table() -> TrainingTable:
     start = START_MS + BAR_MS * np.arange(1, BARS + 1, dtype=np.int64)
     return TrainingTable(
         x=np.zeros((BARS, 1), np.float32), y=np.ones(BARS, np.int8), start_ms=start,
-        end_ms=start + 48 * BAR_MS, bar=np.arange(BARS), weights=np.ones(BARS),
+        end_ms=start + 48 * BAR_MS, closed_ms=start + 48 * BAR_MS, bar=np.arange(BARS),
         feature_names=("rsi_14",), coverage={"rsi_14": 1.0}, left_out=(),
         cutoff_ms=int(start[-1]), let_out=0, digest="",
     )  # fmt: skip

@@ -1,9 +1,15 @@
+import dataclasses
+import io
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from kernel.inference import RowCost
+from research.datasets import files as dataset_files
+from research.datasets.files import TrainingSet
+from research.labels.triple_barrier import UNRESOLVED_MS
 from research.pipeline import Retrained
 from research.training.candidate import from_files, to_files
 
@@ -51,3 +57,24 @@ def test_candidate_files_hold_no_pickle_and_are_all_needed(trained: Retrained):
     for name in files:
         with pytest.raises(KeyError, match=name):
             from_files({key: content for key, content in files.items() if key != name})
+
+
+def test_training_set_stored_with_its_weights_is_still_read(trained: Retrained):
+    """A set of before each label's close was stored says when its labels ceased to count; rows let
+    out for a hole, the first without a label, never did.
+    """
+    table = trained.prepared.table
+    hidden = np.arange(len(table.y)) == 40
+    torn = dataclasses.replace(
+        table,
+        y=np.where(hidden, -1, table.y).astype(np.int8),
+        end_ms=np.where(hidden, UNRESOLVED_MS, table.end_ms),
+        closed_ms=np.where(hidden, table.start_ms, table.closed_ms),
+        let_out=1,
+    )
+    files = dataset_files.to_files(TrainingSet(table=torn, data_digest="d" * 64))
+    frame = pd.read_parquet(io.BytesIO(files["table.parquet"]))
+    old = io.BytesIO()
+    frame.rename(columns={"closed_ms": "weight"}).to_parquet(old, index=False)
+    read = dataset_files.from_files(files | {"table.parquet": old.getvalue()}).table
+    assert np.array_equal(read.closed_ms, torn.closed_ms)

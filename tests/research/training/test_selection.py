@@ -52,8 +52,8 @@ def table() -> TrainingTable:
         y=np.where(rng.random(BARS) < 0.1, 1, 2 * buy).astype(np.int8),
         start_ms=start,
         end_ms=end,
+        closed_ms=end,
         bar=np.arange(BARS),
-        weights=np.ones(BARS),
         feature_names=NAMES,
         coverage=dict.fromkeys(NAMES, 1.0),
         left_out=(),
@@ -122,8 +122,8 @@ def test_selection_never_sees_a_gate_fold(table: TrainingTable, proposals: selec
     x, y = table.x.copy(), table.y.copy()
     x[hidden] = 1e6 * rng.normal(size=(int(hidden.sum()), len(NAMES)))
     y[hidden] = rng.integers(0, 3, int(hidden.sum()))
-    weights = np.where(hidden, 1e6, table.weights)
-    changed = dataclasses.replace(table, x=x, y=y, weights=weights)
+    end = np.where(hidden, table.end_ms + 9 * BAR_MS, table.end_ms)
+    changed = dataclasses.replace(table, x=x, y=y, end_ms=end, closed_ms=end)
     assert proposed(changed) == proposals
 
 

@@ -9,9 +9,11 @@ import pytest
 
 from research.datasets.table import TrainingTable, blocks
 from research.graphs.runtime import outputs
+from research.labels.triple_barrier import UNRESOLVED_MS
 from research.pipeline import Retrained
 from research.settings import Settings
 from research.training import stack
+from research.training.hindsight import look, scrambled
 
 
 def test_stack_gives_the_same_bytes_from_the_same_table(trained: Retrained, small: Settings):
@@ -40,25 +42,75 @@ def test_stack_gives_the_same_bytes_however_it_is_launched():
     assert len(found) == 1
 
 
-def scrambled_after(table: TrainingTable, moment_ms: int) -> TrainingTable:
-    """Return the table with another outcome for every label that was open or unknown at the
-    moment.
-    """
-    later = (table.end_ms > moment_ms) & (table.y >= 0)
-    return dataclasses.replace(table, y=np.where(later, 2 - table.y, table.y).astype(np.int8))
-
-
 def test_stack_predicts_a_fold_without_knowing_what_happened_in_it(
     trained: Retrained, small: Settings
 ):
-    """Turning every label that ends after a fold began changes not a byte of that fold's graph."""
+    """Another class and another end of every label that ends after a fold began change not a byte
+    of that fold's graph.
+    """
     table = trained.prepared.table
     first, second = trained.candidate.folds
-    other = stack.train(scrambled_after(table, first.start_ms), small)
+    other = stack.train(
+        scrambled(table, first.start_ms, small.bar_ms, np.random.default_rng(1)), small
+    )
     assert other.folds[0].graph == first.graph
     assert other.folds[0].probabilities.tobytes() == first.probabilities.tobytes()
     assert other.folds[1].graph != second.graph
     assert other.signal != trained.candidate.signal
+
+
+def test_hindsight_finds_a_fold_that_knew_a_later_label(trained: Retrained, small: Settings):
+    """A gate fold made again under other later labels is the same; the graph of the cutoff, which
+    knew what happened in the fold, is not.
+    """
+    table = trained.prepared.table
+    candidate = trained.candidate
+    knowing = tuple(dataclasses.replace(one, graph=candidate.signal) for one in candidate.folds)
+    assert not look(table, candidate, small).differs
+    assert look(table, dataclasses.replace(candidate, folds=knowing), small).differs
+
+
+@pytest.mark.slow
+def test_no_fold_knows_a_later_label(trained: Retrained, small: Settings):
+    """What the weekly check asks of one gate fold holds for all of them, at any draw."""
+    table = trained.prepared.table
+    for fold, model in enumerate(trained.candidate.folds):
+        for seed in range(3):
+            rng = np.random.default_rng(seed)
+            other = scrambled(table, model.start_ms, small.bar_ms, rng)
+            assert stack.refit(other, trained.candidate, fold, small) == model.graph
+            assert stack.train(other, small).folds[fold].graph == model.graph
+
+
+def cut_at(table: TrainingTable, moment_ms: int) -> TrainingTable:
+    """Return the table as it was at the moment: no later row, and no label that was open."""
+    there = table.start_ms <= moment_ms
+    open_still = table.end_ms[there] > moment_ms
+    return dataclasses.replace(
+        table,
+        x=table.x[there],
+        y=np.where(open_still, -1, table.y[there]).astype(np.int8),
+        start_ms=table.start_ms[there],
+        end_ms=np.where(open_still, UNRESOLVED_MS, table.end_ms[there]),
+        closed_ms=np.where(
+            table.closed_ms[there] > moment_ms, UNRESOLVED_MS, table.closed_ms[there]
+        ),
+        bar=table.bar[there],
+        cutoff_ms=moment_ms,
+    )
+
+
+def test_the_graph_of_a_fold_is_the_one_that_its_week_would_have_shipped(
+    trained: Retrained, small: Settings
+):
+    """A retrain on what was there when the first gate fold began ships that fold's graph, byte for
+    byte: bases, weights, meta-learner and curves.
+    """
+    validation = dataclasses.replace(small.validation, block_weeks=1, max_blocks=4)
+    weekly = dataclasses.replace(small, validation=validation)
+    table = trained.prepared.table
+    first, *_ = stack.train(table, weekly).folds
+    assert stack.train(cut_at(table, first.start_ms), weekly).signal == first.graph
 
 
 def test_stack_predicts_every_row_of_its_blocks_once(trained: Retrained, small: Settings):
