@@ -7,7 +7,7 @@ import dagster as dg
 from market_data.storage.lake import Lake
 from orchestration.partitions import live_window, symbol, symbol_by_live_week
 from orchestration.presentation.metadata import span
-from orchestration.resources.journal import Journal
+from orchestration.resources.journal import JournalFile
 from orchestration.resources.research_settings import ResearchSettings
 
 GROUP = "monitoring"
@@ -15,7 +15,7 @@ GROUP = "monitoring"
 
 @dg.asset(key=[GROUP, "live_decisions"], group_name=GROUP, partitions_def=symbol_by_live_week)
 def live_decisions(
-    context: dg.AssetExecutionContext, journal: dg.ResourceParam[Journal]
+    context: dg.AssetExecutionContext, journal: dg.ResourceParam[JournalFile]
 ) -> dg.MaterializeResult:
     """Hold every bar the runner decided in the week: features, probabilities, order, account."""
     window = live_window(context)
@@ -35,7 +35,7 @@ def live_decisions(
 
 @dg.asset(key=[GROUP, "live_trades"], group_name=GROUP, partitions_def=symbol_by_live_week)
 def live_trades(
-    context: dg.AssetExecutionContext, journal: dg.ResourceParam[Journal]
+    context: dg.AssetExecutionContext, journal: dg.ResourceParam[JournalFile]
 ) -> dg.MaterializeResult:
     """Hold the trades that the runner closed on paper in the week, after fees and funding."""
     frame = journal.trades(live_window(context))
@@ -54,7 +54,7 @@ def live_trades(
 @dg.asset_check(asset=[GROUP, "live_decisions"], blocking=True)
 def live_features_match_the_lake(
     context: dg.AssetCheckExecutionContext,
-    journal: dg.ResourceParam[Journal],
+    journal: dg.ResourceParam[JournalFile],
     lake: dg.ResourceParam[Lake],
     settings: dg.ResourceParam[ResearchSettings],
 ) -> dg.AssetCheckResult:
@@ -81,7 +81,7 @@ def live_features_match_the_lake(
 
 @dg.asset_check(asset=[GROUP, "live_trades"], blocking=True)
 def live_trades_replay_exactly(
-    context: dg.AssetCheckExecutionContext, journal: dg.ResourceParam[Journal]
+    context: dg.AssetCheckExecutionContext, journal: dg.ResourceParam[JournalFile]
 ) -> dg.AssetCheckResult:
     """The backtest's step makes the same trades of the journal, from its first bar, to the byte."""
     from research.backtest.replay import replay

@@ -8,7 +8,7 @@ import dagster as dg
 from market_data.sources.catalogue import Sources
 from orchestration.partitions import week_key, week_of, weeks_missed
 from orchestration.queue import LONG
-from orchestration.resources.journal import Journal
+from orchestration.resources.journal import JournalFile
 
 DAY_MS = 86_400_000
 TRADES = dg.AssetKey(["monitoring", "live_trades"])
@@ -30,7 +30,7 @@ monitor_job = dg.define_asset_job(
 def daily_monitor_schedule(
     context: dg.ScheduleEvaluationContext,
     market_clock: dg.ResourceParam[Sources],
-    journal: dg.ResourceParam[Journal],
+    journal: dg.ResourceParam[JournalFile],
 ) -> list[dg.RunRequest] | dg.SkipReason:
     """Audit the week of the market's yesterday, one run per symbol, when its bars are in the lake.
 

@@ -17,7 +17,7 @@ from live_runner.candles import Candle
 from live_runner.entries import EXITS_ONLY, Entries
 from live_runner.health import Health
 from live_runner.journal import schema
-from live_runner.journal.journal import Decision, Journal, State, Swap
+from live_runner.journal.journal import Decision, Journal, Swap, SymbolState
 from live_runner.loop import SymbolLoop
 from live_runner.market.feed import Lane, listen
 from live_runner.market.history import History
@@ -26,7 +26,7 @@ from live_runner.market.recordings import RecordingWriter
 from live_runner.market.series import SeriesBook
 from live_runner.market.venue import Pauses, Venue, persist
 from live_runner.market.venue_clock import VenueClock
-from live_runner.metrics import Metrics
+from live_runner.metrics import RunnerMetrics
 from live_runner.models.inference import LoadedBundle, load_bundle
 from live_runner.models.model import Model
 from live_runner.settings import RunnerSettings
@@ -51,7 +51,7 @@ class Desk:
     ) -> None:
         self.settings = settings
         self.journal = journal
-        self.metrics = Metrics()
+        self.metrics = RunnerMetrics()
         self.loops: dict[str, SymbolLoop] = {}
         self.killed = journal.killed()
         self.health = Health(settings.health, lambda: self.clock.other_pace)
@@ -144,7 +144,7 @@ class Desk:
         self.loops[symbol] = loop
         await loop.run()
 
-    async def _first_state(self, symbol: str, series: SeriesBook) -> State:
+    async def _first_state(self, symbol: str, series: SeriesBook) -> SymbolState:
         """Warm the rules up on the latest history and commit the start; raises VenueError."""
         bar_ms = self.settings.bar_ms
         end_ms = bar_open_ms(await self._venue.time_ms(), bar_ms)
@@ -159,7 +159,7 @@ class Desk:
             account=None,
             journal=self.journal,
         )
-        state = State(
+        state = SymbolState(
             symbol=symbol,
             open_time_ms=end_ms - bar_ms,
             trader=model.trader.snapshot(),
@@ -171,7 +171,7 @@ class Desk:
         self.journal.record_start(state, initial_state(), start_ms)
         return state
 
-    async def _resume(self, state: State) -> Model:
+    async def _resume(self, state: SymbolState) -> Model:
         """Return the model that was last brought into force; if it is a bundle that no longer
         passes, one that opens nothing until a person brings another into force.
         """
@@ -208,7 +208,7 @@ class Desk:
         )
         return await asyncio.to_thread(load)
 
-    def _refuse_again(self, state: State, digest: str, epoch: int, rule: str) -> None:
+    def _refuse_again(self, state: SymbolState, digest: str, epoch: int, rule: str) -> None:
         """Write down that what was in force is refused at this start."""
         self.journal.record_refusal(
             Swap(

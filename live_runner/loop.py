@@ -13,11 +13,11 @@ from kernel.observation import FUNDING_FIELDS, OBSERVATION_FIELDS
 from live_runner.candles import Arrival
 from live_runner.entries import Entries, Permission
 from live_runner.health import Health
-from live_runner.journal.journal import Decision, Journal, OrderChange, State, Swap
+from live_runner.journal.journal import Decision, Journal, OrderChange, Swap, SymbolState
 from live_runner.journal.reading import JournalReader
 from live_runner.market.feed import Lane
 from live_runner.market.series import SeriesBook
-from live_runner.metrics import Metrics
+from live_runner.metrics import RunnerMetrics
 from live_runner.models.model import ATR, Model
 from live_runner.orders import order_changes
 
@@ -35,11 +35,11 @@ class SymbolLoop:
         series: SeriesBook,
         entries: Entries,
         journal: Journal,
-        metrics: Metrics,
+        metrics: RunnerMetrics,
         health: Health,
         bar_ms: int,
         model: Model,
-        state: State,
+        state: SymbolState,
         publish: Callable[[Decision], None],
     ) -> None:
         self.symbol = lane.symbol
@@ -174,8 +174,8 @@ class SymbolLoop:
         self.model = model
         return (time.perf_counter_ns() - began_ns) // 1_000
 
-    def _state(self, model: Model, open_time_ms: int, pending: str) -> State:
-        return State(
+    def _state(self, model: Model, open_time_ms: int, pending: str) -> SymbolState:
+        return SymbolState(
             symbol=self.symbol,
             open_time_ms=open_time_ms,
             trader=model.trader.snapshot(),

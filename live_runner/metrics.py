@@ -14,7 +14,7 @@ from live_runner.journal.journal import Decision
 _SECONDS = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
 
-class Metrics:
+class RunnerMetrics:
     """Count what the runner does; one instance per process."""
 
     def __init__(self) -> None:

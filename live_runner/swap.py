@@ -22,7 +22,7 @@ from live_runner.journal.journal import Journal, Swap
 from live_runner.loop import SymbolLoop
 from live_runner.market.history import History
 from live_runner.market.venue import VenueError
-from live_runner.metrics import Metrics
+from live_runner.metrics import RunnerMetrics
 from live_runner.models.inference import LoadedBundle, load_bundle
 from live_runner.models.model import Model
 from live_runner.settings import RunnerSettings
@@ -55,7 +55,7 @@ class Swapper:
         *,
         settings: RunnerSettings,
         journal: Journal,
-        metrics: Metrics,
+        metrics: RunnerMetrics,
         loops: Mapping[str, SymbolLoop],
         history: History,
     ) -> None:

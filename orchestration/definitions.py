@@ -24,7 +24,7 @@ from orchestration.io_managers import LakeIOManager
 from orchestration.resources.bundle_store import BundleStore
 from orchestration.resources.evidence import EvidenceReader
 from orchestration.resources.feature_store import FeatureStore
-from orchestration.resources.journal import Journal
+from orchestration.resources.journal import JournalFile
 from orchestration.resources.notifier import Notifier
 from orchestration.resources.promotion_store import APPROVAL_VALID_HOURS, PromotionStore
 from orchestration.resources.research_settings import ResearchSettings
@@ -114,7 +114,7 @@ def resources(environment: Environment) -> dict[str, Any]:
             token_file=str(home / "keys" / "admin.token"),
             timeout_s=RUNNER_TIMEOUT_S,
         ),
-        "journal": Journal(path=str(environment.journal_file.resolve())),
+        "journal": JournalFile(path=str(environment.journal_file.resolve())),
         "warehouse": Warehouse(
             path=str(environment.warehouse_file.resolve()),
             project_dir=str(Path(__file__).resolve().parents[1] / "dbt_project"),

@@ -10,7 +10,7 @@ from kernel.features.engine import compute
 from kernel.features.registry import FEATURES
 from kernel.observation import FUNDING_FIELDS, OBSERVATION_FIELDS, observe
 from research.backtest.run import atr_of
-from research.backtest.walk_forward import Market, WalkForward, backtest
+from research.backtest.walk_forward import TradedMarket, WalkForward, backtest
 from research.datasets.table import TrainingTable, build
 from research.features.garch import starting_state
 from research.gates import gates
@@ -29,7 +29,7 @@ class Prepared:
     seen.
     """
 
-    market: Market
+    market: TradedMarket
     features: NDArray[np.float64]
     state: NDArray[np.float64]
     labels: Labels
@@ -56,7 +56,7 @@ def prepare(seen: observation.Market, settings: Settings) -> Prepared:
     features, state = compute(observed, starting_state(observed))
     first_funding = OBSERVATION_FIELDS.index(FUNDING_FIELDS[0])
     funding = observed[:, first_funding : first_funding + len(FUNDING_FIELDS)]
-    market = Market(bars, atr_of(features, bars.close), funding)
+    market = TradedMarket(bars, atr_of(features, bars.close), funding)
     labels = triple_barrier(bars, market.atr, settings.labels, bar_ms)
     chosen = features[:, [FEATURES.index(name) for name in settings.features]]
     table = build(

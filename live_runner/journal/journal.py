@@ -25,7 +25,7 @@ from live_runner.candles import Candle
 from live_runner.journal import schema
 from live_runner.journal.counting import count
 from live_runner.journal.migration import migrate
-from live_runner.journal.reading import JournalReader, State
+from live_runner.journal.reading import JournalReader, SymbolState
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class Journal(JournalReader):
         self._db.close()
 
     def record(
-        self, decision: Decision, orders: Sequence[OrderChange], state: State, now_ms: int
+        self, decision: Decision, orders: Sequence[OrderChange], state: SymbolState, now_ms: int
     ) -> None:
         """Commit one decided bar with its orders and the state after it.
 
@@ -133,7 +133,7 @@ class Journal(JournalReader):
             for candle, observation in observed:
                 self._insert_observed(symbol, candle, observation, now_ms, "OR IGNORE ")
 
-    def record_swap(self, swap: Swap, state: State, next_open_ms: int) -> None:
+    def record_swap(self, swap: Swap, state: SymbolState, next_open_ms: int) -> None:
         """Commit a swap and the state it leads to; the stream takes bars from `next_open_ms` on."""
         with self._transaction(durable=False):
             self._insert("swaps", tuple(getattr(swap, name) for name in Swap.__slots__))
@@ -146,7 +146,7 @@ class Journal(JournalReader):
             self._insert("swaps", tuple(getattr(swap, name) for name in Swap.__slots__))
 
     def record_start(
-        self, state: State, first_stream: NDArray[np.float64], first_open_ms: int
+        self, state: SymbolState, first_stream: NDArray[np.float64], first_open_ms: int
     ) -> None:
         """Commit a symbol's first state, and the stream from which its history was folded."""
         with self._transaction(durable=True):
@@ -243,7 +243,7 @@ class Journal(JournalReader):
         )
         self._insert("order_events", (order.id, order.state, order.at_ms, order.reason))
 
-    def _save(self, state: State) -> None:
+    def _save(self, state: SymbolState) -> None:
         values = (
             state.symbol,
             state.open_time_ms,

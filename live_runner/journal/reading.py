@@ -15,7 +15,7 @@ from live_runner.journal import schema
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class SymbolState:
     """Where a symbol stands after its last decided bar; epoch 0 and digest '' are the rules."""
 
     symbol: str
@@ -41,13 +41,13 @@ class JournalReader:
             db.execute("PRAGMA busy_timeout=5000")
             yield cls(db)
 
-    def state(self, symbol: str) -> State | None:
+    def state(self, symbol: str) -> SymbolState | None:
         """Return where a symbol stands, None before its first bar."""
         rows = self.all("SELECT * FROM states WHERE symbol = ?", symbol)
         if not rows:
             return None
         name, at, trader, stream, epoch, digest, pending = rows[0]
-        return State(
+        return SymbolState(
             symbol=name,
             open_time_ms=at,
             trader=_vector(trader),

@@ -100,7 +100,7 @@ class Trade:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Attempt:
+class AttemptRow:
     """An attempt to change the model as a row of text."""
 
     at: str
@@ -125,7 +125,7 @@ class Card:
     decision: Decided | None
     position: Position | None
     trades: Sequence[Trade]
-    attempts: Sequence[Attempt]
+    attempts: Sequence[AttemptRow]
     abstained: Sequence[Tally]
     blocked: Sequence[Tally]
     holes: int
@@ -321,15 +321,15 @@ def _trades(journal: JournalReader, symbol: str) -> list[Trade]:
     ]
 
 
-def _attempts(facts: Mapping[str, Any]) -> list[Attempt]:
+def _attempts(facts: Mapping[str, Any]) -> list[AttemptRow]:
     """Return the last attempts to change the model, newest first."""
     told = sorted([*facts["swaps"], *facts["refusals"]], key=lambda one: one["at_ms"])
     return [_attempt(one) for one in reversed(told[-ATTEMPTS:])]
 
 
-def _attempt(one: Mapping[str, Any]) -> Attempt:
+def _attempt(one: Mapping[str, Any]) -> AttemptRow:
     refused = one["outcome"] == "refused"
-    return Attempt(
+    return AttemptRow(
         at=_time(one["bar_open_time_ms"]),
         colour="down" if refused else "up",
         outcome=_words(one["outcome"]),

@@ -17,7 +17,7 @@ from orchestration.cli.closing import Report, Stage
 from orchestration.local.dagster_client import DagsterClient, Run, Step
 from orchestration.local.patience import Patience
 from orchestration.local.processes import Supervisor
-from orchestration.local.services import Market, Ports
+from orchestration.local.services import Ports, VenueMarket
 
 APPROVER = "demo-approver"
 DAY_MS = 86_400_000
@@ -37,7 +37,7 @@ class Demo:
 
     home: Path
     ports: Ports
-    market: Market
+    market: VenueMarket
     week: str
     months: tuple[str, str]
     days: int

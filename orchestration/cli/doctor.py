@@ -23,7 +23,7 @@ from orchestration.local.processes import (
     require_free_port,
 )
 from orchestration.local.recovery import half_written
-from orchestration.local.services import Market, Ports, held_symbols, services
+from orchestration.local.services import Ports, VenueMarket, held_symbols, services
 from orchestration.resources.dbt_project import PROJECT, REMEDY, outdated
 
 LEAST_FREE_BYTES = 2 << 30
@@ -111,7 +111,7 @@ def _processes(environment: Environment, ports: Ports) -> Iterator[Finding]:
         yield Finding("services", False, f"left by a killed run: {pids}", remedy)
         return
     yield Finding("services", True, "stopped")
-    for service in services(environment, ports, Market("generated", ("BTCUSDT",), "now", 1.0)):
+    for service in services(environment, ports, VenueMarket("generated", ("BTCUSDT",), "now", 1.0)):
         yield _port(service)
 
 

@@ -23,8 +23,8 @@ from orchestration.local.instance import ensure_instance, ensure_mlflow_schema
 from orchestration.local.processes import RECORD, ServiceError, Supervisor
 from orchestration.local.recovery import recover
 from orchestration.local.services import (
-    Market,
     Ports,
+    VenueMarket,
     child_environment,
     held_symbols,
     services,
@@ -147,12 +147,14 @@ def set_going(venue: httpx.Client, speed: float | None) -> str:
     return f"the market's clock says {now:%Y-%m-%d %H:%M} UTC and runs {runs}"
 
 
-def _market_of(environment: Environment, recorded: Path | None, speed: float) -> Market:
+def _market_of(environment: Environment, recorded: Path | None, speed: float) -> VenueMarket:
     """Return the market that `up` plays, with what is held although no setting names it."""
     market = (
         replace(_demo_market(recorded, 0, 0.0, ()), speed=speed)
         if recorded
-        else Market("generated", _symbols(environment), "now", speed, history_start=_months_ago(12))
+        else VenueMarket(
+            "generated", _symbols(environment), "now", speed, history_start=_months_ago(12)
+        )
     )
     held = held_symbols(environment.journal_file)
     left = tuple(symbol for symbol in held if symbol not in market.symbols)
@@ -169,7 +171,7 @@ def explained(supervisor: Supervisor) -> Iterator[None]:
         raise
 
 
-def _prepare(environment: Environment, ports: Ports, market: Market, tell: Teller) -> None:
+def _prepare(environment: Environment, ports: Ports, market: VenueMarket, tell: Teller) -> None:
     """Make keys, settings and the Dagster instance, and put right what a kill left behind."""
     ensure_keys(environment.home)
     if Signer(environment.home / "keys").lacks_key():
@@ -184,13 +186,13 @@ def _prepare(environment: Environment, ports: Ports, market: Market, tell: Telle
         tell(line)
 
 
-def _title(market: Market) -> str:
+def _title(market: VenueMarket) -> str:
     if market.data is not None:
         return f"Tidegate demo on the recorded markets of {market.data}"
     return f"Tidegate demo on a generated market (seed {market.seed}, edge {market.edge:g})"
 
 
-def _announce(market: Market, days: int, console: Console) -> None:
+def _announce(market: VenueMarket, days: int, console: Console) -> None:
     """Say what is about to happen and how long it takes."""
     console.print(f"[bold]{_title(market)}[/bold]")
     console.print(
@@ -223,10 +225,12 @@ def _demo_environment(home: Path | None) -> Environment:
     return replace(base, home=home, lake_url="", warehouse_url="")
 
 
-def _demo_market(recorded: Path | None, seed: int, edge: float, symbols: tuple[str, ...]) -> Market:
+def _demo_market(
+    recorded: Path | None, seed: int, edge: float, symbols: tuple[str, ...]
+) -> VenueMarket:
     if recorded is None:
         chosen = symbols or _symbols(Environment.from_environ())
-        return Market(
+        return VenueMarket(
             kind="generated",
             symbols=chosen,
             start=DEMO_START,
@@ -240,7 +244,7 @@ def _demo_market(recorded: Path | None, seed: int, edge: float, symbols: tuple[s
             f"recorded markets: found no folder {recorded}, "
             "expected one with ohlcv_<symbol>_15m_*.parquet"
         )
-    return Market(
+    return VenueMarket(
         kind="recorded",
         symbols=(RECORDED_SYMBOL,),
         start=DEMO_START,

@@ -45,7 +45,7 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class StartedService:
     """A started service."""
 
     service: Service
@@ -63,7 +63,7 @@ class Supervisor:
     def __init__(self, home: Path, environment: Mapping[str, str]) -> None:
         self.home = home
         self.environment = dict(environment)
-        self.running: list[Running] = []
+        self.running: list[StartedService] = []
 
     @property
     def record(self) -> Path:
@@ -134,10 +134,10 @@ class Supervisor:
         path = logs / f"{service.name}.log"
         with path.open("ab") as log:
             process = _spawn(service.command, self.environment, log)
-        self.running.append(Running(service, process, path))
+        self.running.append(StartedService(service, process, path))
         self._write_record()
 
-    def _await_ready(self, one: Running) -> None:
+    def _await_ready(self, one: StartedService) -> None:
         patience = Patience(
             lambda: _cpu_seconds(one.process.pid), limit_s=one.service.ready_cpu_seconds
         )

@@ -40,7 +40,7 @@ class Ports:
 
 
 @dataclass(frozen=True, slots=True)
-class Market:
+class VenueMarket:
     """What the replay venue plays.
 
     `start` is "now" or an ISO time; `speed` is market milliseconds per real millisecond; `edge` is
@@ -100,7 +100,7 @@ def child_environment(environment: Environment, ports: Ports) -> dict[str, str]:
     }
 
 
-def services(environment: Environment, ports: Ports, market: Market) -> list[Service]:
+def services(environment: Environment, ports: Ports, market: VenueMarket) -> list[Service]:
     """Return the services in the order in which they start."""
     home = environment.home.resolve()
     python = sys.executable
@@ -130,7 +130,7 @@ def write_runner_config(
     universe: UniverseSettings,
     trading: TradingSettings,
     ports: Ports,
-    market: Market,
+    market: VenueMarket,
 ) -> Path:
     """Write the runner's settings file and return its path."""
     home = environment.home.resolve()
@@ -176,7 +176,7 @@ def _mlflow(python: str, environment: Environment, ports: Ports) -> tuple[str, .
     )
 
 
-def _venue(python: str, home: Path, ports: Ports, market: Market) -> tuple[str, ...]:
+def _venue(python: str, home: Path, ports: Ports, market: VenueMarket) -> tuple[str, ...]:
     options: Mapping[str, str] = {
         "--host": "127.0.0.1",
         "--port": str(ports.venue),

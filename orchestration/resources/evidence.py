@@ -12,7 +12,7 @@ from orchestration.resources import blocking_checks
 from orchestration.resources.bundle_store import BundleStore
 from research.gates.gates import GateReport
 from research.promotion.records import PromotionRequest
-from research.promotion.rules import Evidence
+from research.promotion.rules import FoundEvidence
 
 if TYPE_CHECKING:
     from research.gates.comparison import Decisions
@@ -69,7 +69,7 @@ class EvidenceReader:
 
     def derive(
         self, request: PromotionRequest, instance: dg.DagsterInstance | None = None
-    ) -> Evidence:
+    ) -> FoundEvidence:
         """Return the evidence behind `request`; a missing file is evidence that changed.
 
         With the Dagster instance also what checks have said since, on the same content.
@@ -83,7 +83,7 @@ class EvidenceReader:
         except (FileNotFoundError, ValueError) as error:
             digest = str(error)
             accepted = False
-        return Evidence(
+        return FoundEvidence(
             bundle=self.bundles.standing_digest(
                 request.bundle_digest, request.symbol, request.timeframe
             ),

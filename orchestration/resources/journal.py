@@ -43,7 +43,7 @@ class FeatureAudit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Journal:
+class JournalFile:
     """Read the SQLite file at `path`; a vector in it is little-endian float64."""
 
     path: str

@@ -27,7 +27,7 @@ from research.promotion.records import (
 from research.promotion.rules import (
     Answered,
     Broken,
-    Evidence,
+    FoundEvidence,
     PublicationRefusedError,
     Standing,
     answered,
@@ -239,7 +239,7 @@ class PromotionStore:
             audit.append(kind, body, now_ms)
 
     def publish(
-        self, request_id: str, derive: Callable[[PromotionRequest], Evidence], now_ms: int
+        self, request_id: str, derive: Callable[[PromotionRequest], FoundEvidence], now_ms: int
     ) -> dict[str, Any]:
         """Sign an approved request's bundle as the next epoch; return the publication.
 
@@ -362,7 +362,7 @@ def _require_publishable(
     request: PromotionRequest,
     answer: Approval | None,
     *,
-    evidence: Evidence,
+    evidence: FoundEvidence,
     aged: Sequence[Broken],
     now_ms: int,
 ) -> str:

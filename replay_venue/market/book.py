@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from replay_venue.market.instruments import Instrument
+from replay_venue.market.instruments import Perpetual
 from replay_venue.market.series import Book
 from replay_venue.market.weather import BAR_VOLATILITY
 
@@ -49,7 +49,7 @@ class Moment:
     told_share: float
 
 
-def order_book(seed: int, what: Instrument, moment: Moment, levels: int) -> Book:
+def order_book(seed: int, what: Perpetual, moment: Moment, levels: int) -> Book:
     """Return the book of `levels` a side at a moment on the grid of `STEP_MS`."""
     step = moment.at_ms // STEP_MS
     salt = np.uint64(zlib.crc32(f"{seed} {what.symbol} book".encode()))
@@ -73,7 +73,7 @@ def order_book(seed: int, what: Instrument, moment: Moment, levels: int) -> Book
     return Book(moment.at_ms, step, *sides)
 
 
-def _prices(what: Instrument, best: int, levels: int, down: bool) -> NDArray[np.int64]:
+def _prices(what: Perpetual, best: int, levels: int, down: bool) -> NDArray[np.int64]:
     """Return the prices in ticks at which orders may stand, best first, more than `levels`."""
     gap = max(round(what.price * _GAP * 10.0**what.tick_decimals), 1)
     count = int(levels * 1.25) + 16
@@ -85,7 +85,7 @@ def _prices(what: Instrument, best: int, levels: int, down: bool) -> NDArray[np.
 
 
 def _lots(
-    what: Instrument, moment: Moment, step: int, ticks: NDArray[np.int64], salt: np.uint64
+    what: Perpetual, moment: Moment, step: int, ticks: NDArray[np.int64], salt: np.uint64
 ) -> NDArray[np.float64]:
     """Return whole lots at each price, 0 where no order stands."""
     own = _hash(ticks.astype(np.uint64), salt)
@@ -105,7 +105,7 @@ def _lots(
     return lots
 
 
-def _spread_ticks(what: Instrument, moment: Moment, step: int, salt: np.uint64) -> int:
+def _spread_ticks(what: Perpetual, moment: Moment, step: int, salt: np.uint64) -> int:
     drawn = float(_share(_hash(np.array([step // 10], np.uint64), salt + np.uint64(2)))[0])
     nervous = (moment.volatility / (BAR_VOLATILITY * what.volatility)) ** 1.5
     usual = _SPREAD.get(what.symbol, _SPREAD_ELSEWHERE) * moment.ticks * nervous

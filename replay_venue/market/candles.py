@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from kernel.bars import TIMEFRAME_MS, Bars
 from replay_venue.market import intervals
-from replay_venue.market.series import Trades
+from replay_venue.market.series import AggregateTrades
 
 Read = Callable[[str, int, int], Bars]  # (timeframe, start_ms, end_ms) -> complete candles
 
@@ -78,7 +78,7 @@ def flat(open_ms: int, price: float) -> Bars:
     )
 
 
-def traded(bars: Bars, since: Trades) -> Bars:
+def traded(bars: Bars, since: AggregateTrades) -> Bars:
     """Return the one candle of `bars` with the trades made since its last whole minute in it."""
     if len(bars) == 0 or len(since.price) == 0:
         return bars

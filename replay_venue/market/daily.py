@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from replay_venue.market.instruments import Instrument
+from replay_venue.market.instruments import Perpetual
 from replay_venue.market.weather import BLOCK_DAYS, ar1, decay
 
 _TILT_NOISE = 0.02
@@ -50,7 +50,7 @@ class Days:
 
 def chain_days(
     draw: Callable[[str], np.random.Generator],
-    what: Instrument,
+    what: Perpetual,
     log_close: NDArray[np.float64],
     state: ChainState,
 ) -> tuple[ChainState, Days]:

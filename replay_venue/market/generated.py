@@ -7,11 +7,11 @@ from kernel.onchain_metrics import METRICS
 from replay_venue.market.climate import Climate
 from replay_venue.market.edges import NO_EDGES, Edges
 from replay_venue.market.funding import EIGHT_HOURLY, FundingSchedule
-from replay_venue.market.generator import KEPT_BLOCKS, History
-from replay_venue.market.instruments import Instrument
+from replay_venue.market.generator import KEPT_BLOCKS, EndlessHistory
+from replay_venue.market.instruments import Perpetual
 from replay_venue.market.micro import Micro
 from replay_venue.market.recent import Recent
-from replay_venue.market.series import Book, OnChain, Points, Trades
+from replay_venue.market.series import AggregateTrades, Book, OnChain, Points
 
 
 class GeneratedSource:
@@ -34,7 +34,7 @@ class GeneratedSource:
         climate = Climate(seed)
         recent = Recent(KEPT_BLOCKS)
         self._histories = {
-            symbol: History(
+            symbol: EndlessHistory(
                 climate=climate,
                 symbol=symbol,
                 edge=edge,
@@ -46,7 +46,7 @@ class GeneratedSource:
         }
         self._micro = {symbol: Micro(history) for symbol, history in self._histories.items()}
 
-    def instrument(self, symbol: str) -> Instrument:
+    def instrument(self, symbol: str) -> Perpetual:
         return self._histories[symbol].instrument
 
     def bars(self, symbol: str, timeframe: str, start_ms: int, end_ms: int) -> Bars:
@@ -62,7 +62,7 @@ class GeneratedSource:
     def index_bars(self, symbol: str, timeframe: str, start_ms: int, end_ms: int) -> Bars:
         return self._histories[symbol].index_bars(start_ms, end_ms, timeframe)
 
-    def trades(self, symbol: str, start_ms: int, end_ms: int) -> Trades:
+    def trades(self, symbol: str, start_ms: int, end_ms: int) -> AggregateTrades:
         return self._micro[symbol].trades(start_ms, end_ms)
 
     def book(self, symbol: str, at_ms: int, levels: int) -> Book | None:

@@ -16,7 +16,7 @@ from replay_venue.market.funding import (
     PERIOD_HOURS,
     FundingSchedule,
 )
-from replay_venue.market.instruments import Instrument, instrument
+from replay_venue.market.instruments import Perpetual, instrument
 from replay_venue.market.premium import quoted
 from replay_venue.market.recent import Recent
 from replay_venue.market.series import OnChain, Points
@@ -33,7 +33,7 @@ _ONCHAIN = {
 
 
 @dataclass(frozen=True, slots=True)
-class Market:
+class GeneratedMarket:
     """One symbol over a window, every value rounded to the decimals its source publishes.
 
     `funding` every 8 hours unless the symbol's schedule is another, `open_interest` every 15
@@ -56,7 +56,7 @@ def generate(
     end_ms: int,
     timeframe: str,
     planted: Edges = NO_EDGES,
-) -> Market:
+) -> GeneratedMarket:
     """Return everything stamped in [start_ms, end_ms): bars by open time, series by event time.
 
     The market begins 2023-01-01. A window is the slice of any longer one. A coarse candle is
@@ -64,10 +64,10 @@ def generate(
     of the latent signal that open interest reveals; 0 leaves the same noise without drift.
     `planted` adds edges of stated information coefficients.
     """
-    return History(Climate(seed), symbol, edge, planted).market(start_ms, end_ms, timeframe)
+    return EndlessHistory(Climate(seed), symbol, edge, planted).market(start_ms, end_ms, timeframe)
 
 
-class History:
+class EndlessHistory:
     """One symbol from genesis to a horizon that is pushed further as asked for, never changed.
 
     Of each block only the state before it is kept, the block itself while it is among the recent
@@ -83,7 +83,7 @@ class History:
         recent: Recent | None = None,
         schedule: FundingSchedule = EIGHT_HOURLY,
     ) -> None:
-        self.instrument: Instrument = instrument(symbol)
+        self.instrument: Perpetual = instrument(symbol)
         self.planted = planted
         self._schedule = schedule
         self.seed = climate.seed
@@ -92,9 +92,9 @@ class History:
         self._states: list[TapeState] = [initial_state(self.instrument)]
         self.recent = Recent(KEPT_BLOCKS) if recent is None else recent
 
-    def market(self, start_ms: int, end_ms: int, timeframe: str) -> Market:
+    def market(self, start_ms: int, end_ms: int, timeframe: str) -> GeneratedMarket:
         """Return everything stamped in [start_ms, end_ms)."""
-        return Market(
+        return GeneratedMarket(
             bars=self.bars(start_ms, end_ms, timeframe),
             funding=self.funding(start_ms, end_ms),
             open_interest=self.open_interest(start_ms, end_ms),

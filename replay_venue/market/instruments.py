@@ -6,7 +6,7 @@ from decimal import Decimal
 
 
 @dataclass(frozen=True, slots=True)
-class Instrument:
+class Perpetual:
     """One USDT-margined perpetual.
 
     `tick_decimals` and `lot_decimals` are decimal places of price and quantity. `price` is in USDT
@@ -45,7 +45,7 @@ def decimals_of(value: float) -> int:
 
 
 _KNOWN = {
-    "BTCUSDT": Instrument(
+    "BTCUSDT": Perpetual(
         symbol="BTCUSDT",
         base="BTC",
         tick_decimals=1,
@@ -56,7 +56,7 @@ _KNOWN = {
         volatility=1.0,
         correlation=1.0,
     ),
-    "ETHUSDT": Instrument(
+    "ETHUSDT": Perpetual(
         symbol="ETHUSDT",
         base="ETH",
         tick_decimals=2,
@@ -67,7 +67,7 @@ _KNOWN = {
         volatility=1.25,
         correlation=0.85,
     ),
-    "PEPEUSDT": Instrument(
+    "PEPEUSDT": Perpetual(
         symbol="PEPEUSDT",
         base="PEPE",
         tick_decimals=10,
@@ -81,7 +81,7 @@ _KNOWN = {
 }
 
 
-def instrument(symbol: str) -> Instrument:
+def instrument(symbol: str) -> Perpetual:
     """Return the instrument called `symbol`; a name not listed draws its scale from the name."""
     if symbol in _KNOWN:
         return _KNOWN[symbol]
@@ -92,7 +92,7 @@ def instrument(symbol: str) -> Instrument:
         )
     draw = zlib.crc32(symbol.encode())
     price = 0.5 * 10 ** (draw % 1000 / 400)
-    return Instrument(
+    return Perpetual(
         symbol=symbol,
         base=base,
         tick_decimals=4,

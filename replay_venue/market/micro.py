@@ -5,10 +5,10 @@ import math
 import numpy as np
 
 from replay_venue.market.book import STEP_MS, Moment, order_book
-from replay_venue.market.generator import History
+from replay_venue.market.generator import EndlessHistory
 from replay_venue.market.prints import Prints, minute_prints
 from replay_venue.market.recent import Recent
-from replay_venue.market.series import Book, Trades
+from replay_venue.market.series import AggregateTrades, Book
 from replay_venue.market.weather import (
     BAR_MINUTES,
     BAR_MS,
@@ -26,11 +26,11 @@ _BLOCK_MINUTES = BLOCK_BARS * BAR_MINUTES
 class Micro:
     """Trades and books of one symbol, made when asked for."""
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: EndlessHistory) -> None:
         self._history = history
         self._recent = Recent(_KEPT_MINUTES)
 
-    def trades(self, start_ms: int, end_ms: int) -> Trades:
+    def trades(self, start_ms: int, end_ms: int) -> AggregateTrades:
         """Return the trades of [start_ms, end_ms); ids count from genesis without a gap."""
         start_ms = max(start_ms, GENESIS_MS)
         first = start_ms // MINUTE_MS
@@ -109,5 +109,5 @@ class Micro:
         return np.stack([open_ms + made.offset_ms, ids, made.ticks, made.lots, made.side])
 
 
-def _trades(rows: np.ndarray, tick: float, lot: float) -> Trades:
-    return Trades(rows[0], rows[1], rows[2] / tick, rows[3] / lot, rows[4].astype(np.int8))
+def _trades(rows: np.ndarray, tick: float, lot: float) -> AggregateTrades:
+    return AggregateTrades(rows[0], rows[1], rows[2] / tick, rows[3] / lot, rows[4].astype(np.int8))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from replay_venue.market.instruments import Instrument
+from replay_venue.market.instruments import Perpetual
 from replay_venue.market.tape import Block
 from replay_venue.market.weather import BAR_MINUTES, stream
 
@@ -28,7 +28,7 @@ class Quoted:
     index: NDArray[np.float64]
 
 
-def quoted(seed: int, what: Instrument, number: int, block: Block) -> Quoted:
+def quoted(seed: int, what: Perpetual, number: int, block: Block) -> Quoted:
     """Return mark and index of block `number`; each minute opens where the one before closed.
 
     Between a minute's ends the premium is taken as their mean, so that the extremes are those of
@@ -58,7 +58,7 @@ def _candles(
     return np.rint(np.column_stack([open_, high, low, close]) * scale) / scale
 
 
-def _flutter(seed: int, what: Instrument, number: int, minutes: int) -> NDArray[np.float64]:
+def _flutter(seed: int, what: Perpetual, number: int, minutes: int) -> NDArray[np.float64]:
     """Return the flutter at the bounds of a block's minutes; blocks join without a step."""
     kernel = what.volatility * FLUTTER / np.sqrt((_KERNEL**2).sum()) * _KERNEL
     before = _draws(seed, what, number - 1, minutes)[-_FLUTTER_MINUTES:] if number else kernel * 0.0
@@ -66,5 +66,5 @@ def _flutter(seed: int, what: Instrument, number: int, minutes: int) -> NDArray[
     return np.correlate(draws, kernel[::-1], "valid").astype(np.float64)
 
 
-def _draws(seed: int, what: Instrument, number: int, minutes: int) -> NDArray[np.float64]:
+def _draws(seed: int, what: Perpetual, number: int, minutes: int) -> NDArray[np.float64]:
     return stream(seed, number, f"{what.symbol} flutter").standard_normal(minutes)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from replay_venue.market.instruments import Instrument
+from replay_venue.market.instruments import Perpetual
 from replay_venue.market.weather import MINUTE_MS
 
 FEWEST = 4  # first, highest, lowest and last price of a minute
@@ -33,7 +33,7 @@ class Prints:
 
 
 def trade_counts(
-    rng: np.random.Generator, what: Instrument, minutes: NDArray[np.int32]
+    rng: np.random.Generator, what: Perpetual, minutes: NDArray[np.int32]
 ) -> NDArray[np.int32]:
     """Return how many trades each minute has, int32[m], of `minutes` int32[m, 5].
 
@@ -54,7 +54,7 @@ def trade_counts(
 
 
 def minute_prints(
-    seed: int, what: Instrument, open_ms: int, candle: NDArray[np.int32], count: int
+    seed: int, what: Perpetual, open_ms: int, candle: NDArray[np.int32], count: int
 ) -> Prints:
     """Return the `count` trades of the minute that opened at `open_ms`.
 

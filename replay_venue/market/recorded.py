@@ -12,9 +12,9 @@ from kernel.onchain_metrics import METRICS
 from replay_venue.market import recorded_files as files
 from replay_venue.market.candles import merge, select
 from replay_venue.market.funding import HOUR_MS, PERIOD_HOURS
-from replay_venue.market.instruments import Instrument, decimals_of, instrument
+from replay_venue.market.instruments import Perpetual, decimals_of, instrument
 from replay_venue.market.recorded_files import Quotes
-from replay_venue.market.series import Book, OnChain, Points, Trades
+from replay_venue.market.series import AggregateTrades, Book, OnChain, Points
 
 MAX_BOOK_AGE_MS = 60_000  # a quote older than this is no longer how the book stands
 
@@ -23,12 +23,12 @@ MAX_BOOK_AGE_MS = 60_000  # a quote older than this is no longer how the book st
 class _Recorded:
     """What one folder holds of one symbol: prices of one venue, and the series beside them."""
 
-    instrument: Instrument
+    instrument: Perpetual
     venue: str
     candles: Mapping[str, Bars]
     mark: Mapping[str, Bars]
     index: Mapping[str, Bars]
-    trades: Trades
+    trades: AggregateTrades
     quotes: Quotes | None
     funding: Points
     open_interest: Points
@@ -59,7 +59,7 @@ class RecordedSource:
         """Return the venue whose prices are served."""
         return self._recorded[symbol].venue
 
-    def instrument(self, symbol: str) -> Instrument:
+    def instrument(self, symbol: str) -> Perpetual:
         return self._recorded[symbol].instrument
 
     def bars(self, symbol: str, timeframe: str, start_ms: int, end_ms: int) -> Bars:
@@ -93,10 +93,12 @@ class RecordedSource:
     def index_bars(self, symbol: str, timeframe: str, start_ms: int, end_ms: int) -> Bars:
         return _bars(self._recorded[symbol].index, timeframe, start_ms, end_ms)
 
-    def trades(self, symbol: str, start_ms: int, end_ms: int) -> Trades:
+    def trades(self, symbol: str, start_ms: int, end_ms: int) -> AggregateTrades:
         found = self._recorded[symbol].trades
         rows = _rows(found.time_ms, start_ms, end_ms)
-        return Trades(*(getattr(found, field.name)[rows] for field in fields(Trades)))
+        return AggregateTrades(
+            *(getattr(found, field.name)[rows] for field in fields(AggregateTrades))
+        )
 
     def book(self, symbol: str, at_ms: int, levels: int) -> Book | None:
         """Return the best bid and ask, one level a side, as last recorded in the minute before."""
@@ -240,7 +242,7 @@ def _rows(time_ms: NDArray[np.int64], start_ms: int, end_ms: int) -> slice:
     return slice(int(first), int(stop))
 
 
-def _with_decimals(known: Instrument, candles: Mapping[str, Bars]) -> Instrument:
+def _with_decimals(known: Perpetual, candles: Mapping[str, Bars]) -> Perpetual:
     """Return the instrument with the decimals that its recorded prices need, and its last price."""
     closes = np.concatenate([bars.close[-2_000:] for bars in candles.values()])
     decimals = max(map(decimals_of, closes.tolist()), default=0)

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from kernel.bars import TIMEFRAME_MS, Bars
 from kernel.onchain_metrics import METRICS
-from replay_venue.market.series import OnChain, Points, Trades
+from replay_venue.market.series import AggregateTrades, OnChain, Points
 from replay_venue.market.weather import DAY_MS
 
 _CANDLES = re.compile(
@@ -60,13 +60,15 @@ def quoted_candles(folder: Path, kind: str, symbol: str, venue: str) -> dict[str
     return _candles(folder, kind, symbol).get(venue, {})
 
 
-def trades(folder: Path, symbol: str, venue: str) -> Trades:
+def trades(folder: Path, symbol: str, venue: str) -> AggregateTrades:
     """Return the trade prints of a symbol at a venue, by ascending id."""
     names = ("id", "price", "amount")
     path = _ticks(folder, "trades", symbol, venue)
     if path is None:
         none = np.empty(0)
-        return Trades(NO_POINTS.time_ms, NO_POINTS.time_ms, none, none, none.astype(np.int8))
+        return AggregateTrades(
+            NO_POINTS.time_ms, NO_POINTS.time_ms, none, none, none.astype(np.int8)
+        )
     table = _table(path, ("timestamp", *names, "side"))
     order = np.argsort(table["id"].to_numpy(), kind="stable")
     side = table["side"].to_pylist()
@@ -75,7 +77,7 @@ def trades(folder: Path, symbol: str, venue: str) -> Trades:
         raise ValueError(f"{path.name}: found sides {sorted(set(side))}, expected buy and sell")
     identity, price, amount = (table[name].to_numpy()[order] for name in names)
     sides = np.array([known[one] for one in side], np.int8)[order]
-    return Trades(_stamps(table["timestamp"])[order], identity, price, amount, sides)
+    return AggregateTrades(_stamps(table["timestamp"])[order], identity, price, amount, sides)
 
 
 def quotes(folder: Path, symbol: str, venue: str) -> Quotes | None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernel.bars import Bars
-from replay_venue.market.instruments import Instrument
+from replay_venue.market.instruments import Perpetual
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class OnChain:
 
 
 @dataclass(frozen=True, slots=True)
-class Trades:
+class AggregateTrades:
     """Aggregate trades, ascending in time and id, all of length m.
 
     `side` int8 is +1 where the taker bought and -1 where it sold; quantity in the base asset.
@@ -71,7 +71,7 @@ class MarketSource(Protocol):
         """Return the symbols traded, in the order given."""
         ...
 
-    def instrument(self, symbol: str) -> Instrument:
+    def instrument(self, symbol: str) -> Perpetual:
         """Return names and decimals of one of `symbols`."""
         ...
 
@@ -91,7 +91,7 @@ class MarketSource(Protocol):
         """Return complete candles of the index price; their volume is 0. Empty where unknown."""
         ...
 
-    def trades(self, symbol: str, start_ms: int, end_ms: int) -> Trades:
+    def trades(self, symbol: str, start_ms: int, end_ms: int) -> AggregateTrades:
         """Return the aggregate trades of the window; they make up its minute candles."""
         ...
 

@@ -12,7 +12,7 @@ from replay_venue.market.climate import Climate
 from replay_venue.market.daily import ChainState, Days, chain_days, flow_draws, rounded
 from replay_venue.market.edges import Edges, Memory
 from replay_venue.market.funding import LIMIT
-from replay_venue.market.instruments import Instrument
+from replay_venue.market.instruments import Perpetual
 from replay_venue.market.prints import trade_counts
 from replay_venue.market.shocks import LEADER, led_shocks
 from replay_venue.market.weather import (
@@ -77,14 +77,14 @@ class Block:
     days: Days
 
 
-def initial_state(what: Instrument) -> TapeState:
+def initial_state(what: Perpetual) -> TapeState:
     """Return the state at genesis."""
     log_price = math.log(what.price)
     return TapeState(ChainState(log_price, log_price - 0.2), log_price)
 
 
 def next_block(
-    climate: Climate, edge: float, planted: Edges, what: Instrument, number: int, state: TapeState
+    climate: Climate, edge: float, planted: Edges, what: Perpetual, number: int, state: TapeState
 ) -> tuple[TapeState, Block]:
     """Return block `number` and the state after it.
 
@@ -182,7 +182,7 @@ def _signal(rng: np.random.Generator, start: float) -> NDArray[np.float64]:
 
 
 def _noise(
-    climate: Climate, rng: np.random.Generator, what: Instrument, number: int
+    climate: Climate, rng: np.random.Generator, what: Perpetual, number: int
 ) -> NDArray[np.float64]:
     leader = climate.leader(number)
     if what.symbol == LEADER:
@@ -192,7 +192,7 @@ def _noise(
 
 def _minutes(
     rng: np.random.Generator,
-    what: Instrument,
+    what: Perpetual,
     weather: Weather,
     log_open: float,
     path: NDArray[np.float64],

@@ -24,12 +24,12 @@ from replay_venue.serving.parameters import RefusedError
 from replay_venue.serving.restated import restatable
 from replay_venue.serving.streams import sockets
 from replay_venue.serving.streams.publisher import Publisher
-from replay_venue.serving.venue import Venue
+from replay_venue.serving.venue import ServedVenue
 
 SAVE_EVERY_S = 1.0
 
 
-def application(venue: Venue, state_file: Path | None = None) -> ASGIApp:
+def application(venue: ServedVenue, state_file: Path | None = None) -> ASGIApp:
     """Return the application; it publishes while it runs and keeps the clock in `state_file`."""
     venue = restatable(venue)
     books = Books(venue)
@@ -61,7 +61,7 @@ async def _refused(_: Request, error: Exception) -> Response:
     return wire.response({"code": error.code, "msg": error.message}, error.status)
 
 
-async def _keep_state(venue: Venue, path: Path) -> None:
+async def _keep_state(venue: ServedVenue, path: Path) -> None:
     while True:
         clock.save(venue.clock.state(), path)
         await asyncio.sleep(SAVE_EVERY_S)

@@ -15,9 +15,9 @@ import numpy as np
 from fastapi import APIRouter, Request
 
 from kernel.bars import TIMEFRAME_MS, Bars
-from replay_venue.market.instruments import Instrument
+from replay_venue.market.instruments import Perpetual
 from replay_venue.serving import wire
-from replay_venue.serving.venue import Venue
+from replay_venue.serving.venue import ServedVenue
 from replay_venue.serving.wire import JsonObject
 
 GRANULARITIES = {
@@ -46,7 +46,7 @@ class RefusedByCoinbaseError(Exception):
         self.status = status
 
 
-def router(venue: Venue) -> APIRouter:
+def router(venue: ServedVenue) -> APIRouter:
     """Return the endpoints over `venue`."""
     routes = APIRouter(prefix="/coinbase")
 
@@ -85,7 +85,7 @@ def router(venue: Venue) -> APIRouter:
     return routes
 
 
-def candles(venue: Venue, product: str, query: Query) -> list[JsonObject]:
+def candles(venue: ServedVenue, product: str, query: Query) -> list[JsonObject]:
     """Return candles from `start` to `end`, seconds and both included, the latest first."""
     what = _traded(venue).get(product)
     if what is None:
@@ -111,7 +111,7 @@ def candles(venue: Venue, product: str, query: Query) -> list[JsonObject]:
     return rows[::-1]
 
 
-def _bars(venue: Venue, what: Instrument, timeframe: str, start_ms: int, end_ms: int) -> Bars:
+def _bars(venue: ServedVenue, what: Perpetual, timeframe: str, start_ms: int, end_ms: int) -> Bars:
     """Return the index's candles, the present one last, with a share of the perpetual's volume."""
     window = (what.symbol, timeframe, start_ms, end_ms, MAX_CANDLES + 1)
     index = venue.klines(*window, "index")
@@ -121,11 +121,11 @@ def _bars(venue: Venue, what: Instrument, timeframe: str, start_ms: int, end_ms:
     return replace(index, volume=np.round(np.array(volume, dtype=np.float64), what.lot_decimals))
 
 
-def _products(venue: Venue) -> list[JsonObject]:
+def _products(venue: ServedVenue) -> list[JsonObject]:
     return [_product(name, what) for name, what in _traded(venue).items()]
 
 
-def _product(name: str, what: Instrument) -> JsonObject:
+def _product(name: str, what: Perpetual) -> JsonObject:
     lot = what.lot
     tick = what.tick
     base, _, quote = name.partition("-")
@@ -154,14 +154,14 @@ def _product(name: str, what: Instrument) -> JsonObject:
     }
 
 
-def _traded(venue: Venue) -> dict[str, Instrument]:
+def _traded(venue: ServedVenue) -> dict[str, Perpetual]:
     """Return the instruments by product: each base against each quote."""
     market = venue.market
     instruments = [market.instrument(symbol) for symbol in market.symbols]
     return {f"{what.base}-{quote}": what for what in instruments for quote in QUOTES}
 
 
-def _bases(venue: Venue) -> list[str]:
+def _bases(venue: ServedVenue) -> list[str]:
     return [venue.market.instrument(symbol).base for symbol in venue.market.symbols]
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from replay_venue.serving.clock import Clock
 from replay_venue.serving.faults.faults import Channel, Fault, Kind
 from replay_venue.serving.restated import Restated, Restatement, Table
-from replay_venue.serving.venue import BAR_MS, Venue
+from replay_venue.serving.venue import BAR_MS, ServedVenue
 
 MAX_STEPS = 100_000
 
@@ -60,7 +60,7 @@ class RestatementOrder(BaseModel):
     metric: Annotated[str, Field(max_length=40)] = ""
 
 
-def router(venue: Venue) -> APIRouter:
+def router(venue: ServedVenue) -> APIRouter:
     """Return the control endpoints over `venue`."""
     routes = APIRouter(prefix="/control", dependencies=[Depends(from_this_machine)])
 
@@ -81,7 +81,7 @@ def router(venue: Venue) -> APIRouter:
     return routes
 
 
-def _serve_faults(routes: APIRouter, venue: Venue) -> None:
+def _serve_faults(routes: APIRouter, venue: ServedVenue) -> None:
     def report() -> dict[str, Any]:
         return {**venue.faults.report(), "skew": asdict(venue.clock.skew())}
 
@@ -104,7 +104,7 @@ def _serve_faults(routes: APIRouter, venue: Venue) -> None:
         return report()
 
 
-def _serve_restatements(routes: APIRouter, venue: Venue) -> None:
+def _serve_restatements(routes: APIRouter, venue: ServedVenue) -> None:
     market = venue.market
     if not isinstance(market, Restated):
         raise TypeError(f"control: found a {type(market).__name__}, expected a Restated market")
@@ -139,7 +139,7 @@ def _serve_restatements(routes: APIRouter, venue: Venue) -> None:
         return report()
 
 
-def arm(venue: Venue, order: FaultOrder) -> None:
+def arm(venue: ServedVenue, order: FaultOrder) -> None:
     """Arm a fault or set the clock wrong; ValueError changes nothing."""
     fields = order.model_dump()
     skew_ms = fields.pop("skew_ms")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replay_venue.market.series import Book
-from replay_venue.serving.venue import Venue
+from replay_venue.serving.venue import ServedVenue
 
 Change = tuple[float, float]  # price and its new quantity, 0 where the level is gone
 
@@ -52,7 +52,7 @@ class Chain:
 class Books:
     """The books that clients have seen: the chains of the open streams learn of every snapshot."""
 
-    venue: Venue
+    venue: ServedVenue
     _chains: dict[str, list[Chain]] = field(default_factory=dict, init=False)
     _last: dict[str, tuple[int, Book | None]] = field(default_factory=dict, init=False)
 

@@ -12,10 +12,10 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from kernel.bars import TIMEFRAME_MS
-from replay_venue.market.instruments import Instrument
+from replay_venue.market.instruments import Perpetual
 from replay_venue.market.intervals import DAY_MS
 from replay_venue.serving import wire
-from replay_venue.serving.venue import Venue
+from replay_venue.serving.venue import ServedVenue
 from replay_venue.serving.wire import JsonObject, decimal
 
 MAX_CANDLES = 5_000
@@ -42,7 +42,7 @@ class RefusedByHyperliquidError(Exception):
         self.status = status
 
 
-def router(venue: Venue) -> APIRouter:
+def router(venue: ServedVenue) -> APIRouter:
     """Return the endpoint over `venue`."""
     routes = APIRouter(prefix="/hyperliquid")
     answers: dict[str, Callable[[Asked], Any]] = {
@@ -72,7 +72,7 @@ def router(venue: Venue) -> APIRouter:
     return routes
 
 
-def meta(venue: Venue) -> JsonObject:
+def meta(venue: ServedVenue) -> JsonObject:
     """Return the perpetuals traded."""
     universe = [
         {"name": _coin(what), "szDecimals": what.lot_decimals, "maxLeverage": 40}
@@ -81,7 +81,7 @@ def meta(venue: Venue) -> JsonObject:
     return {"universe": universe, "collateralToken": 0}
 
 
-def candle_snapshot(venue: Venue, asked: Asked) -> list[JsonObject]:
+def candle_snapshot(venue: ServedVenue, asked: Asked) -> list[JsonObject]:
     """Return candles that open in the window, ascending, the latest 5000 of them."""
     wanted = asked.get("req")
     if not isinstance(wanted, dict):
@@ -104,7 +104,7 @@ def candle_snapshot(venue: Venue, asked: Asked) -> list[JsonObject]:
     ]
 
 
-def funding_history(venue: Venue, asked: Asked) -> list[JsonObject]:
+def funding_history(venue: ServedVenue, asked: Asked) -> list[JsonObject]:
     """Return the settlements of the window, ascending, the first 500 of them."""
     what = _instrument(venue, asked)
     end_ms = _whole(asked, "endTime", venue.clock.now_ms())
@@ -119,11 +119,11 @@ def funding_history(venue: Venue, asked: Asked) -> list[JsonObject]:
     ]
 
 
-def _contexts(venue: Venue) -> list[JsonObject]:
+def _contexts(venue: ServedVenue) -> list[JsonObject]:
     return [_context(venue, what) for what in _instruments(venue)]
 
 
-def _context(venue: Venue, what: Instrument) -> JsonObject:
+def _context(venue: ServedVenue, what: Perpetual) -> JsonObject:
     now_ms = venue.clock.now_ms()
     price = _price(venue, what)
     settled = venue.funding(what.symbol, now_ms - DAY_MS, now_ms).value
@@ -147,22 +147,22 @@ def _spot_meta() -> JsonObject:
     return {"tokens": [USDC], "universe": []}
 
 
-def _instruments(venue: Venue) -> list[Instrument]:
+def _instruments(venue: ServedVenue) -> list[Perpetual]:
     return [venue.market.instrument(symbol) for symbol in venue.market.symbols]
 
 
-def _instrument(venue: Venue, asked: Asked) -> Instrument:
+def _instrument(venue: ServedVenue, asked: Asked) -> Perpetual:
     for what in _instruments(venue):
         if _coin(what) == asked.get("coin"):
             return what
     raise RefusedByHyperliquidError("unknown coin", 500)
 
 
-def _coin(what: Instrument) -> str:
+def _coin(what: Perpetual) -> str:
     return what.base
 
 
-def _price(venue: Venue, what: Instrument) -> str:
+def _price(venue: ServedVenue, what: Perpetual) -> str:
     price = venue.last_price(what.symbol)
     return decimal(price if price == price else what.price)  # noqa: PLR0124  NaN before history
 

@@ -12,11 +12,11 @@ from fastapi import APIRouter, Request
 from replay_venue.serving import wire
 from replay_venue.serving.depth import Books
 from replay_venue.serving.endpoints import depth, derivatives, klines, tickers, trades
-from replay_venue.serving.venue import Venue
+from replay_venue.serving.venue import ServedVenue
 from replay_venue.serving.wire import JsonObject
 
 Query = Mapping[str, str]
-ANSWERS: dict[str, Callable[[Venue, Query], Any]] = {
+ANSWERS: dict[str, Callable[[ServedVenue, Query], Any]] = {
     "/fapi/v1/klines": klines.klines,
     "/fapi/v1/continuousKlines": klines.continuous_klines,
     "/fapi/v1/markPriceKlines": klines.mark_price_klines,
@@ -35,7 +35,7 @@ ANSWERS: dict[str, Callable[[Venue, Query], Any]] = {
 }
 
 
-def router(venue: Venue, books: Books) -> APIRouter:
+def router(venue: ServedVenue, books: Books) -> APIRouter:
     """Return the endpoints over `venue`; every handler runs on the event loop."""
     routes = APIRouter()
     answers = {path: partial(answer, venue) for path, answer in ANSWERS.items()} | {
@@ -56,7 +56,7 @@ def _serve(routes: APIRouter, path: str, answer: Callable[[Query], Any]) -> None
     routes.add_api_route(path, handle, methods=["GET"], name=path.rpartition("/")[2])
 
 
-def exchange_info(venue: Venue) -> JsonObject:
+def exchange_info(venue: ServedVenue) -> JsonObject:
     """Return the traded symbols with their filters."""
     symbols = [venue.market.instrument(symbol) for symbol in venue.market.symbols]
     weight = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1}

@@ -13,10 +13,10 @@ import numpy as np
 
 from kernel.bars import TIMEFRAME_MS, Bars
 from kernel.onchain_metrics import METRICS
-from replay_venue.market.instruments import Instrument
+from replay_venue.market.instruments import Perpetual
 from replay_venue.market.intervals import DAY_MS, MINUTE_MS
-from replay_venue.market.series import Book, MarketSource, OnChain, Points, Trades
-from replay_venue.serving.venue import Venue
+from replay_venue.market.series import AggregateTrades, Book, MarketSource, OnChain, Points
+from replay_venue.serving.venue import ServedVenue
 
 CandleTable = Literal["candles", "mark_candles", "index_candles"]
 Table = CandleTable | Literal["funding", "open_interest", "fear_greed", "onchain"]
@@ -108,7 +108,7 @@ class Restated:
     def symbols(self) -> tuple[str, ...]:
         return self._market.symbols
 
-    def instrument(self, symbol: str) -> Instrument:
+    def instrument(self, symbol: str) -> Perpetual:
         return self._market.instrument(symbol)
 
     def bars(self, symbol: str, timeframe: str, start_ms: int, end_ms: int) -> Bars:
@@ -127,7 +127,7 @@ class Restated:
         bars = self._market.running_bar(symbol, timeframe, open_ms, now_ms)
         return _with_last_prices(bars, timeframe, self._of("candles", symbol))
 
-    def trades(self, symbol: str, start_ms: int, end_ms: int) -> Trades:
+    def trades(self, symbol: str, start_ms: int, end_ms: int) -> AggregateTrades:
         trades = self._market.trades(symbol, start_ms, end_ms)
         price = trades.price.copy()
         for each in self._of("candles", symbol):
@@ -199,7 +199,7 @@ class Restated:
         return len(rows(symbol, at, at + 1).time_ms) == 1
 
 
-def restatable(venue: Venue) -> Venue:
+def restatable(venue: ServedVenue) -> ServedVenue:
     """Return the venue with a market that can be restated; one that can already is returned."""
     if isinstance(venue.market, Restated):
         return venue

@@ -12,10 +12,10 @@ from starlette.responses import PlainTextResponse, Response
 from replay_venue.serving import wire
 from replay_venue.serving.endpoints import coinmetrics, sentiment
 from replay_venue.serving.endpoints.coinmetrics import BadParameterError
-from replay_venue.serving.venue import Venue
+from replay_venue.serving.venue import ServedVenue
 
 
-def router(venue: Venue) -> APIRouter:
+def router(venue: ServedVenue) -> APIRouter:
     """Return the endpoints over `venue`."""
     routes = APIRouter()
 

@@ -10,7 +10,7 @@ from kernel.bars import TIMEFRAME_MS, Bars
 from kernel.resampling import joined
 from replay_venue.market import candles, intervals
 from replay_venue.market.intervals import DAY_MS, MINUTE_MS
-from replay_venue.market.series import Book, MarketSource, OnChain, Points, Trades
+from replay_venue.market.series import AggregateTrades, Book, MarketSource, OnChain, Points
 from replay_venue.serving.clock import Clock
 from replay_venue.serving.faults.faults import Faults
 
@@ -21,7 +21,7 @@ _PRICE_TIMEFRAMES = ("1m", "15m", "1h", "8h", "1d")
 
 
 @dataclass(frozen=True, slots=True)
-class Venue:
+class ServedVenue:
     """What is served. Windows here include both ends, as the exchange's do; None is open."""
 
     market: MarketSource
@@ -89,7 +89,7 @@ class Venue:
         quoted = self._quoted(self._reader(symbol, price))
         return self.last_price(symbol) if math.isnan(quoted) else quoted
 
-    def trades(self, symbol: str, start_ms: int, end_ms: int) -> Trades:
+    def trades(self, symbol: str, start_ms: int, end_ms: int) -> AggregateTrades:
         """Return the aggregate trades of the window that have happened."""
         return self.market.trades(symbol, *self._past(start_ms, end_ms, 0))
 

@@ -11,8 +11,8 @@ from starlette.responses import Response
 
 from kernel.bars import Bars
 from replay_venue.market import intervals
-from replay_venue.market.instruments import Instrument
-from replay_venue.market.series import Trades
+from replay_venue.market.instruments import Perpetual
+from replay_venue.market.series import AggregateTrades
 
 JsonObject = dict[str, Any]
 
@@ -105,7 +105,7 @@ def kline_event(bars: Bars, *, symbol: str, interval: str, closed: bool, now_ms:
     return {"e": "kline", "E": now_ms, "s": symbol, "k": kline}
 
 
-def trade_rows(trades: Trades) -> Iterator[tuple[int, str, str, int, str]]:
+def trade_rows(trades: AggregateTrades) -> Iterator[tuple[int, str, str, int, str]]:
     """Yield id, price, quantity, time and whether the buyer was the maker, as JSON words."""
     return zip(
         trades.trade_id.tolist(),
@@ -117,7 +117,7 @@ def trade_rows(trades: Trades) -> Iterator[tuple[int, str, str, int, str]]:
     )
 
 
-def aggregate_page(trades: Trades) -> bytes:
+def aggregate_page(trades: AggregateTrades) -> bytes:
     """Return trades as of GET /fapi/v1/aggTrades; each stands for one trade of the same id."""
     template = '{"a":%d,"p":"%s","q":"%s","nq":"%s","f":%d,"l":%d,"T":%d,"m":%s}'
     return _page(
@@ -126,7 +126,7 @@ def aggregate_page(trades: Trades) -> bytes:
     )
 
 
-def trade_page(trades: Trades) -> bytes:
+def trade_page(trades: AggregateTrades) -> bytes:
     """Return trades as of GET /fapi/v1/trades."""
     turnover = decimals(np.round(trades.price * trades.quantity, 8))
     template = (
@@ -146,7 +146,7 @@ def levels(price: NDArray[np.float64], quantity: NDArray[np.float64]) -> list[li
     return [list(pair) for pair in zip(decimals(price), decimals(quantity), strict=True)]
 
 
-def exchange_symbol(what: Instrument, onboard_ms: int) -> JsonObject:
+def exchange_symbol(what: Perpetual, onboard_ms: int) -> JsonObject:
     """Return one entry of `symbols` in GET /fapi/v1/exchangeInfo."""
     tick = what.tick
     lot = what.lot

@@ -17,7 +17,7 @@ from research.training.candidate import FoldModel
 
 
 @dataclass(frozen=True, slots=True)
-class Market:
+class TradedMarket:
     """What a backtest trades on: bars, ATR in price units float64[n], and what settled in the hours
     before each close, float64[n, 24].
     """
@@ -26,9 +26,11 @@ class Market:
     atr: NDArray[np.float64]
     funding: NDArray[np.float64]
 
-    def slice(self, start: int, stop: int) -> "Market":
+    def slice(self, start: int, stop: int) -> "TradedMarket":
         """Return the rows start..stop-1."""
-        return Market(self.bars.slice(start, stop), self.atr[start:stop], self.funding[start:stop])
+        return TradedMarket(
+            self.bars.slice(start, stop), self.atr[start:stop], self.funding[start:stop]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class WalkForward:
 
 
 def backtest(
-    market: Market,
+    market: TradedMarket,
     folds: Sequence[FoldModel],
     feature_names: Sequence[str],
     settings: Settings,
@@ -66,7 +68,7 @@ def backtest(
 
 
 def backtest_stream(
-    market: Market,
+    market: TradedMarket,
     parts: Sequence[tuple[NDArray[np.int64], NDArray[np.float32]]],
     feature_names: Sequence[str],
     settings: Settings,
@@ -113,7 +115,7 @@ def backtest_stream(
 class _Accounts:
     """What every account of one walk trades on, float64 by the bars of the market."""
 
-    market: Market
+    market: TradedMarket
     probabilities: NDArray[np.float64]
     abstain: NDArray[np.float64]
     settings: Settings

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from kernel.bars import Bars
 from kernel.observation import Series, settled_by_hour
 from research.backtest.run import run
-from research.backtest.walk_forward import Market, WalkForward, backtest
+from research.backtest.walk_forward import TradedMarket, WalkForward, backtest
 from research.datasets.matrix import Table, atr, feature_values
 from research.evaluation.metrics import Metrics, summarize
 from research.gates.accounts import Accounts, Contest
@@ -110,7 +110,7 @@ def compare(
     funding rate is looked at. `live` are the champion's recorded decisions.
     """
     settled = settled_by_hour(series[FUNDING], bars.open_time_ms + settings.bar_ms)
-    market = Market(bars, atr(matrix), settled)
+    market = TradedMarket(bars, atr(matrix), settled)
     walk = backtest(market, candidate.folds, candidate.feature_names, settings)
     if champion is None:
         return Comparison(walk, None)
@@ -145,7 +145,7 @@ def known_decisions(
 
 
 def contest(
-    market: Market,
+    market: TradedMarket,
     folds: tuple[FoldModel, ...],
     champion: NDArray[np.float32],
     settings: Settings,
@@ -173,7 +173,7 @@ def contest(
 
 
 def _account(
-    span: Market, p: NDArray[np.float32], shared: NDArray[np.bool_], settings: Settings
+    span: TradedMarket, p: NDArray[np.float32], shared: NDArray[np.bool_], settings: Settings
 ) -> Metrics:
     """Return one account's figures over a span, decided on the shared bars only."""
     decided = np.where(shared[:, None], p, np.nan).astype(np.float64)

@@ -33,7 +33,7 @@ class Rule(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class FoundEvidence:
     """Hold what a request rests on, derived again from the files at the moment of publishing.
 
     `bundle` is the digest of the folder when every file in it still matches, else the sentence that
@@ -73,7 +73,7 @@ class PublicationRefusedError(TidegateError):
 def broken_rules(
     request: PromotionRequest,
     approval: Approval | None,
-    evidence: Evidence,
+    evidence: FoundEvidence,
     *,
     champion: str,
     recorded: Collection[str],
@@ -120,7 +120,7 @@ def _broken_by_approval(
 
 
 def broken_by_evidence(
-    request: PromotionRequest, evidence: Evidence, champion: str
+    request: PromotionRequest, evidence: FoundEvidence, champion: str
 ) -> list[Broken]:
     """Return the rules that the evidence, derived again, breaks; `champion` '' is none."""
     compared = (
@@ -141,7 +141,7 @@ def broken_by_evidence(
     return [*broken, *_broken_by_checks(request, evidence)]
 
 
-def _broken_by_checks(request: PromotionRequest, evidence: Evidence) -> Iterator[Broken]:
+def _broken_by_checks(request: PromotionRequest, evidence: FoundEvidence) -> Iterator[Broken]:
     """Yield a broken rule for each blocking check that is not green on what it judged then."""
     for check in sorted({*request.verdicts, *evidence.judged, *evidence.red}):
         judged = request.verdicts.get(check)

@@ -18,14 +18,14 @@ from kernel.features.registry import FEATURES
 from kernel.observer import Observer
 from kernel.trading import Trader, trades
 from live_runner.candles import Candle
-from live_runner.journal.journal import Decision, State
-from live_runner.journal.journal import Journal as RunnerJournal
+from live_runner.journal.journal import Decision, SymbolState
+from live_runner.journal.journal import JournalFile as RunnerJournal
 from live_runner.loop import SETTLED
 from live_runner.orders import order_changes
 from market_data.storage.lake import DERIVED_TABLES, FOREVER_MS, Lake
 from orchestration.io_managers import LakeIOManager
 from orchestration.partitions import week_key
-from orchestration.resources.journal import Journal, UnreadableJournalError
+from orchestration.resources.journal import JournalFile, UnreadableJournalError
 from orchestration.resources.notifier import Notifier
 from orchestration.resources.research_settings import ResearchSettings
 from sensors.failures import failed_check_sensor
@@ -86,7 +86,9 @@ def run_live(path: Path, bars: Bars) -> None:
         Candle(int(bars.open_time_ms[k]), *(float(getattr(bars, n)[k]) for n in Candle._fields[1:]))
         for k in range(len(bars))
     ]
-    start = State("BTCUSDT", FIRST_MS - BAR_MS, trader.snapshot(), stream.snapshot(), 0, "", "")
+    start = SymbolState(
+        "BTCUSDT", FIRST_MS - BAR_MS, trader.snapshot(), stream.snapshot(), 0, "", ""
+    )
     journal.record_start(start, stream.snapshot(), FIRST_MS)
     for number, candle in enumerate(candles):
         at_ms = candle.open_time_ms
@@ -121,7 +123,7 @@ def run_live(path: Path, bars: Bars) -> None:
         )
         vectors = (seen, features, wish, row, out)
         decision = Decision(*("BTCUSDT", candle, 0, "", digest, *vectors, "rules", False, 250, 200))
-        state = State(
+        state = SymbolState(
             *("BTCUSDT", candle.open_time_ms, trader.snapshot(), stream.snapshot(), 0, "", pending)
         )
         journal.record(decision, orders, state, candle.open_time_ms + BAR_MS)
@@ -149,7 +151,7 @@ def monitor(
         asset_checks=dg.load_asset_checks_from_modules([monitoring_assets]),
         jobs=[dg.define_asset_job("run", selection=dg.AssetSelection.groups("monitoring"))],
         resources={
-            "journal": Journal(path=str(home / "journal.sqlite")),
+            "journal": JournalFile(path=str(home / "journal.sqlite")),
             "lake": Lake(root=str(home / "lake")),
             "settings": ResearchSettings(folder=str(CONFIGS)),
             "io_manager": LakeIOManager(root=str(home / "lake")),
@@ -318,7 +320,7 @@ def test_week_without_decisions_is_empty_and_green(home: Path):
 
 def test_missing_journal_says_what_to_start(tmp_path: Path):
     """Before the runner ever ran, the failure names the file and the command."""
-    journal = Journal(path=str(tmp_path / "journal.sqlite"))
+    journal = JournalFile(path=str(tmp_path / "journal.sqlite"))
     with pytest.raises(UnreadableJournalError, match="start it"), journal.opened():
         pass
     assert not monitor(tmp_path).success

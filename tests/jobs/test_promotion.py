@@ -16,7 +16,7 @@ from orchestration.resources.attempts import ASKED_FOR, FIRST_WAIT_S, next_attem
 from orchestration.resources.clock import now_ms
 from orchestration.resources.tracking import Tracking, model_name
 from research.promotion.records import PromotionRequest
-from research.promotion.rules import Evidence, Rule
+from research.promotion.rules import FoundEvidence, Rule
 from sensors.approval import approval_sensor
 from tests.installation import CUTOFF_MS, SYMBOL, Installation
 from tests.kernel.bundle_maker import unsigned
@@ -362,7 +362,7 @@ def two_champions(installation: Installation) -> tuple[str, str]:
     )
     installation.store.submit(other, 10)
     installation.store.decide(other.id, "approved", "Ada", "", now_ms())
-    same = Evidence(bundle=older, gate_report="g", gates_accepted=True, data="d")
+    same = FoundEvidence(bundle=older, gate_report="g", gates_accepted=True, data="d")
     installation.store.publish(other.id, lambda _: same, now_ms())
     newer = unsigned(installation.home / "bundles", "newer")
     asked = replace(other, week="2025-12-07", bundle_digest=newer, champion_digest=older)

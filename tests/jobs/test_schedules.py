@@ -23,7 +23,7 @@ from orchestration.partitions import (
     week_key,
     week_of,
 )
-from orchestration.resources.journal import Journal
+from orchestration.resources.journal import JournalFile
 
 TICK = datetime(2026, 11, 21, 3, 5, tzinfo=UTC)
 
@@ -191,7 +191,7 @@ def test_weeks_that_were_not_audited_are_audited_in_order(tmp_path: Path) -> Non
             daily_monitor_schedule,
             now,
             market_clock=StoppedClock(folder="", venue_url="", at=now),
-            journal=Journal(path=str(journal)),
+            journal=JournalFile(path=str(journal)),
         )
     assert [str(one.partition_key) for one in found] == [
         "BTCUSDT|2025-12-07",
@@ -245,7 +245,7 @@ def test_daily_monitoring_is_a_run_per_symbol_on_the_week_of_the_markets_yesterd
         daily_monitor_schedule,
         datetime(2026, 11, 21, 0, 35, tzinfo=UTC),
         market_clock=StoppedClock(folder="", venue_url="", at=now),
-        journal=Journal(path=str(journal)),
+        journal=JournalFile(path=str(journal)),
     )
     assert [str(one.partition_key) for one in found] == [f"BTCUSDT|{week}", f"ETHUSDT|{week}"]
     assert len({one.run_key for one in found}) == 2
@@ -257,7 +257,7 @@ def test_monitoring_waits_for_a_runner_that_has_traded(tmp_path: Path) -> None:
         scheduled_execution_time=datetime(2026, 11, 21, 0, 35, tzinfo=UTC),
         resources={
             "market_clock": StoppedClock(folder="", venue_url="", at="2025-12-21T00:35+00:00"),
-            "journal": Journal(path=str(tmp_path / "journal.sqlite")),
+            "journal": JournalFile(path=str(tmp_path / "journal.sqlite")),
         },
     )
     found = daily_monitor_schedule(context)

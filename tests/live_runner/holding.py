@@ -7,7 +7,7 @@ import numpy as np
 from kernel.features.engine import Stream, initial_state
 from kernel.fills import ENTRY_MS, ENTRY_PRICE, QUANTITY, SIDE, STOP_LOSS, TAKE_PROFIT
 from kernel.trading import Trader
-from live_runner.journal.journal import Journal, State
+from live_runner.journal.journal import Journal, SymbolState
 from tests.live_runner.bundles import TRADING
 from tests.live_runner.stage import BAR_MS, START_MS
 
@@ -26,7 +26,7 @@ def leave_open(journal: Path, symbol: str, take_profit: float = 1e9) -> None:
     account[ENTRY_MS] = float(ENTERED_MS)
     account[TAKE_PROFIT] = take_profit
     account[STOP_LOSS] = 1e-9
-    state = State(
+    state = SymbolState(
         symbol=symbol,
         open_time_ms=ENTERED_MS,
         trader=account,

@@ -13,12 +13,12 @@ from kernel.trading import Trader
 from live_runner.candles import Arrival, Candle
 from live_runner.entries import Entries
 from live_runner.health import Health, HealthLimits
-from live_runner.journal.journal import Decision, Journal, State
+from live_runner.journal.journal import Decision, Journal, SymbolState
 from live_runner.loop import SymbolLoop
 from live_runner.market.feed import Lane
 from live_runner.market.series import SeriesBook
 from live_runner.market.venue import Pauses, Venue
-from live_runner.metrics import Metrics
+from live_runner.metrics import RunnerMetrics
 from live_runner.models.inference import LoadedBundle
 from live_runner.models.model import Model
 from tests.live_runner.bundles import TRADING
@@ -42,7 +42,7 @@ class Scene:
     ) -> None:
         settings = desk_settings(home, "http://venue.test")
         self.journal = Journal(settings.journal)
-        self.metrics = Metrics()
+        self.metrics = RunnerMetrics()
         self.health = Health(LIMITS, lambda: False)
         self.killed = False
         self._bars = stream.bars_seen if stream else 0  # it goes on where the stream stands
@@ -83,7 +83,7 @@ class Scene:
             health=self.health,
             bar_ms=BAR_MS,
             model=model,
-            state=State(
+            state=SymbolState(
                 symbol=SYMBOL,
                 open_time_ms=START_MS + (self._bars - 1) * BAR_MS,
                 trader=model.trader.snapshot(),

@@ -33,7 +33,7 @@ from kernel.observation import (
     observe,
 )
 from replay_venue.market.climate import Climate
-from replay_venue.market.generator import KEPT_BLOCKS, History
+from replay_venue.market.generator import KEPT_BLOCKS, EndlessHistory
 from replay_venue.market.recent import Recent
 from research.backtest.replay import replay
 from tests.hung import HUNG_S
@@ -347,11 +347,11 @@ def market_observations(symbol: str, start_ms: int, end_ms: int) -> np.ndarray:
 
 
 @functools.cache
-def _histories() -> dict[str, History]:
+def _histories() -> dict[str, EndlessHistory]:
     """Return the market's symbols, made once: whatever is asked for, they are the same."""
     climate = Climate(SEED)
     recent = Recent(KEPT_BLOCKS)
-    return {name: History(climate, name, EDGE, recent=recent) for name in SYMBOLS}
+    return {name: EndlessHistory(climate, name, EDGE, recent=recent) for name in SYMBOLS}
 
 
 def rule_rows(observations: np.ndarray, features: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from live_runner.api.http import build_app
 from live_runner.desk import Desk
 from live_runner.health import HealthLimits
 from live_runner.journal.journal import Journal
-from live_runner.metrics import Metrics
+from live_runner.metrics import RunnerMetrics
 from live_runner.settings import RunnerSettings
 from tests.live_runner.inside import desk_settings
 
@@ -73,7 +73,7 @@ def test_the_page_names_every_reason_to_stay_out() -> None:
 
 def test_the_page_names_every_metric() -> None:
     """What Prometheus can collect is listed, without what the process collector brings."""
-    text = Metrics().render().decode()
+    text = RunnerMetrics().render().decode()
     families = text_string_to_metric_families(text)
     exported = {one.name for one in families if not one.name.endswith("_created")}
     assert first_column("Metrics") == {name for name in exported if name.startswith("tidegate_")}

@@ -10,10 +10,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from kernel.risk import Guard
 from kernel.trading import EQUITY, OUTPUT_FIELDS, POSITION_SIDE
 from live_runner.journal.journal import Decision
-from live_runner.metrics import Metrics
+from live_runner.metrics import RunnerMetrics
 from tests.live_runner.scene import SYMBOL, Scene
 
-Act = Callable[[Metrics, Decision], None]
+Act = Callable[[RunnerMetrics, Decision], None]
 
 
 def _decide(**changes: object) -> Act:
@@ -24,7 +24,7 @@ def _decide(**changes: object) -> Act:
 def _decide_with_out(**values: float) -> Act:
     """Return the counting of a decision after which the account says so."""
 
-    def act(metrics: Metrics, one: Decision) -> None:
+    def act(metrics: RunnerMetrics, one: Decision) -> None:
         out = list(one.out)
         for name, value in values.items():
             out[OUTPUT_FIELDS.index(name)] = value
@@ -91,7 +91,7 @@ def test_a_metric_counts_its_event_once(
     decision: Decision, name: str, labels: Mapping[str, str], value: float, act: Act
 ) -> None:
     """Absent or zero before, and afterwards what happened, under its labels."""
-    metrics = Metrics()
+    metrics = RunnerMetrics()
     assert _value(metrics, name, labels) in (None, 0.0)
     act(metrics, decision)
     assert _value(metrics, name, labels) == pytest.approx(value)
@@ -99,7 +99,7 @@ def test_a_metric_counts_its_event_once(
 
 def test_a_restart_tells_where_the_account_stood_before_the_next_bar(decision: Decision) -> None:
     """Epoch, position and equity are there at once, not only with the next bar."""
-    metrics = Metrics()
+    metrics = RunnerMetrics()
     out = list(decision.out)
     out[POSITION_SIDE] = -1.0
     out[EQUITY] = 9_876.5
@@ -113,7 +113,7 @@ def test_a_restart_tells_where_the_account_stood_before_the_next_bar(decision: D
 
 def test_no_metric_is_exported_that_is_not_counted_here() -> None:
     """Whoever adds a metric says here when it counts."""
-    families = text_string_to_metric_families(Metrics().render().decode())
+    families = text_string_to_metric_families(RunnerMetrics().render().decode())
     exported = {
         one.name
         for one in families
@@ -127,7 +127,7 @@ def test_no_metric_is_exported_that_is_not_counted_here() -> None:
 
 def test_the_process_itself_is_measured() -> None:
     """Memory and CPU time of the runner stand beside what it counts."""
-    names = {one.name for one in text_string_to_metric_families(Metrics().render().decode())}
+    names = {one.name for one in text_string_to_metric_families(RunnerMetrics().render().decode())}
     assert {"process_resident_memory_bytes", "process_cpu_seconds"} <= names
 
 
@@ -140,7 +140,7 @@ def test_a_loop_counts_every_bar_that_it_decides(tmp_path: Path) -> None:
     assert _value(scene.metrics, "bars_decided_total", labels) == 3.0
 
 
-def _value(metrics: Metrics, name: str, labels: Mapping[str, str]) -> float | None:
+def _value(metrics: RunnerMetrics, name: str, labels: Mapping[str, str]) -> float | None:
     """Return the sample of that name and these labels, None where there is none."""
     for family in text_string_to_metric_families(metrics.render().decode()):
         for sample in family.samples:

@@ -10,19 +10,19 @@ import numpy as np
 import uvicorn
 
 from kernel.bars import Bars
-from replay_venue.market.instruments import Instrument, instrument
-from replay_venue.market.series import Book, OnChain, Points, Trades
+from replay_venue.market.instruments import Perpetual, instrument
+from replay_venue.market.series import AggregateTrades, Book, OnChain, Points
 from replay_venue.serving.app import application
 from replay_venue.serving.clock import Clock
 from replay_venue.serving.faults.faults import Faults
-from replay_venue.serving.venue import Venue
+from replay_venue.serving.venue import ServedVenue
 from tests.hung import HUNG_S
 
 BAR_MS = 900_000
 DAY_MS = 86_400_000
 NONE = Points(np.empty(0, np.int64), np.empty(0))
 NO_BARS = Bars(np.empty(0, np.int64), *(np.empty(0) for _ in range(5)))
-NO_TRADES = Trades(
+NO_TRADES = AggregateTrades(
     np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0), np.empty(0, np.int8)
 )
 
@@ -43,7 +43,7 @@ class SmallMarket:
     minutes: dict[str, Bars] = field(default_factory=dict)
     marks: dict[str, Bars] = field(default_factory=dict)
     indexes: dict[str, Bars] = field(default_factory=dict)
-    ticks: dict[str, Trades] = field(default_factory=dict)
+    ticks: dict[str, AggregateTrades] = field(default_factory=dict)
     books: dict[str, Book] = field(default_factory=dict)
     asked: list[tuple[str, int]] = field(default_factory=list)
 
@@ -52,7 +52,7 @@ class SmallMarket:
         """Return what is traded."""
         return tuple(self.candles)
 
-    def instrument(self, symbol: str) -> Instrument:
+    def instrument(self, symbol: str) -> Perpetual:
         """Return names and decimals."""
         return instrument(symbol)
 
@@ -78,11 +78,11 @@ class SmallMarket:
         """Return the index price's rows in the window."""
         return _rows(self.indexes if timeframe == "15m" else {}, symbol, start_ms, end_ms)
 
-    def trades(self, symbol: str, start_ms: int, end_ms: int) -> Trades:
+    def trades(self, symbol: str, start_ms: int, end_ms: int) -> AggregateTrades:
         """Return the trades in the window."""
         held = self.ticks.get(symbol, NO_TRADES)
         inside = (held.time_ms >= start_ms) & (held.time_ms < end_ms)
-        return Trades(*(getattr(held, name)[inside] for name in Trades.__slots__))
+        return AggregateTrades(*(getattr(held, name)[inside] for name in AggregateTrades.__slots__))
 
     def book(self, symbol: str, at_ms: int, levels: int) -> Book | None:
         """Return the one book there is, whenever it is asked for."""
@@ -123,7 +123,7 @@ def served(market: SmallMarket, now_ms: int) -> Iterator[Served]:
     """Serve a market whose clock stands at `now_ms` until a test moves it."""
     clock = Clock(now_ms, 1.0, paused=True)
     faults = Faults(seed=1)
-    app = application(Venue(market, clock, faults, history_start_ms=0))
+    app = application(ServedVenue(market, clock, faults, history_start_ms=0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False))
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from kernel.bars import TIMEFRAME_MS, Bars
 from kernel.onchain_metrics import METRICS
-from replay_venue.market.instruments import Instrument, instrument
-from replay_venue.market.series import Book, OnChain, Points, Trades
+from replay_venue.market.instruments import Perpetual, instrument
+from replay_venue.market.series import AggregateTrades, Book, OnChain, Points
 
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000
@@ -27,7 +27,7 @@ class Clockwork:
     missing: frozenset[int] = field(default_factory=frozenset)
     bookless: bool = False
 
-    def instrument(self, symbol: str) -> Instrument:
+    def instrument(self, symbol: str) -> Perpetual:
         return instrument(symbol)
 
     def bars(self, symbol: str, timeframe: str, start_ms: int, end_ms: int) -> Bars:
@@ -58,7 +58,7 @@ class Clockwork:
     def index_bars(self, symbol: str, timeframe: str, start_ms: int, end_ms: int) -> Bars:
         return _shifted(self.bars(symbol, timeframe, start_ms, end_ms), -0.2)
 
-    def trades(self, symbol: str, start_ms: int, end_ms: int) -> Trades:
+    def trades(self, symbol: str, start_ms: int, end_ms: int) -> AggregateTrades:
         time_ms = np.arange(-(-start_ms // 15_000) * 15_000, end_ms, 15_000, dtype=np.int64)
         minute = time_ms // MINUTE_MS * MINUTE_MS
         bars = _candles(
@@ -69,7 +69,7 @@ class Clockwork:
         part = time_ms % MINUTE_MS // 15_000
         price = np.choose(part, [bars.open, bars.low, bars.high, bars.close])
         side = np.where(_noise(time_ms, 3) % 2, 1, -1).astype(np.int8)
-        return Trades(time_ms, time_ms // 15_000, price, np.full(len(part), 0.25), side)
+        return AggregateTrades(time_ms, time_ms // 15_000, price, np.full(len(part), 0.25), side)
 
     def book(self, symbol: str, at_ms: int, levels: int) -> Book | None:
         if self.bookless:

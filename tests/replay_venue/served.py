@@ -20,7 +20,7 @@ from replay_venue.serving.app import application
 from replay_venue.serving.clock import Clock
 from replay_venue.serving.faults.faults import Faults
 from replay_venue.serving.streams import sockets
-from replay_venue.serving.venue import Venue
+from replay_venue.serving.venue import ServedVenue
 from replay_venue.settings import VenueSettings, build, market_of, parse
 from tests.hung import HUNG_S
 from tests.replay_venue.clockwork import Clockwork
@@ -38,7 +38,7 @@ def at(text: str) -> int:
 class Served:
     """A running venue, its address and a client for plain requests."""
 
-    venue: Venue
+    venue: ServedVenue
     url: str
     http: httpx.Client
 
@@ -93,13 +93,13 @@ def clockwork(
 ) -> Iterator[Served]:
     """Serve the clockwork market at a standing clock."""
     clock = Clock(at(now), speed, paused=True)
-    with answering(Venue(Clockwork(**market), clock, Faults(1), at(history))) as served:
+    with answering(ServedVenue(Clockwork(**market), clock, Faults(1), at(history))) as served:
         yield served
 
 
 @contextlib.contextmanager
 def answering(
-    venue: Venue,
+    venue: ServedVenue,
     state: Path | None = None,
     ping_s: float = sockets.PING_S,
     pong_within_s: float = sockets.PONG_WITHIN_S,

@@ -13,7 +13,7 @@ from orchestration.resources.notifier import Notifier
 from orchestration.resources.promotion_store import PromotionStore
 from orchestration.resources.runner_client import RunnerClient
 from research.promotion.records import PromotionRequest
-from research.promotion.rules import Evidence
+from research.promotion.rules import FoundEvidence
 from sensors.swap import RETRY_MS, swap_sensor
 from tests.kernel.bundle_maker import unsigned
 from tests.sensors.runner import FakeRunner
@@ -51,7 +51,7 @@ def published(
     )
     store.submit(request, 10)
     store.decide(request.id, "approved", "Ada", "", 20)
-    store.publish(request.id, lambda _: Evidence(digest, "g", True, "d"), 30)
+    store.publish(request.id, lambda _: FoundEvidence(digest, "g", True, "d"), 30)
 
 
 def tick(store: PromotionStore, url: str, cursor: str | None = None) -> dg.SensorResult:

@@ -6,7 +6,7 @@ import pytest
 
 from research.gates.gates import GateReport, Outcome, at_least, at_most
 from research.promotion.records import PromotionRequest
-from research.promotion.rules import Evidence, Rule, broken_by_evidence
+from research.promotion.rules import FoundEvidence, Rule, broken_by_evidence
 
 SEED_CHECKLIST = """
 Status: 100% complete
@@ -61,7 +61,7 @@ def _passed(outcome: Outcome) -> Outcome:
 
 def test_our_request_stands_or_falls_with_the_evidence_it_names():
     """Derived again from the files: the report it names, and gates that accepted."""
-    sound = Evidence("b" * 64, REPORT.digest, gates_accepted=True, data="d" * 64)
+    sound = FoundEvidence("b" * 64, REPORT.digest, gates_accepted=True, data="d" * 64)
     assert broken_by_evidence(REQUEST, sound, "") == []
     refused = dataclasses.replace(sound, gates_accepted=False)
     other = dataclasses.replace(sound, gate_report="0" * 64)

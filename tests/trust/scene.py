@@ -31,7 +31,7 @@ from orchestration.resources.tracking import (
     UnknownVersionError,
 )
 from research.promotion.records import PromotionRequest
-from research.promotion.rules import Evidence, PublicationRefusedError
+from research.promotion.rules import FoundEvidence, PublicationRefusedError
 from sensors.approval import adopt_tagged_approvals
 from sensors.swap import move
 from tests.kernel.bundle_maker import unsigned
@@ -188,13 +188,13 @@ class Scene:
     def rotate(self, reason: str = "leaked") -> None:
         KeyCycle(self.home).rotate("Ada", reason, now_ms())
 
-    def derive(self, request: PromotionRequest) -> Evidence:
+    def derive(self, request: PromotionRequest) -> FoundEvidence:
         """Look at the lake, the bundle and the instance's checks, each of which may be away."""
         with away(ConnectionError):
             red = {CHECK: "a week is missing"} if (self.home / "red").exists() else {}
         with away(ConnectionError):
             found = self.bundles.standing_digest(request.bundle_digest, SYMBOL, "15m")
-        same = Evidence(found, request.gate_report_digest, True, request.data_digest)
+        same = FoundEvidence(found, request.gate_report_digest, True, request.data_digest)
         return replace(same, judged={CHECK: "c"}, red=red)
 
     def follow(self) -> None:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from kernel.onchain_metrics import METRICS
 from replay_venue.market.intervals import DAY_MS
 from replay_venue.serving.parameters import RefusedError, whole
-from replay_venue.serving.venue import Venue
+from replay_venue.serving.venue import ServedVenue
 from replay_venue.serving.wire import JsonObject, decimals
 
 MAX_PAGE = 10_000
@@ -22,7 +22,7 @@ class BadParameterError(Exception):
     """A request Coin Metrics would refuse."""
 
 
-def metrics_page(venue: Venue, query: Query) -> JsonObject:
+def metrics_page(venue: ServedVenue, query: Query) -> JsonObject:
     """Return one page of daily values, by asset and then time; `next_page_token` leads to the next.
 
     Pages run from the end by default, as Coin Metrics' do; `paging_from=start` turns them round.
@@ -47,7 +47,7 @@ def metrics_page(venue: Venue, query: Query) -> JsonObject:
     return _page(rows, size, paging_from, token)
 
 
-def catalog(venue: Venue, query: Query) -> JsonObject:
+def catalog(venue: ServedVenue, query: Query) -> JsonObject:
     """Return which metrics each asset has, and from when to when."""
     known = _bases(venue)
     assets = _listed(query, "assets", known) if query.get("assets") else known
@@ -60,7 +60,7 @@ def catalog(venue: Venue, query: Query) -> JsonObject:
     return {"data": rows}
 
 
-def _catalogued(venue: Venue, asset: str, metrics: tuple[str, ...]) -> list[JsonObject]:
+def _catalogued(venue: ServedVenue, asset: str, metrics: tuple[str, ...]) -> list[JsonObject]:
     rows = list(_rows(venue, asset, {}, metrics))
     found: list[JsonObject] = []
     for metric in metrics:
@@ -90,7 +90,9 @@ def _page(
     return answer
 
 
-def _rows(venue: Venue, asset: str, query: Query, metrics: tuple[str, ...]) -> list[JsonObject]:
+def _rows(
+    venue: ServedVenue, asset: str, query: Query, metrics: tuple[str, ...]
+) -> list[JsonObject]:
     start_ms = _time(query, "start_time")
     end_ms = _time(query, "end_time")
     start_ms = start_ms if start_ms is None else start_ms + _excluded(query, "start_inclusive")
@@ -114,11 +116,11 @@ def _day(time_ms: int) -> str:
     return stamp.strftime("%Y-%m-%dT%H:%M:%S.000000000Z")
 
 
-def _bases(venue: Venue) -> tuple[str, ...]:
+def _bases(venue: ServedVenue) -> tuple[str, ...]:
     return tuple(venue.market.instrument(symbol).base.lower() for symbol in venue.market.symbols)
 
 
-def _assets(venue: Venue, query: Query) -> tuple[str, ...]:
+def _assets(venue: ServedVenue, query: Query) -> tuple[str, ...]:
     return _listed(query, "assets", _bases(venue))
 
 

@@ -6,14 +6,14 @@ from replay_venue.serving import parameters, wire
 from replay_venue.serving.depth import Books
 from replay_venue.serving.endpoints.tickers import NO_BOOK
 from replay_venue.serving.parameters import RefusedError
-from replay_venue.serving.venue import Venue
+from replay_venue.serving.venue import ServedVenue
 from replay_venue.serving.wire import JsonObject
 
 LIMITS = (5, 10, 20, 50, 100, 500, 1_000)
 Query = Mapping[str, str]
 
 
-def depth(venue: Venue, books: Books, query: Query) -> JsonObject:
+def depth(venue: ServedVenue, books: Books, query: Query) -> JsonObject:
     """Return the order book; the levels are one of the exchange's few sizes, 500 by default.
 
     -4108 where the market has no book, as a recording without one.

@@ -8,14 +8,14 @@ from replay_venue.market.funding import HOUR_MS
 from replay_venue.market.intervals import DAY_MS
 from replay_venue.serving import parameters
 from replay_venue.serving.parameters import RefusedError
-from replay_venue.serving.venue import Venue
+from replay_venue.serving.venue import ServedVenue
 from replay_venue.serving.wire import JsonObject, decimal
 
 PERIODS = ("5m", "15m", "30m", "1h", "2h", "4h", "6h", "12h", "1d")
 Query = Mapping[str, str]
 
 
-def funding_rate(venue: Venue, query: Query) -> list[JsonObject]:
+def funding_rate(venue: ServedVenue, query: Query) -> list[JsonObject]:
     """Return settled funding, ascending; up to 1000, 100 by default; of all if none is named."""
     symbols = parameters.symbols(query, venue.market.symbols)
     start_ms, end_ms = parameters.window(query)
@@ -29,7 +29,7 @@ def funding_rate(venue: Venue, query: Query) -> list[JsonObject]:
 
 
 def _settled(
-    venue: Venue, symbol: str, start_ms: int | None, end_ms: int | None
+    venue: ServedVenue, symbol: str, start_ms: int | None, end_ms: int | None
 ) -> list[JsonObject]:
     settled = venue.funding(symbol, start_ms, end_ms)
     return [
@@ -38,7 +38,7 @@ def _settled(
     ]
 
 
-def _add_marks(venue: Venue, symbol: str, rows: list[JsonObject]) -> None:
+def _add_marks(venue: ServedVenue, symbol: str, rows: list[JsonObject]) -> None:
     """Write the mark price at settlement into rows where it is known: the close of 8 hours, or of
     the hour where the symbol settles in between.
     """
@@ -59,7 +59,7 @@ def _add_marks(venue: Venue, symbol: str, rows: list[JsonObject]) -> None:
                 row["markPrice"] = decimal(price[row["fundingTime"]])
 
 
-def funding_info(venue: Venue, query: Query) -> list[JsonObject]:
+def funding_info(venue: ServedVenue, query: Query) -> list[JsonObject]:
     """Return the bounds of funding and its interval, of every symbol."""
     del query
     return [
@@ -74,13 +74,13 @@ def funding_info(venue: Venue, query: Query) -> list[JsonObject]:
     ]
 
 
-def premium_index(venue: Venue, query: Query) -> JsonObject | list[JsonObject]:
+def premium_index(venue: ServedVenue, query: Query) -> JsonObject | list[JsonObject]:
     """Return mark price, index price and the last funding rate, of one symbol or of all."""
     rows = [premium(venue, one) for one in parameters.symbols(query, venue.market.symbols)]
     return rows[0] if query.get("symbol") else rows
 
 
-def premium(venue: Venue, symbol: str) -> JsonObject:
+def premium(venue: ServedVenue, symbol: str) -> JsonObject:
     """Return one row of `premium_index`; mark and index are those of the last whole minute.
 
     Where the market has neither, both are the last price.
@@ -101,7 +101,7 @@ def premium(venue: Venue, symbol: str) -> JsonObject:
     }
 
 
-def open_interest(venue: Venue, query: Query) -> JsonObject:
+def open_interest(venue: ServedVenue, query: Query) -> JsonObject:
     """Return the latest open interest."""
     symbol = parameters.symbol(query, venue.market.symbols)
     now_ms = venue.clock.now_ms()
@@ -117,7 +117,7 @@ def open_interest(venue: Venue, query: Query) -> JsonObject:
     }
 
 
-def open_interest_history(venue: Venue, query: Query) -> list[JsonObject]:
+def open_interest_history(venue: ServedVenue, query: Query) -> list[JsonObject]:
     """Return open interest by `period`, ascending; up to 500, 30 by default.
 
     The exchange keeps the last month only; this venue keeps all of it. It measures every 15

@@ -4,18 +4,18 @@ from collections.abc import Mapping
 
 from replay_venue.serving import parameters, wire
 from replay_venue.serving.parameters import RefusedError
-from replay_venue.serving.venue import Price, Venue
+from replay_venue.serving.venue import Price, ServedVenue
 
 Query = Mapping[str, str]
 
 
-def klines(venue: Venue, query: Query) -> bytes:
+def klines(venue: ServedVenue, query: Query) -> bytes:
     """Return candles; up to 1500, 500 by default."""
     symbol = parameters.symbol(query, venue.market.symbols)
     return _candles(venue, query, symbol, "last")
 
 
-def continuous_klines(venue: Venue, query: Query) -> bytes:
+def continuous_klines(venue: ServedVenue, query: Query) -> bytes:
     """Return the candles of a pair's perpetual, the only contract traded here."""
     symbol = parameters.symbol(query, venue.market.symbols, "pair")
     if query.get("contractType") != "PERPETUAL":
@@ -23,19 +23,19 @@ def continuous_klines(venue: Venue, query: Query) -> bytes:
     return _candles(venue, query, symbol, "last")
 
 
-def mark_price_klines(venue: Venue, query: Query) -> bytes:
+def mark_price_klines(venue: ServedVenue, query: Query) -> bytes:
     """Return candles of the mark price, as of `klines` without volume."""
     symbol = parameters.symbol(query, venue.market.symbols)
     return _candles(venue, query, symbol, "mark")
 
 
-def index_price_klines(venue: Venue, query: Query) -> bytes:
+def index_price_klines(venue: ServedVenue, query: Query) -> bytes:
     """Return candles of a pair's index price, as of `klines` without volume."""
     symbol = parameters.symbol(query, venue.market.symbols, "pair")
     return _candles(venue, query, symbol, "index")
 
 
-def _candles(venue: Venue, query: Query, symbol: str, price: Price) -> bytes:
+def _candles(venue: ServedVenue, query: Query, symbol: str, price: Price) -> bytes:
     interval = parameters.interval(query)
     start_ms, end_ms = parameters.window(query)
     limit = parameters.limit(query, default=500, largest=1_500)

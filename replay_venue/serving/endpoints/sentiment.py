@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from replay_venue.market.intervals import DAY_MS
 from replay_venue.serving.parameters import whole
-from replay_venue.serving.venue import Venue
+from replay_venue.serving.venue import ServedVenue
 from replay_venue.serving.wire import JsonObject
 
 _MOODS = (
@@ -20,7 +20,7 @@ _DATE_FORMATS = {"us": "%m-%d-%Y", "cn": "%Y-%m-%d", "kr": "%Y-%m-%d", "world": 
 Query = Mapping[str, str]
 
 
-def fear_greed(venue: Venue, query: Query) -> JsonObject:
+def fear_greed(venue: ServedVenue, query: Query) -> JsonObject:
     """Return the index, latest first: one value by default, all for limit=0.
 
     Stamps are seconds, or days in the `date_format` us, cn, kr or world.
@@ -45,7 +45,7 @@ def fear_greed(venue: Venue, query: Query) -> JsonObject:
     return {"name": "Fear and Greed Index", "data": data, "metadata": {"error": None}}
 
 
-def as_csv(venue: Venue, query: Query) -> str:
+def as_csv(venue: ServedVenue, query: Query) -> str:
     """Return the same rows as lines of timestamp, value and class, under a header."""
     rows = fear_greed(venue, query)["data"]
     names = ("timestamp", "value", "value_classification")

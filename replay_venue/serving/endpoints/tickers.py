@@ -7,19 +7,19 @@ import numpy as np
 from replay_venue.serving import parameters
 from replay_venue.serving.endpoints import trades
 from replay_venue.serving.parameters import RefusedError
-from replay_venue.serving.venue import Venue
+from replay_venue.serving.venue import ServedVenue
 from replay_venue.serving.wire import JsonObject, decimal, kline_rows
 
 Query = Mapping[str, str]
 
 
-def day_tickers(venue: Venue, query: Query) -> JsonObject | list[JsonObject]:
+def day_tickers(venue: ServedVenue, query: Query) -> JsonObject | list[JsonObject]:
     """Return the last 24 hours, of one symbol or of all."""
     rows = [day(venue, symbol) for symbol in parameters.symbols(query, venue.market.symbols)]
     return rows[0] if query.get("symbol") else rows
 
 
-def day(venue: Venue, symbol: str) -> JsonObject:
+def day(venue: ServedVenue, symbol: str) -> JsonObject:
     """Return the last 96 quarters of an hour, the running one among them."""
     bars = venue.klines(symbol, "15m", None, None, 96)
     if len(bars) == 0:
@@ -52,7 +52,7 @@ def day(venue: Venue, symbol: str) -> JsonObject:
     }
 
 
-def last_prices(venue: Venue, query: Query) -> JsonObject | list[JsonObject]:
+def last_prices(venue: ServedVenue, query: Query) -> JsonObject | list[JsonObject]:
     """Return the last price, of one symbol or of all."""
     now_ms = venue.clock.shown_ms()
     rows = [
@@ -62,7 +62,7 @@ def last_prices(venue: Venue, query: Query) -> JsonObject | list[JsonObject]:
     return rows[0] if query.get("symbol") else rows
 
 
-def best_prices(venue: Venue, query: Query) -> JsonObject | list[JsonObject]:
+def best_prices(venue: ServedVenue, query: Query) -> JsonObject | list[JsonObject]:
     """Return the best bid and ask, of one symbol or of all that have an order book."""
     symbols = parameters.symbols(query, venue.market.symbols)
     rows = [row for symbol in symbols if (row := _best(venue, symbol)) is not None]
@@ -76,7 +76,7 @@ def best_prices(venue: Venue, query: Query) -> JsonObject | list[JsonObject]:
 NO_BOOK = (-4_108, "This market has no order book: its recording holds none.")
 
 
-def _best(venue: Venue, symbol: str) -> JsonObject | None:
+def _best(venue: ServedVenue, symbol: str) -> JsonObject | None:
     book = venue.book(symbol, venue.clock.now_ms())
     if book is None:
         return None

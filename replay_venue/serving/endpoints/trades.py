@@ -9,16 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from replay_venue.market.intervals import MINUTE_MS
-from replay_venue.market.series import Trades
+from replay_venue.market.series import AggregateTrades
 from replay_venue.serving import parameters, wire
 from replay_venue.serving.parameters import RefusedError
-from replay_venue.serving.venue import Venue
+from replay_venue.serving.venue import ServedVenue
 
 HOUR_MS = 60 * MINUTE_MS
 Query = Mapping[str, str]
 
 
-def aggregate_trades(venue: Venue, query: Query) -> bytes:
+def aggregate_trades(venue: ServedVenue, query: Query) -> bytes:
     """Return aggregate trades, ascending; up to 1000, 500 by default.
 
     From `fromId` on, or from `startTime` on, else the latest, until `endTime`. Source:
@@ -43,14 +43,16 @@ def aggregate_trades(venue: Venue, query: Query) -> bytes:
     return wire.aggregate_page(found)
 
 
-def recent_trades(venue: Venue, query: Query) -> bytes:
+def recent_trades(venue: ServedVenue, query: Query) -> bytes:
     """Return the latest trades, ascending; up to 1000, 500 by default."""
     symbol = parameters.symbol(query, venue.market.symbols)
     limit = parameters.limit(query, default=500, largest=1_000)
     return wire.trade_page(latest(venue, symbol, venue.clock.now_ms(), limit))
 
 
-def earliest(venue: Venue, symbol: str, start_ms: int, end_ms: int, limit: int) -> Trades:
+def earliest(
+    venue: ServedVenue, symbol: str, start_ms: int, end_ms: int, limit: int
+) -> AggregateTrades:
     """Return the first `limit` trades of a window; no more than needed is read."""
     start_ms = max(start_ms, venue.history_start_ms)
     end_ms = min(end_ms, venue.clock.now_ms())
@@ -62,7 +64,7 @@ def earliest(venue: Venue, symbol: str, start_ms: int, end_ms: int, limit: int) 
         span_ms *= 4
 
 
-def latest(venue: Venue, symbol: str, end_ms: int, limit: int) -> Trades:
+def latest(venue: ServedVenue, symbol: str, end_ms: int, limit: int) -> AggregateTrades:
     """Return the last `limit` trades until `end_ms`."""
     end_ms = min(end_ms, venue.clock.now_ms())
     span_ms = MINUTE_MS
@@ -73,7 +75,9 @@ def latest(venue: Venue, symbol: str, end_ms: int, limit: int) -> Trades:
         span_ms *= 4
 
 
-def from_identity(venue: Venue, symbol: str, from_id: int, end_ms: int, limit: int) -> Trades:
+def from_identity(
+    venue: ServedVenue, symbol: str, from_id: int, end_ms: int, limit: int
+) -> AggregateTrades:
     """Return `limit` trades from the id on; ids ascend, so the minute is found by bisection."""
     first_ms = venue.history_start_ms
     now_ms = venue.clock.now_ms()
@@ -91,10 +95,10 @@ def from_identity(venue: Venue, symbol: str, from_id: int, end_ms: int, limit: i
     return cut(found, slice(skipped, None))
 
 
-def cut(trades: Trades, rows: slice) -> Trades:
+def cut(trades: AggregateTrades, rows: slice) -> AggregateTrades:
     """Return some rows."""
-    return Trades(*(_column(trades, field.name)[rows] for field in fields(trades)))
+    return AggregateTrades(*(_column(trades, field.name)[rows] for field in fields(trades)))
 
 
-def _column(trades: Trades, name: str) -> NDArray:
+def _column(trades: AggregateTrades, name: str) -> NDArray:
     return getattr(trades, name)

@@ -4,11 +4,11 @@ Source: developers.binance.com, "USDⓈ-M Futures / WebSocket Market Streams". `
 the venue states.
 """
 
-from replay_venue.market.series import Book, Trades
+from replay_venue.market.series import AggregateTrades, Book
 from replay_venue.serving import wire
 from replay_venue.serving.depth import Change, Update
 from replay_venue.serving.endpoints import derivatives, tickers
-from replay_venue.serving.venue import Venue
+from replay_venue.serving.venue import ServedVenue
 from replay_venue.serving.wire import JsonObject, decimal
 
 _MINI = {
@@ -32,7 +32,7 @@ _TICKER = _MINI | {
 }
 
 
-def trades(venue: Venue, symbol: str, found: Trades, kind: str) -> list[bytes]:
+def trades(venue: ServedVenue, symbol: str, found: AggregateTrades, kind: str) -> list[bytes]:
     """Return one event per trade, of the stream `aggTrade` or `trade`."""
     head = f'{{"e":"{kind}","E":{venue.clock.shown_ms()},"s":"{symbol}",'
     if kind == "trade":
@@ -45,7 +45,7 @@ def trades(venue: Venue, symbol: str, found: Trades, kind: str) -> list[bytes]:
     ]
 
 
-def depth_update(venue: Venue, symbol: str, update: Update) -> bytes:
+def depth_update(venue: ServedVenue, symbol: str, update: Update) -> bytes:
     """Return a `depthUpdate`.
 
     `U` is `pu`, the state the event begins at, so that a snapshot of that very state is bridged by
@@ -63,7 +63,7 @@ def depth_update(venue: Venue, symbol: str, update: Update) -> bytes:
     )
 
 
-def partial_depth(venue: Venue, symbol: str, book: Book, levels: int) -> bytes:
+def partial_depth(venue: ServedVenue, symbol: str, book: Book, levels: int) -> bytes:
     """Return the best `levels` of the book."""
     return wire.encoded(
         {
@@ -77,7 +77,7 @@ def partial_depth(venue: Venue, symbol: str, book: Book, levels: int) -> bytes:
     )
 
 
-def book_ticker(venue: Venue, symbol: str, book: Book) -> bytes:
+def book_ticker(venue: ServedVenue, symbol: str, book: Book) -> bytes:
     """Return the best bid and ask."""
     return wire.encoded(
         {
@@ -94,7 +94,7 @@ def book_ticker(venue: Venue, symbol: str, book: Book) -> bytes:
     )
 
 
-def mark_price(venue: Venue, symbol: str) -> bytes:
+def mark_price(venue: ServedVenue, symbol: str) -> bytes:
     """Return mark price, index price and funding, as premiumIndex has them."""
     row = derivatives.premium(venue, symbol)
     return wire.encoded(
@@ -111,7 +111,7 @@ def mark_price(venue: Venue, symbol: str) -> bytes:
     )
 
 
-def ticker(venue: Venue, symbol: str, kind: str) -> bytes:
+def ticker(venue: ServedVenue, symbol: str, kind: str) -> bytes:
     """Return the last 24 hours, as ticker/24hr has them, in full or as a `miniTicker`."""
     row = tickers.day(venue, symbol)
     event, names = ("24hrTicker", _TICKER) if kind == "ticker" else ("24hrMiniTicker", _MINI)
@@ -119,7 +119,9 @@ def ticker(venue: Venue, symbol: str, kind: str) -> bytes:
     return wire.encoded(head | {short: row[name] for short, name in names.items()})
 
 
-def kline(venue: Venue, symbol: str, interval: str, *, open_ms: int, closed: bool) -> bytes | None:
+def kline(
+    venue: ServedVenue, symbol: str, interval: str, *, open_ms: int, closed: bool
+) -> bytes | None:
     """Return the candle that opened at `open_ms`, over or still running; None if there is none."""
     if closed:
         bar = venue.closed_bar(symbol, interval, open_ms)
@@ -133,7 +135,7 @@ def kline(venue: Venue, symbol: str, interval: str, *, open_ms: int, closed: boo
     )
 
 
-def _depth(venue: Venue, symbol: str, book: Book) -> JsonObject:
+def _depth(venue: ServedVenue, symbol: str, book: Book) -> JsonObject:
     return {"e": "depthUpdate", "E": venue.clock.shown_ms(), "T": book.time_ms, "s": symbol}
 
 

@@ -10,8 +10,8 @@ from replay_venue.serving.clock import Clock
 from replay_venue.serving.depth import Books, Chain
 from replay_venue.serving.faults.faults import Sequencer
 from replay_venue.serving.streams import events as stream_events
-from replay_venue.serving.streams.names import Stream
-from replay_venue.serving.venue import Venue
+from replay_venue.serving.streams.names import MarketStream
+from replay_venue.serving.venue import ServedVenue
 
 MAX_QUEUED = 4_096
 STATE_S = 0.1  # real seconds at least between two states of a stream, at any speed of the clock
@@ -29,11 +29,11 @@ class Subscriber:
 
 
 @dataclass(eq=False, slots=True)
-class Bars:
+class ClosedBars:
     """Closed candles, one by one: `close_ms` is the close of the next to send."""
 
-    venue: Venue
-    stream: Stream
+    venue: ServedVenue
+    stream: MarketStream
     close_ms: int
 
     def advance(self) -> bytes | None:
@@ -50,8 +50,8 @@ class Bars:
 class Deals:
     """Trades, none left out: those before `next_ms` have been sent."""
 
-    venue: Venue
-    stream: Stream
+    venue: ServedVenue
+    stream: MarketStream
     next_ms: int
 
     def advance(self, until_ms: int) -> list[bytes]:
@@ -63,7 +63,7 @@ class Deals:
 
 
 @dataclass(eq=False, slots=True)
-class State:
+class FeedState:
     """A state that is sent as it stands at `due_ms`; what it was in between is not.
 
     `every` event must reach every subscriber: an update that leads on from the one before it.
@@ -85,11 +85,11 @@ class State:
 class Feed:
     """An open stream and those who listen; what it sends is in up to two of three forms."""
 
-    stream: Stream
+    stream: MarketStream
     sequencer: Sequencer
-    bars: Bars | None = None
+    bars: ClosedBars | None = None
     deals: Deals | None = None
-    state: State | None = None
+    state: FeedState | None = None
     chain: Chain | None = None
     subscribers: set[Subscriber] = field(default_factory=set)
 
@@ -99,29 +99,29 @@ def paced(period_ms: int, slowest_s: float, clock: Clock) -> int:
     return round(max(1.0, slowest_s / clock.real_seconds(period_ms)) * period_ms)
 
 
-def opened(stream: Stream, venue: Venue, books: Books) -> Feed:
+def opened(stream: MarketStream, venue: ServedVenue, books: Books) -> Feed:
     """Return the feed of a stream from now on; ValueError if the market has no such series."""
     feed = Feed(stream, Sequencer(venue.faults, stream.name))
     now_ms = venue.clock.now_ms()
     if stream.kind == "kline":
         open_ms = intervals.open_of(stream.interval, now_ms)
-        feed.bars = Bars(venue, stream, intervals.next_open(stream.interval, open_ms))
+        feed.bars = ClosedBars(venue, stream, intervals.next_open(stream.interval, open_ms))
         show = partial(_unfinished, feed.bars)
-        feed.state = State(show, stream.period_ms, now_ms, slowest_s=BAR_STATE_S)
+        feed.state = FeedState(show, stream.period_ms, now_ms, slowest_s=BAR_STATE_S)
     elif stream.kind in ("aggTrade", "trade"):
         feed.deals = Deals(venue, stream, now_ms + 1)
     elif stream.kind == "depth":
         feed.chain = books.chain(stream.symbol)
         show = partial(_next_update, venue, stream.symbol, books, feed.chain)
-        feed.state = State(show, stream.period_ms, now_ms, every=True)
+        feed.state = FeedState(show, stream.period_ms, now_ms, every=True)
     else:
         if stream.kind in ("partial", "bookTicker"):
             books.require(stream.symbol)
-        feed.state = State(partial(_shown, venue, stream, books), stream.period_ms, now_ms)
+        feed.state = FeedState(partial(_shown, venue, stream, books), stream.period_ms, now_ms)
     return feed
 
 
-def _unfinished(bars: Bars, _: int) -> bytes | None:
+def _unfinished(bars: ClosedBars, _: int) -> bytes | None:
     """Return the running candle, where it lasts long enough to be worth it.
 
     There is none while the one before it has not been sent.
@@ -135,14 +135,14 @@ def _unfinished(bars: Bars, _: int) -> bytes | None:
 
 
 def _next_update(
-    venue: Venue, symbol: str, books: Books, chain: Chain, now_ms: int
+    venue: ServedVenue, symbol: str, books: Books, chain: Chain, now_ms: int
 ) -> bytes | None:
     book = books.at(symbol, now_ms)
     update = None if book is None else chain.step(book)
     return None if update is None else stream_events.depth_update(venue, symbol, update)
 
 
-def _shown(venue: Venue, stream: Stream, books: Books, now_ms: int) -> bytes | None:
+def _shown(venue: ServedVenue, stream: MarketStream, books: Books, now_ms: int) -> bytes | None:
     if stream.kind == "markPrice":
         return stream_events.mark_price(venue, stream.symbol)
     if stream.kind in ("ticker", "miniTicker"):

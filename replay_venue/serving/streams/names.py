@@ -34,7 +34,7 @@ _DEPTH = re.compile(r"depth(?P<levels>5|10|20)?(?:@(?P<period>100|250|500)ms)?")
 
 
 @dataclass(frozen=True, slots=True)
-class Stream:
+class MarketStream:
     """A stream: `btcusdt@depth20@100ms`.
 
     `period_ms` is the market time between two of its events; a trade is sent within it, a candle
@@ -49,18 +49,18 @@ class Stream:
     interval: str = ""
 
 
-def parse(name: str, symbols: tuple[str, ...]) -> Stream:
+def parse(name: str, symbols: tuple[str, ...]) -> MarketStream:
     """Return the stream called `name`; ValueError if this venue has none of that name."""
     symbol, _, rest = name.partition("@")
     if symbol.upper() in symbols and symbol == symbol.lower():
         if rest in _PLAIN:
-            return Stream(name, symbol.upper(), *_PLAIN[rest])
+            return MarketStream(name, symbol.upper(), *_PLAIN[rest])
         if (interval := rest.removeprefix("kline_")) in INTERVALS and interval != rest:
-            return Stream(name, symbol.upper(), "kline", 250, interval=interval)
+            return MarketStream(name, symbol.upper(), "kline", 250, interval=interval)
         if match := _DEPTH.fullmatch(rest):
             kind = "partial" if match["levels"] else "depth"
             levels = int(match["levels"] or 0)
-            return Stream(name, symbol.upper(), kind, int(match["period"] or 250), levels)
+            return MarketStream(name, symbol.upper(), kind, int(match["period"] or 250), levels)
     raise ValueError(
         f"stream: found {name[:80]!r}, expected <symbol>@<stream> with a symbol of "
         f"{[one.lower() for one in symbols]} and a stream of {KINDS}"

@@ -15,7 +15,7 @@ from replay_venue.serving.depth import Books
 from replay_venue.serving.streams import feeds
 from replay_venue.serving.streams.feeds import Feed, Subscriber
 from replay_venue.serving.streams.names import parse
-from replay_venue.serving.venue import Venue
+from replay_venue.serving.venue import ServedVenue
 
 PATIENCE_S = (
     10.0  # a subscriber that takes nothing for so long is disconnected, as the exchange does
@@ -26,7 +26,7 @@ CHUNK_MS = 900_000  # market time of trades read at once
 class Publisher:
     """Sends to each subscriber what happens after it subscribed, never ahead of the clock."""
 
-    def __init__(self, venue: Venue, books: Books) -> None:
+    def __init__(self, venue: ServedVenue, books: Books) -> None:
         self._venue = venue
         self._books = books
         self._feeds: dict[str, Feed] = {}

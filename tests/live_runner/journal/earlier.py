@@ -14,7 +14,7 @@ from kernel.fills import LAST_CLOSE_MS, SETTLED_MS
 from kernel.observation import FUNDING_FIELDS, OBSERVATION_FIELDS
 from kernel.trading import INPUT_FIELDS, Trader
 from live_runner.candles import Candle
-from live_runner.journal.journal import Decision, Journal, State
+from live_runner.journal.journal import Decision, Journal, SymbolState
 from live_runner.orders import order_changes
 from tests.kernel.trading_rows import BAR_MS, GUARDED, HOUR_MS, MONDAY_MS, hours_before
 
@@ -135,8 +135,8 @@ class Desk:
             now_ms = candle.open_time_ms + BAR_MS
             self.journal.record(decision, orders, self._state(candle.open_time_ms), now_ms)
 
-    def _state(self, open_time_ms: int) -> State:
-        return State(
+    def _state(self, open_time_ms: int) -> SymbolState:
+        return SymbolState(
             symbol=SYMBOL,
             open_time_ms=open_time_ms,
             trader=self._trader.snapshot(),

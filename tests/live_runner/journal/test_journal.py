@@ -9,7 +9,7 @@ import pytest
 
 from kernel.trading import INPUT_FIELDS, OUTPUT_FIELDS
 from live_runner.candles import Candle
-from live_runner.journal.journal import Decision, Journal, OrderChange, State, Swap
+from live_runner.journal.journal import Decision, Journal, OrderChange, Swap, SymbolState
 
 CANDLE = Candle(open_time_ms=900_000, open=1.0, high=2.0, low=0.5, close=1.5, volume=3.0)
 DECISION = Decision(
@@ -28,7 +28,9 @@ DECISION = Decision(
     latency_us=1,
     compute_us=1,
 )
-STATE = State("BTCUSDT", 900_000, np.array([1.0, -0.0]), np.array([np.nan]), 3, "d", "pending")
+STATE = SymbolState(
+    "BTCUSDT", 900_000, np.array([1.0, -0.0]), np.array([np.nan]), 3, "d", "pending"
+)
 ORDER = OrderChange(
     id="BTCUSDT-900000-entry",
     symbol="BTCUSDT",

@@ -25,7 +25,7 @@ from live_runner.candles import Candle
 from live_runner.market.recorder import DEPTH_EVERY_S, Recorder
 from live_runner.market.recordings import RecordingWriter
 from live_runner.market.series import SeriesBook
-from live_runner.market.venue import DAY_MS, Pauses, Venue
+from live_runner.market.venue import DAY_MS, Pauses, ServedVenue
 from live_runner.market.venue_clock import VenueClock
 from live_runner.settings import RunnerSettings
 from market_data.sources.protocol import Wanted
@@ -38,7 +38,7 @@ from replay_venue.market.series import OnChain
 from replay_venue.serving.app import application
 from replay_venue.serving.clock import Clock
 from replay_venue.serving.faults.faults import Faults
-from replay_venue.serving.venue import Venue as PlayedVenue
+from replay_venue.serving.venue import ServedVenue as PlayedVenue
 from tests.live_runner.inside import desk_settings
 from tests.live_runner.stage import BAR_MS, LAGS_MS, ONCHAIN, SEED, START_MS, SYMBOLS
 
@@ -77,7 +77,7 @@ class Process:
     def __init__(self, settings: RunnerSettings, client: httpx.AsyncClient, hands: Hands) -> None:
         self.errors: list[str] = []
         rng = random.Random(1)
-        self.venue = Venue(client, Pauses(0.0, 0.0, 1), rng, self.errors.append)
+        self.venue = ServedVenue(client, Pauses(0.0, 0.0, 1), rng, self.errors.append)
         self.series = SeriesBook(SYMBOL, settings, self.venue)
         assert settings.recordings is not None
         self.recordings = RecordingWriter(settings.recordings)

@@ -19,7 +19,7 @@ from market_data.sources.extras import Bounded, Listed
 from market_data.sources.protocol import Source, Wanted
 from market_data.tables import DAY_MS, TABLES
 from market_data.universe import SourceSettings
-from replay_venue.market.series import Book, Points, Trades
+from replay_venue.market.series import AggregateTrades, Book, Points
 from replay_venue.serving.faults.faults import Fault, Kind
 from tests.market_data.served_venue import BAR_MS, SmallMarket, picked, points, served, walk
 
@@ -239,7 +239,7 @@ def test_open_interest_begins_where_it_begins():
 def test_trades_go_on_by_number_past_a_crowded_moment():
     """More trades of one millisecond than a page holds arrive all, each once, with their side."""
     count = 2_500
-    held = Trades(
+    held = AggregateTrades(
         START_MS + 5_000 + np.repeat(np.array([0, 1, 7_200_000], np.int64), [300, 1_700, 500]),
         1 + np.arange(count, dtype=np.int64),
         50_000.0 + np.arange(count) % 7,

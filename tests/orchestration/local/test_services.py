@@ -15,8 +15,8 @@ from market_data.universe import (
 from orchestration.cli.playbill import _market_of
 from orchestration.environments import Environment
 from orchestration.local.services import (
-    Market,
     Ports,
+    VenueMarket,
     child_environment,
     held_symbols,
     write_runner_config,
@@ -48,7 +48,7 @@ def test_runner_knows_a_row_no_earlier_than_the_lake(tmp_path: Path) -> None:
     environment = Environment.from_environ({"TIDEGATE_HOME": str(tmp_path)})
     universe = load_universe(environment.config_dir)
     trading = load_settings(environment.config_dir, universe.timeframe).trading
-    market = Market("generated", ("BTCUSDT",), "now", 1.0)
+    market = VenueMarket("generated", ("BTCUSDT",), "now", 1.0)
     known_after_ms = []
     for lag_hours in (2, 26):
         lagged = with_onchain_lag(universe, lag_hours * HOUR_MS)
@@ -65,7 +65,7 @@ def test_a_market_is_not_called_like_its_coin(tmp_path: Path) -> None:
         written, instruments={"ETHUSDT": InstrumentSettings(names={"coinmetrics": "eth_cl"})}
     )
     trading = load_settings(environment.config_dir, universe.timeframe).trading
-    market = Market("generated", ("1000SHIBUSDT", "ETHUSDT"), "now", 1.0)
+    market = VenueMarket("generated", ("1000SHIBUSDT", "ETHUSDT"), "now", 1.0)
     path = write_runner_config(environment, universe, trading, Ports(), market)
     coins = yaml.safe_load(path.read_text())["coins"]
     assert coins == {"1000SHIBUSDT": "shib", "ETHUSDT": "eth_cl"}

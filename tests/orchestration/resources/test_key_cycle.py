@@ -14,7 +14,7 @@ from orchestration.resources.keys import SigningKeyMissingError, WrongKeyError, 
 from orchestration.resources.promotion_store import PromotionStore, ensure_keys
 from research.promotion.audit import AuditBrokenError
 from research.promotion.records import PromotionRequest
-from research.promotion.rules import Evidence
+from research.promotion.rules import FoundEvidence
 from tests.kernel.bundle_maker import unsigned
 
 WHY = "left on a laptop"
@@ -46,7 +46,7 @@ def published(store: PromotionStore, name: str, champion: str = "") -> str:
     )
     store.submit(request, 10)
     store.decide(request.id, "approved", "Ada", "", 20)
-    store.publish(request.id, lambda _: Evidence(digest, "g", True, "d"), 30)
+    store.publish(request.id, lambda _: FoundEvidence(digest, "g", True, "d"), 30)
     return digest
 
 
@@ -151,7 +151,7 @@ def test_a_repeated_publication_leaves_the_newer_signature_in_place(
     cycle.rotate("Ada", WHY, 40)
     cycle.revoke(old, "Ada", WHY, 50)
     (request,) = store.requests()
-    store.publish(request.id, lambda _: Evidence(digest, "g", True, "d"), 60)
+    store.publish(request.id, lambda _: FoundEvidence(digest, "g", True, "d"), 60)
     assert trusted(tmp_path, digest) == 1
 
 

@@ -23,7 +23,7 @@ from orchestration.resources.promotion_store import (
 )
 from research.promotion.audit import AuditBrokenError
 from research.promotion.records import DecisionRefusedError, PromotionRequest
-from research.promotion.rules import Evidence, PublicationRefusedError, Rule
+from research.promotion.rules import FoundEvidence, PublicationRefusedError, Rule
 from tests.forked import FORKED
 from tests.hung import HUNG_S
 from tests.kernel.bundle_maker import unsigned, write
@@ -53,9 +53,11 @@ def request_for(bundle: str, champion: str = "", symbol: str = "BTCUSDT") -> Pro
     )
 
 
-def unchanged(request: PromotionRequest) -> Evidence:
+def unchanged(request: PromotionRequest) -> FoundEvidence:
     """Find the evidence as the request names it."""
-    return Evidence(request.bundle_digest, request.gate_report_digest, True, request.data_digest)
+    return FoundEvidence(
+        request.bundle_digest, request.gate_report_digest, True, request.data_digest
+    )
 
 
 def approved(
@@ -330,7 +332,7 @@ def test_an_approval_after_a_refusal_is_a_new_attempt(store: PromotionStore) -> 
     """
     request_id = approved(store, A)
     with pytest.raises(PublicationRefusedError):
-        store.publish(request_id, lambda _: Evidence("no folder", "g", True, "d"), 30)
+        store.publish(request_id, lambda _: FoundEvidence("no folder", "g", True, "d"), 30)
     assert store.publishable() == []
     last = store.approval(request_id)
     assert last is not None

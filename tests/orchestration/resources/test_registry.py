@@ -8,7 +8,7 @@ from typing import Any
 from orchestration.resources.promotion_store import PromotionStore
 from orchestration.resources.registry import follow
 from research.promotion.records import PromotionRequest
-from research.promotion.rules import Evidence
+from research.promotion.rules import FoundEvidence
 
 
 @dataclass
@@ -46,7 +46,7 @@ def history(home: Path, digests: Sequence[str]) -> PromotionStore:
         store.submit(request, 10)
         store.decide(request.id, "approved", "Ada", "", 20)
         if name != digests[-1]:
-            evidence = Evidence(digest, "g", True, "d")
+            evidence = FoundEvidence(digest, "g", True, "d")
             store.publish(request.id, lambda _, found=evidence: found, 30)
             champion = digest
     return store

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from kernel.bars import Bars
 from replay_venue.market.climate import Climate
 from replay_venue.market.edges import FAMILIES, Edges, edges
-from replay_venue.market.generator import History
+from replay_venue.market.generator import EndlessHistory
 from replay_venue.market.micro import Micro
 from replay_venue.market.series import Points
 from replay_venue.market.weather import BLOCK_MS, GENESIS_MS
@@ -24,8 +24,8 @@ FOLDED = [family for family in FAMILIES if family != "book"]  # the book only te
 Floats = NDArray[np.float64]
 
 
-def history(seed: int, planted: Edges, symbol: str = "BTCUSDT") -> History:
-    return History(Climate(seed), symbol, 0.0, planted)
+def history(seed: int, planted: Edges, symbol: str = "BTCUSDT") -> EndlessHistory:
+    return EndlessHistory(Climate(seed), symbol, 0.0, planted)
 
 
 def known(points: Points, lag_ms: int, bars: Bars) -> Floats:
@@ -34,40 +34,40 @@ def known(points: Points, lag_ms: int, bars: Bars) -> Floats:
     return np.where(rows >= 0, points.value[rows], np.nan)
 
 
-def of_open_interest(market: History, bars: Bars) -> Floats:
+def of_open_interest(market: EndlessHistory, bars: Bars) -> Floats:
     held = np.log(market.open_interest(GENESIS_MS, END).value)
     return np.concatenate([np.full(17, np.nan), held[16:-1] - held[:-17]])
 
 
-def of_funding(market: History, bars: Bars) -> Floats:
+def of_funding(market: EndlessHistory, bars: Bars) -> Floats:
     return -np.sign(known(market.funding(GENESIS_MS, END), 60_000, bars) - 0.0001)
 
 
-def of_momentum(market: History, bars: Bars) -> Floats:
+def of_momentum(market: EndlessHistory, bars: Bars) -> Floats:
     returns = np.log(bars.close / bars.open)
     sums, squares = (np.cumsum(np.append(0.0, one)) for one in (returns, returns**2))
     trend = (sums[16:-1] - sums[:-17]) / np.sqrt(squares[16:-1] - squares[:-17])
     return np.concatenate([np.full(16, np.nan), trend])
 
 
-def of_onchain(market: History, bars: Bars) -> Floats:
+def of_onchain(market: EndlessHistory, bars: Bars) -> Floats:
     days = market.onchain(GENESIS_MS, END)
     net = Points(days.time_ms, days.value["FlowInExUSD"] - days.value["FlowOutExUSD"])
     return -np.sign(known(net, 26 * HOUR_MS, bars))
 
 
-def of_sentiment(market: History, bars: Bars) -> Floats:
+def of_sentiment(market: EndlessHistory, bars: Bars) -> Floats:
     return -np.sign(known(market.fear_greed(GENESIS_MS, END), HOUR_MS, bars) - 50.0)
 
 
-def of_book(market: History, bars: Bars) -> Floats:
+def of_book(market: EndlessHistory, bars: Bars) -> Floats:
     micro = Micro(market)
     books = [micro.book(open_ms, 10) for open_ms in bars.open_time_ms.tolist()]
     sums = np.array([(one.bid_quantity.sum(), one.ask_quantity.sum()) for one in books if one])
     return (sums[:, 0] - sums[:, 1]) / sums.sum(axis=1)
 
 
-SIGNALS: dict[str, Callable[[History, Bars], Floats]] = {
+SIGNALS: dict[str, Callable[[EndlessHistory, Bars], Floats]] = {
     "open_interest": of_open_interest,
     "funding": of_funding,
     "momentum": of_momentum,
@@ -92,7 +92,7 @@ def information_coefficients(families: Iterable[str], ic: float, symbol: str) ->
     return {family: np.array(by_seed) for family, by_seed in found.items()}
 
 
-def _information_coefficient(market: History, family: str) -> float:
+def _information_coefficient(market: EndlessHistory, family: str) -> float:
     end = BOOK_END if family == "book" else END
     bars = market.bars(GENESIS_MS, end, "15m")
     moved = np.log(bars.close / bars.open) / market.volatility(GENESIS_MS, end).value

@@ -5,14 +5,14 @@ import pytest
 
 from replay_venue.market.climate import Climate
 from replay_venue.market.funding import HOUR_MS, FundingSchedule
-from replay_venue.market.generator import History
+from replay_venue.market.generator import EndlessHistory
 from replay_venue.market.weather import DAY_MS, GENESIS_MS
 
 END_MS = GENESIS_MS + 40 * DAY_MS
 
 
-def history(schedule: FundingSchedule) -> History:
-    return History(Climate(7), "BTCUSDT", 0.1, schedule=schedule)
+def history(schedule: FundingSchedule) -> EndlessHistory:
+    return EndlessHistory(Climate(7), "BTCUSDT", 0.1, schedule=schedule)
 
 
 def hours_of(schedule: FundingSchedule, days: int) -> list[int]:

@@ -14,7 +14,7 @@ from kernel.bars import TIMEFRAME_MS, Bars
 from kernel.onchain_metrics import METRICS
 from replay_venue.market.climate import Climate
 from replay_venue.market.generated import GeneratedSource
-from replay_venue.market.generator import History, Market, generate
+from replay_venue.market.generator import EndlessHistory, GeneratedMarket, generate
 from replay_venue.market.instruments import instrument
 from replay_venue.market.recent import Recent
 from replay_venue.market.shocks import LEAD
@@ -29,7 +29,7 @@ NEW_METRICS = {"AdrActCnt", "TxCnt", "HashRate", "FeeTotNtv"}
 LONG = START + 3 * BLOCK_MS
 
 
-def columns(market: Market) -> dict[str, NDArray]:
+def columns(market: GeneratedMarket) -> dict[str, NDArray]:
     """Return every array of a market by its dotted name."""
     found = {
         f"{part.name}.{column.name}": getattr(getattr(market, part.name), column.name)
@@ -47,7 +47,7 @@ def same_bytes(left: Bars, right: Bars) -> bool:
 
 
 @pytest.fixture(scope="module")
-def long() -> Market:
+def long() -> GeneratedMarket:
     return generate(
         seed=7, symbol="ETHUSDT", edge=0.12, start_ms=START, end_ms=LONG, timeframe="15m"
     )
@@ -75,7 +75,7 @@ def test_generate_window_equals_slice_of_longer_one(start_minute: int, length_mi
         assert values.tobytes() == expected.tobytes(), name
 
 
-def test_generate_repeats_itself_and_differs_by_seed(long: Market) -> None:
+def test_generate_repeats_itself_and_differs_by_seed(long: GeneratedMarket) -> None:
     """The same seed gives the same bytes; another seed another market."""
     again = generate(
         seed=7, symbol="ETHUSDT", edge=0.12, start_ms=START, end_ms=LONG, timeframe="15m"
@@ -152,7 +152,7 @@ def test_generate_without_edge_keeps_the_noise() -> None:
     assert np.corrcoef(noise, np.diff(np.log(drifting.bars.close)))[0, 1] > 0.98
 
 
-def information_coefficient(market: Market, horizon_bars: int) -> float:
+def information_coefficient(market: GeneratedMarket, horizon_bars: int) -> float:
     """Return the correlation of oi_change over 4 h with the return of the bars that follow."""
     held = np.log(market.open_interest.value)
     change = held[16:] - held[:-16]
@@ -209,7 +209,7 @@ def test_generate_funding_follows_the_price() -> None:
     assert set(np.diff(market.funding.time_ms).tolist()) == {28_800_000}
 
 
-def test_generate_daily_series_stay_in_their_ranges(long: Market) -> None:
+def test_generate_daily_series_stay_in_their_ranges(long: GeneratedMarket) -> None:
     """Fear & greed is whole and 0 to 100; flows and MVRV are positive; both are daily."""
     mood = long.fear_greed.value
     assert np.all((mood >= 0) & (mood <= 100) & (mood == np.rint(mood)))
@@ -254,7 +254,7 @@ def test_generate_bitcoin_leads_the_others() -> None:
     span = (START, START + 365 * DAY_MS)
     climate = Climate(3)
     bitcoin, ether = (
-        np.diff(np.log(History(climate, symbol, 0.0).bars(*span, "1m").close))
+        np.diff(np.log(EndlessHistory(climate, symbol, 0.0).bars(*span, "1m").close))
         for symbol in ("BTCUSDT", "ETHUSDT")
     )
     error = 1.0 / np.sqrt(len(bitcoin))
@@ -277,9 +277,9 @@ def lagged(leader: NDArray, follower: NDArray, minutes: int) -> float:
 def test_history_forgets_blocks_but_not_their_bytes() -> None:
     """With room for one block, windows read in any order are those of a market that keeps all."""
     span = (START + BLOCK_MS - 30 * BAR_MS, START + BLOCK_MS + 30 * BAR_MS)
-    forgetful = History(Climate(7), "ETHUSDT", 0.12, recent=Recent(1))
+    forgetful = EndlessHistory(Climate(7), "ETHUSDT", 0.12, recent=Recent(1))
     forgetful.bars(START + 4 * BLOCK_MS, START + 4 * BLOCK_MS + BAR_MS, "15m")
-    expected = History(Climate(7), "ETHUSDT", 0.12)
+    expected = EndlessHistory(Climate(7), "ETHUSDT", 0.12)
     assert same_bytes(forgetful.bars(*span, "15m"), expected.bars(*span, "15m"))
     assert same_bytes(forgetful.mark_bars(*span, "5m"), expected.mark_bars(*span, "5m"))
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from replay_venue.market.book import STEP_MS
 from replay_venue.market.climate import Climate
-from replay_venue.market.generator import History
+from replay_venue.market.generator import EndlessHistory
 from replay_venue.market.micro import Micro
 from replay_venue.market.series import Book
 from replay_venue.market.weather import BLOCK_MS, DAY_MS, GENESIS_MS, MINUTE_MS
@@ -20,8 +20,8 @@ DAY = GENESIS_MS + 20 * DAY_MS
 SYMBOLS = ["BTCUSDT", "ETHUSDT", "SOLUSDT", "1000PEPEUSDT"]
 
 
-def market(symbol: str, seed: int = 7) -> tuple[History, Micro]:
-    history = History(Climate(seed), symbol, 0.12)
+def market(symbol: str, seed: int = 7) -> tuple[EndlessHistory, Micro]:
+    history = EndlessHistory(Climate(seed), symbol, 0.12)
     return history, Micro(history)
 
 

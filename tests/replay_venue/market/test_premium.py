@@ -5,15 +5,15 @@ import pytest
 
 from kernel.bars import TIMEFRAME_MS, Bars
 from replay_venue.market.climate import Climate
-from replay_venue.market.generator import FUNDING_MS, History
+from replay_venue.market.generator import FUNDING_MS, EndlessHistory
 from replay_venue.market.weather import BLOCK_MS, DAY_MS, GENESIS_MS
 
 END = GENESIS_MS + 6 * BLOCK_MS
 
 
 @pytest.fixture(scope="module")
-def history() -> History:
-    return History(Climate(7), "BTCUSDT", 0.12)
+def history() -> EndlessHistory:
+    return EndlessHistory(Climate(7), "BTCUSDT", 0.12)
 
 
 def above(left: Bars, right: Bars) -> np.ndarray:
@@ -22,7 +22,7 @@ def above(left: Bars, right: Bars) -> np.ndarray:
 
 
 @pytest.mark.parametrize("timeframe", ["1m", "15m", "4h"])
-def test_quoted_candles_are_candles(history: History, timeframe: str) -> None:
+def test_quoted_candles_are_candles(history: EndlessHistory, timeframe: str) -> None:
     """Each opens where the one before closed, extremes hold, and nothing is traded in them."""
     for read in (history.mark_bars, history.index_bars):
         bars = read(GENESIS_MS, GENESIS_MS + 60 * DAY_MS, timeframe)
@@ -34,7 +34,7 @@ def test_quoted_candles_are_candles(history: History, timeframe: str) -> None:
         assert np.array_equal(bars.close, np.around(bars.close, 3))
 
 
-def test_mark_stays_near_the_traded_price_and_comes_back(history: History) -> None:
+def test_mark_stays_near_the_traded_price_and_comes_back(history: EndlessHistory) -> None:
     """The flutter between them is a basis point wide and half gone in three minutes."""
     window = (GENESIS_MS, GENESIS_MS + 60 * DAY_MS, "1m")
     flutter = above(history.bars(*window), history.mark_bars(*window))
@@ -44,7 +44,7 @@ def test_mark_stays_near_the_traded_price_and_comes_back(history: History) -> No
     assert abs(np.corrcoef(flutter[30:], flutter[:-30])[0, 1]) < 0.03
 
 
-def test_premium_over_eight_hours_is_what_funding_settles(history: History) -> None:
+def test_premium_over_eight_hours_is_what_funding_settles(history: EndlessHistory) -> None:
     """The mean premium of the mark over the index before a settlement is its rate, nearly."""
     window = (GENESIS_MS, END, "15m")
     premium = above(history.mark_bars(*window), history.index_bars(*window))
@@ -55,18 +55,20 @@ def test_premium_over_eight_hours_is_what_funding_settles(history: History) -> N
     assert 0.5 < rate.std() / mean.std() < 1.5
 
 
-def test_quoted_window_is_a_slice_across_blocks(history: History) -> None:
+def test_quoted_window_is_a_slice_across_blocks(history: EndlessHistory) -> None:
     """A window over the end of a block holds the bytes of a longer one."""
     edge = GENESIS_MS + BLOCK_MS
     whole = history.index_bars(edge - DAY_MS, edge + DAY_MS, "1m")
-    part = History(Climate(7), "BTCUSDT", 0.12).index_bars(edge - 600_000, edge + 600_000, "1m")
+    part = EndlessHistory(Climate(7), "BTCUSDT", 0.12).index_bars(
+        edge - 600_000, edge + 600_000, "1m"
+    )
     first = int(np.searchsorted(whole.open_time_ms, edge - 600_000))
     assert len(part) == 20
     for name in Bars.__slots__:
         assert np.array_equal(getattr(part, name), getattr(whole, name)[first : first + 20])
 
 
-def test_use_of_the_chain_follows_the_market(history: History) -> None:
+def test_use_of_the_chain_follows_the_market(history: EndlessHistory) -> None:
     """Fees and addresses rise when prices move, weekends are quiet, and hash rate grows."""
     days = history.onchain(GENESIS_MS, GENESIS_MS + 36 * BLOCK_MS)
     value = {name: np.log(column) for name, column in days.value.items()}

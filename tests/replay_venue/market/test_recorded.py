@@ -11,7 +11,7 @@ import pytest
 from kernel.bars import Bars
 from kernel.onchain_metrics import METRICS
 from replay_venue.market.climate import Climate
-from replay_venue.market.generator import History, Market, generate
+from replay_venue.market.generator import EndlessHistory, GeneratedMarket, generate
 from replay_venue.market.micro import Micro
 from replay_venue.market.recorded import RecordedSource
 from tests.replay_venue.served import BAR_MS, RECORDED, at, binance_usdm, serving
@@ -40,14 +40,14 @@ def write_candles(path: Path, bars: Bars, keep: np.ndarray) -> None:
 
 
 @pytest.fixture(scope="module")
-def market() -> Market:
+def market() -> GeneratedMarket:
     return generate(
         seed=21, symbol="BTCUSDT", edge=0.0, start_ms=START, end_ms=END, timeframe="15m"
     )
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory, market: Market) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, market: GeneratedMarket) -> Path:
     """A folder as recorders leave it: a hole, jittered funding stamps, a day without a value."""
     folder = tmp_path_factory.mktemp("recorded")
     opens = market.bars.open_time_ms
@@ -79,7 +79,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory, market: Market) -> Path:
     return folder
 
 
-def test_recorded_bars_page_as_recorded_with_their_hole(folder: Path, market: Market) -> None:
+def test_recorded_bars_page_as_recorded_with_their_hole(
+    folder: Path, market: GeneratedMarket
+) -> None:
     """ccxt pages across the hole and gets every recorded double and no other row."""
     with serving(
         *("--market", "recorded", "--data", str(folder), "--symbols", "BTCUSDT"),
@@ -115,7 +117,9 @@ def test_recorded_stream_sends_only_what_was_recorded(folder: Path) -> None:
     assert len(source.running_bar("BTCUSDT", "15m", HOLE[0], HOLE[0] + 60_000)) == 0
 
 
-def test_recorded_coarse_candles_need_all_their_parts(folder: Path, market: Market) -> None:
+def test_recorded_coarse_candles_need_all_their_parts(
+    folder: Path, market: GeneratedMarket
+) -> None:
     """An hour with a missing quarter is absent; whole ones are the sums of their parts."""
     hours = RecordedSource(folder, ("BTCUSDT",)).bars("BTCUSDT", "1d", START, END)
     days = (hours.open_time_ms - START) // 86_400_000
@@ -125,7 +129,9 @@ def test_recorded_coarse_candles_need_all_their_parts(folder: Path, market: Mark
     assert len(RecordedSource(folder, ("BTCUSDT",)).bars("BTCUSDT", "1m", START, END)) == 0
 
 
-def test_recorded_running_bar_knows_only_what_is_over(folder: Path, market: Market) -> None:
+def test_recorded_running_bar_knows_only_what_is_over(
+    folder: Path, market: GeneratedMarket
+) -> None:
     """Within the first quarter only the open is known; after it, that quarter's candle."""
     source = RecordedSource(folder, ("BTCUSDT",))
     early = source.running_bar("BTCUSDT", "1h", START, START + 60_000)
@@ -136,7 +142,7 @@ def test_recorded_running_bar_knows_only_what_is_over(folder: Path, market: Mark
     assert alone.close.tolist() == [market.bars.open[0]]
 
 
-def test_recorded_never_mixes_venues(folder: Path, market: Market) -> None:
+def test_recorded_never_mixes_venues(folder: Path, market: GeneratedMarket) -> None:
     """Prices come from the venue that reaches furthest, or from the one asked for, at any width."""
     chosen = RecordedSource(folder, ("BTCUSDT",))
     assert chosen.venue("BTCUSDT") == "venue"
@@ -149,10 +155,10 @@ def test_recorded_never_mixes_venues(folder: Path, market: Market) -> None:
 
 
 @pytest.fixture(scope="module")
-def prices(tmp_path_factory: pytest.TempPathFactory, market: Market) -> Path:
+def prices(tmp_path_factory: pytest.TempPathFactory, market: GeneratedMarket) -> Path:
     """A folder of everything with a price, of two venues, and open interest of three."""
     folder = tmp_path_factory.mktemp("prices")
-    source = History(Climate(21), "BTCUSDT", 0.0)
+    source = EndlessHistory(Climate(21), "BTCUSDT", 0.0)
     everything = np.ones(len(market.bars), bool)
     for venue in ("right-perp", "wrong-perp"):
         write_candles(folder / f"ohlcv_BTCUSDT_15m_{venue}.parquet", market.bars, everything)
@@ -200,7 +206,7 @@ def test_recorded_prices_are_those_of_one_venue(prices: Path) -> None:
     """Mark candles, trades and quotes come from the candles' venue; the book is one level deep."""
     right = RecordedSource(prices, ("BTCUSDT",), "right-perp")
     wrong = RecordedSource(prices, ("BTCUSDT",), "wrong-perp")
-    source = History(Climate(21), "BTCUSDT", 0.0)
+    source = EndlessHistory(Climate(21), "BTCUSDT", 0.0)
     made = Micro(source).trades(START, START + 60_000)
     marks = right.mark_bars("BTCUSDT", "4h", START, END)
     assert np.array_equal(marks.close, source.mark_bars(START, END, "4h").close)
@@ -229,7 +235,9 @@ def test_recorded_book_is_the_quote_of_the_minute_before(prices: Path) -> None:
     assert RecordedSource(prices, ("BTCUSDT",), "wrong-perp").book("BTCUSDT", START, 5) is None
 
 
-def test_recorded_open_interest_is_of_one_venue_in_base(prices: Path, market: Market) -> None:
+def test_recorded_open_interest_is_of_one_venue_in_base(
+    prices: Path, market: GeneratedMarket
+) -> None:
     """A snapshot is no history; the longest one is served, in base by the last candle's close."""
     source = RecordedSource(prices, ("BTCUSDT",), "right-perp")
     held = source.open_interest("BTCUSDT", START, END)
@@ -239,7 +247,7 @@ def test_recorded_open_interest_is_of_one_venue_in_base(prices: Path, market: Ma
 
 
 def test_recorded_chain_without_a_metric_has_no_value_for_it(
-    tmp_path: Path, market: Market
+    tmp_path: Path, market: GeneratedMarket
 ) -> None:
     """A column that the file lacks is NaN on every day, and an unknown asset has no days."""
     candles = np.ones(len(market.bars), bool)

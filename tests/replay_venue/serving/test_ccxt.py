@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from replay_venue.market.generator import Market, generate
+from replay_venue.market.generator import GeneratedMarket, generate
 from tests.hung import HUNG_S
 from tests.replay_venue.served import BAR_MS, Served, at, binance_usdm, serving
 
@@ -17,7 +17,7 @@ def client(still: Served) -> Any:
 
 
 @pytest.fixture(scope="module")
-def market() -> Market:
+def market() -> GeneratedMarket:
     return generate(
         seed=7,
         symbol="BTCUSDT",
@@ -50,7 +50,7 @@ def test_ccxt_loads_the_markets(client: Any) -> None:
 
 @pytest.mark.parametrize("limit", [100, 96, 1_000])
 def test_ccxt_pages_through_exactly_the_generated_bars(
-    client: Any, market: Market, limit: int
+    client: Any, market: GeneratedMarket, limit: int
 ) -> None:
     """Every page size gives the generator's own doubles, and the unfinished bar at the end."""
     rows = paged(client, "BTC/USDT:USDT", limit)
@@ -81,14 +81,14 @@ def test_ccxt_shows_the_unfinished_bar_without_its_future(client: Any) -> None:
     assert last[5] == pytest.approx(volume, abs=1e-9)
 
 
-def test_ccxt_reads_funding(client: Any, market: Market) -> None:
+def test_ccxt_reads_funding(client: Any, market: GeneratedMarket) -> None:
     """Funding history pages hold the generated rates, to the digit."""
     rows = client.fetch_funding_rate_history("BTC/USDT:USDT", since=START, limit=1_000)
     assert [row["timestamp"] for row in rows] == market.funding.time_ms.tolist()
     assert [row["fundingRate"] for row in rows] == market.funding.value.tolist()
 
 
-def test_ccxt_pages_through_open_interest(client: Any, market: Market) -> None:
+def test_ccxt_pages_through_open_interest(client: Any, market: GeneratedMarket) -> None:
     """Open interest in base quantity is the generated series, page by page."""
     found: list[tuple[int, float]] = []
     since = START

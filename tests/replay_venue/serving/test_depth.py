@@ -15,7 +15,7 @@ from replay_venue.market.series import Book
 from replay_venue.serving.clock import Clock
 from replay_venue.serving.depth import Books, Update
 from replay_venue.serving.faults.faults import Faults
-from replay_venue.serving.venue import Venue
+from replay_venue.serving.venue import ServedVenue
 from tests.hung import HUNG_S
 from tests.replay_venue.clockwork import BOOK_MS, Clockwork
 from tests.replay_venue.served import Served, at, clockwork, received
@@ -159,7 +159,7 @@ def test_every_snapshot_ever_taken_leads_to_the_book(
 ) -> None:
     """Whenever clients take snapshots between events, each local book ends at the venue's."""
     clock = Clock(START, 1.0, paused=True)
-    books = Books(Venue(MARKETS[market], clock, Faults(1), at("2025-03-01")))
+    books = Books(ServedVenue(MARKETS[market], clock, Faults(1), at("2025-03-01")))
     chain = books.chain("BTCUSDT")
     clients = []
     buffer = []
@@ -191,7 +191,7 @@ def answered(book: Book | None) -> dict[str, Any]:
 def test_a_snapshot_later_than_an_update_is_kept_for_the_next() -> None:
     """An update for an earlier moment than a snapshot still leads that snapshot on, one later."""
     clock = Clock(START, 1.0, paused=True)
-    books = Books(Venue(Clockwork(), clock, Faults(1), at("2025-03-01")))
+    books = Books(ServedVenue(Clockwork(), clock, Faults(1), at("2025-03-01")))
     chain = books.chain("BTCUSDT")
     clock.advance_to(START + 2_000)
     later = books.shown("BTCUSDT")

@@ -13,7 +13,7 @@ from websockets.sync.client import ClientConnection, connect
 from replay_venue.market.generator import generate
 from replay_venue.serving.clock import Clock
 from replay_venue.serving.faults.faults import Faults
-from replay_venue.serving.venue import Venue
+from replay_venue.serving.venue import ServedVenue
 from tests.hung import HUNG_S
 from tests.replay_venue.clockwork import Clockwork
 from tests.replay_venue.served import (
@@ -334,7 +334,7 @@ def test_streams_drop_a_client_that_chatters() -> None:
 
 def test_streams_ping_and_drop_who_does_not_answer() -> None:
     """The server's pings keep a client that answers and drop one that does not."""
-    venue = Venue(Clockwork(), Clock(at("2025-04-10"), 1.0, paused=True), Faults(1), 0)
+    venue = ServedVenue(Clockwork(), Clock(at("2025-04-10"), 1.0, paused=True), Faults(1), 0)
     with answering(venue, ping_s=0.1, pong_within_s=5.0) as served:
         with connect(served.ws + "/ws") as socket:
             for _ in range(10):

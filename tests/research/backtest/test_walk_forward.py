@@ -4,7 +4,7 @@ import numpy as np
 
 from kernel.bars import Bars
 from kernel.trading import ORDER
-from research.backtest.walk_forward import Market, backtest, backtest_stream
+from research.backtest.walk_forward import TradedMarket, backtest, backtest_stream
 from research.pipeline import Retrained
 from research.settings import Settings
 
@@ -52,7 +52,7 @@ def test_walk_forward_opens_nothing_after_a_hole(trained: Retrained, small: Sett
     kept[2_100:2_150] = False
     names = [field.name for field in dataclasses.fields(held.bars)]
     bars = Bars(*(getattr(held.bars, name)[kept] for name in names))
-    market = Market(bars, held.atr[kept], held.funding[kept])
+    market = TradedMarket(bars, held.atr[kept], held.funding[kept])
     p = np.tile(np.array([0.05, 0.05, 0.9], np.float32), (400, 1))
     walk = backtest_stream(market, [(np.arange(2_000, 2_400), p)], ["price_vs_ema200"], small)
     ordered = np.flatnonzero(walk.result.out[:, ORDER])

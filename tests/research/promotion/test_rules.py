@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from research.promotion.audit import Entry, following
 from research.promotion.records import Approval, PromotionRequest
 from research.promotion.rules import (
-    Evidence,
+    FoundEvidence,
     Rule,
     broken_rules,
     newest_publications,
@@ -37,14 +37,14 @@ APPROVAL = Approval(
     at_ms=20,
     expires_at_ms=30,
 )
-EVIDENCE = Evidence("bundle", "gates", True, "data")
+EVIDENCE = FoundEvidence("bundle", "gates", True, "data")
 
 
 def rules_broken(
     *,
     request: PromotionRequest = REQUEST,
     approval: Approval | None = APPROVAL,
-    evidence: Evidence = EVIDENCE,
+    evidence: FoundEvidence = EVIDENCE,
     champion: str = "old",
     recorded: tuple[str, ...] = (APPROVAL.digest,),
     now_ms: int = 29,
@@ -93,7 +93,7 @@ def test_an_approval_does_not_carry_over_to_a_request_that_was_rewritten() -> No
 
 def test_every_broken_rule_is_told_at_once() -> None:
     """A person sees all that is wrong, not the first thing."""
-    evidence = Evidence("x", "x", False, "x")
+    evidence = FoundEvidence("x", "x", False, "x")
     assert len(rules_broken(evidence=evidence, champion="new", now_ms=99)) == 6
 
 
