@@ -5,7 +5,7 @@ Every file is read once, within bounds, and only the bytes that were hashed are 
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
@@ -17,6 +17,7 @@ from kernel.archive import read_arrays
 from kernel.bars import TIMEFRAME_MS
 from kernel.decision import CLASSES
 from kernel.digest import sha256_hex
+from kernel.features.engine import grown
 from kernel.features.registry import GROUPS, STATE_SIZE, slices
 from kernel.manifest import (
     GOLDEN_FILE,
@@ -331,7 +332,12 @@ def _of_todays_groups(stored: NDArray[np.float64], manifest: Manifest) -> NDArra
     A group that the bundle's catalogue did not have starts from nothing; the bundle reads none of
     its features. A group that it reads must be there, and of the same size.
     """
-    parts = manifest.state or tuple(_first_groups(len(stored)))
+    parts = manifest.state
+    if not parts:  # a manifest of before they were named
+        try:
+            return grown(stored)
+        except ValueError as error:
+            raise BundleRefused(Refusal.STATE_MISMATCH, str(error), STATE_SIZE) from error
     if sum(part.slots for part in parts) != len(stored):
         found = f"{len(stored)} numbers"
         raise BundleRefused(Refusal.STATE_MISMATCH, found, sum(part.slots for part in parts))
@@ -354,12 +360,3 @@ def _of_todays_groups(stored: NDArray[np.float64], manifest: Manifest) -> NDArra
                 f"{group.state_size} numbers of it",
             )
     return state
-
-
-def _first_groups(size: int) -> Iterator[StateSlots]:
-    """Yield the groups that a state without their names holds: the first ones of today's."""
-    for group in GROUPS:
-        if size <= 0:
-            return
-        yield StateSlots(group.name, group.state_size)
-        size -= group.state_size

@@ -29,6 +29,21 @@ def initial_state() -> NDArray[np.float64]:
     return np.zeros(STATE_SIZE)
 
 
+def grown(state: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the state of an earlier catalogue, float64[S'], with the groups that came since at
+    their start.
+
+    New groups only ever come behind the others. Raises ValueError for a state that does not end
+    where a group does.
+    """
+    ends = [place.stop for place in _STATE_SLICES]
+    if len(state) not in ends:
+        raise ValueError(f"feature state: found {len(state)} numbers, expected one of {ends}")
+    result = initial_state()
+    result[: len(state)] = state
+    return result
+
+
 def compute(
     obs: NDArray[np.float64], state: NDArray[np.float64] | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

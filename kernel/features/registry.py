@@ -23,6 +23,7 @@ from kernel.features import (
     minutes,
     momentum,
     onchain,
+    regime,
     returns,
     sentiment,
     smart_money,
@@ -53,6 +54,7 @@ GROUPS: tuple[Group, ...] = (
     volatility_models.GROUP,
     spillover.GROUP,
     memory.GROUP,
+    regime.GROUP,
 )
 FEATURES: tuple[str, ...] = tuple(
     definition.name for group in GROUPS for definition in group.features

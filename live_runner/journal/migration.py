@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kernel.features.engine import Stream
+from kernel.features.engine import Stream, grown
 from kernel.features.registry import FEATURES
 from kernel.fills import ENTRY_MS, LAST_CLOSE_MS, SETTLED_MS
 from kernel.observation import (
@@ -34,6 +34,8 @@ from live_runner.journal.counting import count
 
 ACCOUNTS_SINCE = 4
 COUNTED_SINCE = 5
+REGIME_SINCE = 6
+BEFORE_REGIME = FEATURES[: FEATURES.index("regime")]  # new features come behind the others
 FUNDING_TIME = "funding_rate_time_ms"
 EARLIER_FUNDING_INTERVAL_MS = 28_800_000.0  # versions 1 and 2 settled every symbol at these
 EARLIER_INPUTS = (
@@ -115,7 +117,7 @@ LAYOUTS = {
             FUNDING_TIME,
             *TIME_FIELDS,
         ),
-        features=FEATURES,
+        features=BEFORE_REGIME,
     ),
 }
 
@@ -134,6 +136,10 @@ def migrate(db: sqlite3.Connection, version: int) -> None:
             _migrate_observations(db, symbol, bar_ms, layout)
             _migrate_decisions(db, symbol, bar_ms, layout)
             _migrate_state(db, symbol, bar_ms)
+    elif version < REGIME_SINCE:
+        for (symbol,) in db.execute("SELECT DISTINCT symbol FROM bars ORDER BY 1").fetchall():
+            _add_features(db, symbol, BEFORE_REGIME)
+            _add_groups(db, symbol, _bar_ms(db, symbol))
     if version < COUNTED_SINCE:
         for statement in schema.COUNTED:
             db.execute(statement)
@@ -225,6 +231,43 @@ def _migrate_decisions(db: sqlite3.Connection, symbol: str, bar_ms: int, layout:
         )
 
 
+def _add_features(db: sqlite3.Connection, symbol: str, earlier: Sequence[str]) -> None:
+    times, (features,) = _vectors(db, "decisions", symbol, {"features": len(earlier)})
+    db.executemany(
+        "UPDATE decisions SET features = ? WHERE symbol = ? AND open_time_ms = ?",
+        _updates(symbol, times, _by_name(features, earlier, FEATURES)),
+    )
+
+
+def _add_groups(db: sqlite3.Connection, symbol: str, bar_ms: int) -> None:
+    """Let the stream go on from the last decided bar to the byte, new groups from their start."""
+    found = db.execute(
+        "SELECT open_time_ms, trader, stream FROM states WHERE symbol = ?", (symbol,)
+    ).fetchone()
+    if found is not None:
+        last_open_ms, trader, stream = found
+        _go_on(
+            db,
+            symbol=symbol,
+            next_open_ms=last_open_ms + bar_ms,
+            trader=trader,
+            stream=grown(np.frombuffer(stream)).tobytes(),
+        )
+
+
+def _go_on(
+    db: sqlite3.Connection, *, symbol: str, next_open_ms: int, trader: bytes, stream: bytes
+) -> None:
+    """Write from which bar, account and stream on this version's kernel decides."""
+    db.execute(
+        "UPDATE states SET trader = ?, stream = ? WHERE symbol = ?", (trader, stream, symbol)
+    )
+    db.execute("DELETE FROM streams WHERE symbol = ?", (symbol,))
+    db.execute("INSERT INTO streams VALUES (?, ?, ?)", (symbol, next_open_ms, stream))
+    # A journal that was brought forward and decided nothing since has such a row already.
+    db.execute("INSERT OR REPLACE INTO accounts VALUES (?, ?, ?)", (symbol, next_open_ms, trader))
+
+
 def _migrate_state(db: sqlite3.Connection, symbol: str, bar_ms: int) -> None:
     """Let the account and the stream go on from the last decided bar, each from a recorded start.
 
@@ -247,15 +290,13 @@ def _migrate_state(db: sqlite3.Connection, symbol: str, bar_ms: int) -> None:
     times, (observations,) = _vectors(db, "observations", symbol, {"obs": len(OBSERVATION_FIELDS)})
     for observation in observations[times <= last_open_ms].tolist():
         stream.push(observation)
-    folded = stream.snapshot().tobytes()
-    next_open_ms = last_open_ms + bar_ms
-    db.execute(
-        "UPDATE states SET trader = ?, stream = ? WHERE symbol = ?",
-        (trader.tobytes(), folded, symbol),
+    _go_on(
+        db,
+        symbol=symbol,
+        next_open_ms=last_open_ms + bar_ms,
+        trader=trader.tobytes(),
+        stream=stream.snapshot().tobytes(),
     )
-    db.execute("DELETE FROM streams WHERE symbol = ?", (symbol,))
-    db.execute("INSERT INTO streams VALUES (?, ?, ?)", (symbol, next_open_ms, folded))
-    db.execute("INSERT INTO accounts VALUES (?, ?, ?)", (symbol, next_open_ms, trader.tobytes()))
 
 
 def _vectors(

@@ -4,7 +4,7 @@
 asks what happened since the journal began reads a row, however long ago that is.
 """
 
-VERSION = 5
+VERSION = 6
 ACCOUNTS = """CREATE TABLE accounts (
     symbol TEXT, open_time_ms INTEGER, trader BLOB, PRIMARY KEY (symbol, open_time_ms))"""
 COUNTED = (  # since version 5

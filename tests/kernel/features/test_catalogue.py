@@ -68,6 +68,7 @@ BESIDE = {
     "memory": "lagged_return_2 lagged_return_8 lagged_return_32 lagged_return_96 "
     "lagged_return_192 lagged_return_384 lagged_return_672 rolling_skew rolling_kurtosis hurst "
     "autocorrelation_1 variance_ratio",
+    "regime": "regime",
 }
 FOLDER = Path(registry.__file__).parent
 PACKAGE = "kernel.features."

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from kernel.features import regime
 from kernel.features.engine import Stream
 from kernel.features.registry import FEATURES
 from kernel.fills import LAST_CLOSE_MS, SETTLED_MS
@@ -160,9 +161,10 @@ def write_version_2(path: Path, told: Path) -> None:
         for values in db.execute("SELECT * FROM told.decisions").fetchall():
             row = dict(zip(INPUT_FIELDS, np.frombuffer(values[7]), strict=True))
             marks = ",".join("?" * len(values))
+            features = _without_regime(values[5])
             db.execute(
                 f"INSERT INTO decisions VALUES ({marks})",
-                (*values[:7], _earlier_row(row), *values[8:]),
+                (*values[:5], features, values[6], _earlier_row(row), *values[8:]),
             )
         symbol, at_ms, trader, *rest = db.execute("SELECT * FROM told.states").fetchone()
         account = np.frombuffer(trader).copy()
@@ -173,6 +175,30 @@ def write_version_2(path: Path, told: Path) -> None:
         db.execute("INSERT INTO states VALUES (?,?,?,?,?,?,?)", values)
         db.execute("INSERT INTO streams VALUES (?,?,?)", (symbol, MONDAY_MS, stream))
         db.execute("PRAGMA user_version=2")
+
+
+def write_version_5(path: Path, told: Path) -> None:
+    """Write what the journal `told` holds as a runner of version 5 would have written it."""
+    path.write_bytes(told.read_bytes())
+    with closing(sqlite3.connect(path)) as db, db:
+        for symbol, at_ms, features in db.execute(
+            "SELECT symbol, open_time_ms, features FROM decisions"
+        ).fetchall():
+            db.execute(
+                "UPDATE decisions SET features = ? WHERE symbol = ? AND open_time_ms = ?",
+                (_without_regime(features), symbol, at_ms),
+            )
+        for table in ("states", "streams"):
+            for symbol, stream in db.execute(f"SELECT symbol, stream FROM {table}").fetchall():
+                shorter = stream[: -8 * regime.GROUP.state_size]
+                db.execute(f"UPDATE {table} SET stream = ? WHERE symbol = ?", (shorter, symbol))
+        db.execute("PRAGMA user_version=5")
+
+
+def _without_regime(features: bytes) -> bytes:
+    """Return a decision's features as they were before the last one of them came."""
+    assert FEATURES[-1] == "regime"
+    return features[:-8]
 
 
 def _earlier_observation(obs: NDArray[np.float64], at_ms: int) -> bytes:

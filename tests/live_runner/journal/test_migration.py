@@ -10,6 +10,8 @@ import httpx
 import numpy as np
 import pytest
 
+from kernel.features import regime
+from kernel.features.registry import FEATURES
 from kernel.fills import SIDE
 from kernel.observation import OBSERVATION_FIELDS
 from kernel.trading import OUTPUT_FIELDS
@@ -26,6 +28,7 @@ from tests.live_runner.journal.earlier import (
     Desk,
     observations,
     write_version_2,
+    write_version_5,
 )
 
 BARS = 200
@@ -59,16 +62,29 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
     )
     journal.close()
-    write_version_2(folder / "earlier.sqlite", folder / "today.sqlite")
+    write_version_2(folder / "version-2.sqlite", folder / "today.sqlite")
+    write_version_5(folder / "version-5.sqlite", folder / "today.sqlite")
     return folder
 
 
-@pytest.fixture
-def earlier(stored: Path, tmp_path: Path) -> Path:
-    """Return a journal of version 2."""
+@pytest.fixture(params=["version-2", "version-5"])
+def earlier(stored: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    """Return a journal of an earlier version."""
     path = tmp_path / "journal.sqlite"
-    path.write_bytes((stored / "earlier.sqlite").read_bytes())
+    path.write_bytes((stored / f"{request.param}.sqlite").read_bytes())
     return path
+
+
+def _features(path: Path) -> np.ndarray:
+    """Return the features of every decision but the regime, which earlier versions did not have."""
+    told = _query(path, "SELECT features FROM decisions ORDER BY open_time_ms")
+    return np.array([np.frombuffer(one) for (one,) in told])[:, : FEATURES.index("regime")]
+
+
+def _streams(path: Path) -> np.ndarray:
+    """Return the feature states, without what the regime remembers."""
+    told = _query(path, "SELECT stream FROM states")
+    return np.array([np.frombuffer(one) for (one,) in told])[:, : -regime.GROUP.state_size]
 
 
 def test_nothing_is_lost_on_the_way_forward(stored: Path, earlier: Path) -> None:
@@ -78,16 +94,18 @@ def test_nothing_is_lost_on_the_way_forward(stored: Path, earlier: Path) -> None
     for statement in (
         "SELECT * FROM bars",
         "SELECT * FROM observations",
-        "SELECT open_time_ms, row, out, features, probabilities, reason FROM decisions",
+        "SELECT open_time_ms, row, out, probabilities, reason FROM decisions",
         "SELECT * FROM orders",
         "SELECT * FROM order_events",
         "SELECT * FROM swaps",
         "SELECT * FROM totals",
         "SELECT * FROM tallies",
         "SELECT * FROM trades",
-        "SELECT trader, stream, pending_order, open_time_ms FROM states",
+        "SELECT trader, pending_order, open_time_ms FROM states",
     ):
         assert _query(earlier, statement) == _query(stored / "today.sqlite", statement), statement
+    for part in (_features, _streams):
+        assert part(earlier).tobytes() == part(stored / "today.sqlite").tobytes()
     (account,) = _query(earlier, "SELECT trader FROM accounts")
     assert np.frombuffer(account[0])[SIDE] != 0.0  # the position went through the upgrade
 
@@ -114,8 +132,9 @@ def test_the_way_forward_gives_what_an_uninterrupted_run_gives(
         journal = Journal(path)
         Desk(journal).decide(observations(BARS)[MIGRATED_AT:].tolist())
         journal.close()
-    statement = "SELECT open_time_ms, features, row, out FROM decisions ORDER BY 1"
+    statement = "SELECT open_time_ms, row, out FROM decisions ORDER BY 1"
     assert _query(earlier, statement) == _query(untouched, statement)
+    assert _features(earlier).tobytes() == _features(untouched).tobytes()
 
 
 def test_the_summary_counts_what_came_before(earlier: Path, tmp_path: Path) -> None:
@@ -163,6 +182,7 @@ def test_a_journal_of_version_1_goes_on_too(tmp_path: Path) -> None:
     assert np.isnan(found[:, 11:]).all()
 
 
+@pytest.mark.parametrize("earlier", ["version-2"], indirect=True)
 def test_a_file_that_is_none_is_left_as_it_was(earlier: Path) -> None:
     """A vector of another length ends the way forward before anything is changed."""
     with closing(sqlite3.connect(earlier)) as db, db:
@@ -179,5 +199,5 @@ def test_a_journal_of_a_later_version_is_not_touched(tmp_path: Path) -> None:
     path = tmp_path / "j.sqlite"
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("PRAGMA user_version=99")
-    with pytest.raises(JournalError, match="found version 99, expected 5 or an earlier one"):
+    with pytest.raises(JournalError, match="found version 99, expected 6 or an earlier one"):
         Journal(path)
