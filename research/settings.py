@@ -58,13 +58,15 @@ class StackSettings:
     """The names of the bases in the order of the graph's votes, and what they share: the seed of
     every random choice, and the threads of each trainer.
 
-    `selector` is the base that features/proposals asks; it need not be in the stack.
+    `selector` is the base that features/proposals asks; it need not be in the stack. `hull_rate` is
+    the share of training rows that count as unlike the others: as far away, the graph abstains.
     """
 
     bases: Annotated[tuple[str, ...], Field(min_length=1)]
     selector: str
     seed: int
     n_jobs: Annotated[int, Field(ge=1, le=1_024)]
+    hull_rate: Annotated[float, Field(gt=0.0, le=0.5)]
 
     def __post_init__(self) -> None:
         twice = sorted({name for name in self.bases if self.bases.count(name) > 1})

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 REQUEST = "promotion/request"
 LIVE = dg.AssetKey(["monitoring", "live_decisions"])
+LIVE_ABSTAIN = "row_abstain"
 LIVE_PROBABILITIES = ["row_p_sell", "row_p_hold", "row_p_buy"]  # in the order of the classes
 
 
@@ -35,21 +36,28 @@ class EvidenceReader:
         import numpy as np
         import pandas as pd
 
+        from kernel.decision import Abstain
         from research.gates.comparison import NO_DECISIONS, Decisions
+        from research.training.candidate import as_decided
 
         weeks = [
             self.stored.read(LIVE, week_key(symbol, day), pd.DataFrame)
             for day in self.stored.days(LIVE, symbol)
         ]
-        names = ["open_time_ms", "bundle_digest", *LIVE_PROBABILITIES]
+        names = ["open_time_ms", "bundle_digest", LIVE_ABSTAIN, *LIVE_PROBABILITIES]
         if not weeks or not digest:
             return NO_DECISIONS
         rows: Any = pd.concat([week[names] for week in weeks], ignore_index=True)
         decided_ms = rows["open_time_ms"].to_numpy(np.int64) + bar_ms
         own = (rows["bundle_digest"] == digest).to_numpy() & (decided_ms <= until_ms)
+        # Only what the graph itself said counts: a dead feed or a kill switch is not the model's.
+        reason = rows.loc[own, LIVE_ABSTAIN].to_numpy(np.int64)
         return Decisions(
             decided_ms=decided_ms[own],
-            probabilities=rows.loc[own, LIVE_PROBABILITIES].to_numpy(np.float32),
+            probabilities=as_decided(
+                rows.loc[own, LIVE_PROBABILITIES].to_numpy(np.float32),
+                np.where(reason == Abstain.OUT_OF_HULL.value, reason, 0),
+            ),
         )
 
     def judged(self, symbol: str, week: str) -> dict[str, str]:

@@ -61,10 +61,13 @@ def backtest(
     at the next open.
 
     `feature_names` are what the folds decide on: after a hole nothing is opened until it is out of
-    them, as live.
+    them, and nothing where a fold's graph abstains, as live.
     """
     parts = [(fold.bar, fold.probabilities) for fold in folds]
-    return backtest_stream(market, parts, feature_names, settings)
+    doubt = np.zeros(len(market.bars), np.int64)
+    for fold in folds:
+        doubt[fold.bar] = fold.abstain
+    return backtest_stream(market, parts, feature_names, settings, doubt)
 
 
 def backtest_stream(
@@ -72,10 +75,12 @@ def backtest_stream(
     parts: Sequence[tuple[NDArray[np.int64], NDArray[np.float32]]],
     feature_names: Sequence[str],
     settings: Settings,
+    doubt: NDArray[np.int64] | None = None,
 ) -> WalkForward:
     """Trade consecutive parts, each the indices of its bars, ascending, and float32[m,3] for them.
 
-    Bars between them are traded through without an opinion.
+    Bars between them are traded through without an opinion. `doubt` int64[n] is why a graph
+    abstains from each bar of the market, 0 where it does not; a hole is the graver reason.
     """
     gates = settings.gates
     first = int(parts[0][0][0])
@@ -89,7 +94,8 @@ def backtest_stream(
         warmup_bars=warmup_bars(feature_names),
         silent_bars=settings.silent_bars,
     )
-    abstain = np.where(after_hole, float(Abstain.NOT_WARM), float(Abstain.NONE))
+    otherwise = np.zeros(len(market.bars)) if doubt is None else doubt.astype(np.float64)
+    abstain = np.where(after_hole, float(Abstain.NOT_WARM), otherwise)
     accounts = _Accounts(market, probabilities, abstain, settings)
     result = accounts.trade(first, stop)
     return WalkForward(

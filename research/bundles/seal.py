@@ -13,8 +13,7 @@ from research.datasets.files import TrainingSet
 from research.features.certificate import LeakCertificate
 from research.features.history import Snapshot
 from research.gates.gates import GateReport
-from research.graphs.export import PROBABILITIES
-from research.graphs.runtime import outputs
+from research.graphs.runtime import answers
 from research.settings import Settings
 from research.training.tracked import TrackedCandidate
 
@@ -104,10 +103,10 @@ def broken_rule(folder: Path, symbol: str, timeframe: str) -> str | None:
     try:
         contents = verify_contents(folder, symbol=symbol, timeframe=timeframe)
         golden = contents.golden
-        answers = outputs(
-            contents.files[contents.manifest.signal.file], [PROBABILITIES], golden["features"]
-        )[0]
-        check_golden(answers, golden["probabilities"], GOLDEN_TOLERANCE)
+        signal = contents.files[contents.manifest.signal.file]
+        probabilities, abstain = answers(signal, golden["features"])
+        check_golden(probabilities, golden["probabilities"], GOLDEN_TOLERANCE)
+        check_golden(abstain, golden["abstain"], GOLDEN_TOLERANCE)
     except BundleRefused as refused:
         return str(refused)
     return None

@@ -16,8 +16,7 @@ from kernel.features.registry import GROUPS, feature_hash
 from kernel.manifest import SIGNAL, Budgets, Manifest, StateSlots, TrainingWindow
 from research.features.certificate import LeakCertificate
 from research.gates.gates import MEASURED, GateReport
-from research.graphs.export import PROBABILITIES
-from research.graphs.runtime import outputs
+from research.graphs.runtime import answers
 from research.graphs.signature import spec_of
 from research.settings import Settings
 from research.training.candidate import Candidate
@@ -92,10 +91,13 @@ def contents(
     certificate: LeakCertificate,
 ) -> dict[str, bytes]:
     """Return every file of the bundle but its manifest; equal arguments give equal bytes."""
-    answers = outputs(candidate.signal, [PROBABILITIES], golden)[0]
+    probabilities, abstain = answers(candidate.signal, golden)
+    told = {"features": golden, "probabilities": probabilities}
+    if candidate.hull is not None:
+        told["abstain"] = abstain
     return {
         SIGNAL_FILE: candidate.signal,
-        "golden.npz": _npz(features=golden, probabilities=answers),
+        "golden.npz": _npz(**told),
         "state.npz": _npz(state=state.state, bars=np.array(state.open_time_ms, np.int64)),
         "training_metadata.json": canonical_json(_metadata(candidate)),
         "leak_certificate.json": canonical_json(certificate.to_dict()),
@@ -131,6 +133,7 @@ def _manifest(
         graphs=(spec_of(SIGNAL, candidate.signal, budget),),
         files={name: sha256_hex(data) for name, data in files.items() if name != SIGNAL_FILE},
         max_bytes=settings.gates.max_bundle_bytes,
+        hull=candidate.hull,
         state=tuple(StateSlots(group.name, group.state_size) for group in GROUPS),
     )
 

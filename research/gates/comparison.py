@@ -15,10 +15,15 @@ from research.datasets.matrix import Table, atr, feature_values
 from research.evaluation.metrics import Metrics, summarize
 from research.gates.accounts import Accounts, Contest
 from research.gates.gates import NO_CHAMPION, NOT_COMPARED
-from research.graphs.export import PROBABILITIES
-from research.graphs.runtime import outputs
+from research.graphs.runtime import answers
 from research.settings import Settings
-from research.training.candidate import Candidate, FoldModel, Predecessor, predecessor
+from research.training.candidate import (
+    Candidate,
+    FoldModel,
+    Predecessor,
+    as_decided,
+    predecessor,
+)
 
 FUNDING = "funding_rate"
 DAY_MS = 86_400_000
@@ -139,7 +144,7 @@ def known_decisions(
     _put(p, decided_ms, live.decided_ms, live.probabilities)
     after = decided_ms >= champion.cutoff_ms
     if champion.feature_names and after.any():
-        p[after] = outputs(champion.signal, [PROBABILITIES], features[after])[0]
+        p[after] = as_decided(*answers(champion.signal, features[after]))
     _put(p, decided_ms, champion.decided_ms, champion.probabilities)
     return p
 
@@ -158,7 +163,7 @@ def contest(
     stop = int(folds[-1].bar[-1]) + 1
     ours = np.full((len(market.bars), 3), np.nan, np.float32)
     for fold in folds:
-        ours[fold.bar] = fold.probabilities
+        ours[fold.bar] = fold.decisions
     said = np.isfinite(ours[first:stop]).all(axis=1)
     known = np.isfinite(champion[first:stop]).all(axis=1)
     shared: NDArray[np.bool_] = np.logical_and(said, known)

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from kernel.decision import CLASSES
 from research.graphs.export import INPUT, PROBABILITIES, model_bytes
+from research.graphs.hull import ABSTAIN, Hull, nodes_of
+from research.graphs.nodes import tensor
 from research.graphs.runtime import outputs
 
 VOTES = "votes"
@@ -100,8 +102,11 @@ def votes_of(graph: bytes, x: Float32) -> Float32:
     return outputs(graph, [VOTES], x)[0].reshape(len(x), -1)
 
 
-def fuse(medians: Float32, base_graphs: Sequence[bytes], meta: Meta) -> bytes:
-    """Return the whole graph, outputs `probabilities` float32[N,3] and `votes` float32[N,bases,3].
+def fuse(
+    medians: Float32, base_graphs: Sequence[bytes], meta: Meta, hull: Hull | None = None
+) -> bytes:
+    """Return the whole graph, outputs `probabilities` float32[N,3] and `votes` float32[N,bases,3],
+    and with a hull `abstain` int64[N].
 
     Everything after the votes runs in float64, so that the cast of the result is its only rounding.
     """
@@ -110,14 +115,24 @@ def fuse(medians: Float32, base_graphs: Sequence[bytes], meta: Meta) -> bytes:
         nodes += part_nodes
         tensors += part_tensors
     given = [(PROBABILITIES, (len(CLASSES),)), (VOTES, (len(base_graphs), len(CLASSES)))]
-    return _model(nodes, tensors, len(medians), given)
+    if hull is not None:
+        part_nodes, part_tensors = nodes_of(hull, "imputed")
+        nodes += part_nodes
+        tensors += part_tensors
+    return _model(nodes, tensors, len(medians), given, abstains=hull is not None)
 
 
 def _model(
-    nodes: list[Any], tensors: list[Any], width: int, given: list[tuple[str, tuple[int, ...]]]
+    nodes: list[Any],
+    tensors: list[Any],
+    width: int,
+    given: list[tuple[str, tuple[int, ...]]],
+    *,
+    abstains: bool = False,
 ) -> bytes:
     from onnx import TensorProto, helper
 
+    reason = [helper.make_tensor_value_info(ABSTAIN, TensorProto.INT64, [None])] if abstains else []
     graph = helper.make_graph(
         nodes,
         "signal",
@@ -125,7 +140,8 @@ def _model(
         [
             helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, *shape])
             for name, shape in given
-        ],
+        ]
+        + reason,
         tensors,
     )
     return model_bytes(graph)
@@ -139,7 +155,7 @@ def _voting(medians: Float32, base_graphs: Sequence[bytes]) -> tuple[list[Any], 
         helper.make_node("IsNaN", [INPUT], ["missing"]),
         helper.make_node("Where", ["missing", "medians", INPUT], ["imputed"]),
     ]
-    tensors = [_tensor("medians", medians.astype(np.float32)[None, :])]
+    tensors = [tensor("medians", medians.astype(np.float32)[None, :])]
     votes: list[str] = []
     for k, graph in enumerate(base_graphs):
         part_nodes, part_tensors, output = _inlined(graph, f"base{k}/", "imputed")
@@ -150,7 +166,7 @@ def _voting(medians: Float32, base_graphs: Sequence[bytes]) -> tuple[list[Any], 
         helper.make_node("Concat", votes, [FLAT_VOTES], axis=1),
         helper.make_node("Reshape", [FLAT_VOTES, "by_base"], [VOTES]),
     ]
-    tensors.append(_tensor("by_base", np.array([-1, len(base_graphs), len(CLASSES)])))
+    tensors.append(tensor("by_base", np.array([-1, len(base_graphs), len(CLASSES)])))
     return nodes, tensors
 
 
@@ -182,9 +198,9 @@ def _logistic(logistic: Logistic) -> tuple[list[Any], list[Any]]:
         helper.make_node("Softmax", ["meta/logits"], ["raw"], axis=1),
     ]
     return nodes, [
-        _tensor("meta/floor", np.full(1, VOTE_FLOOR)),
-        _tensor("meta/weights", logistic.weights),
-        _tensor("meta/bias", logistic.bias[None, :]),
+        tensor("meta/floor", np.full(1, VOTE_FLOOR)),
+        tensor("meta/weights", logistic.weights),
+        tensor("meta/bias", logistic.bias[None, :]),
     ]
 
 
@@ -194,9 +210,9 @@ def _calibration(curves: Sequence[Isotonic]) -> tuple[list[Any], list[Any]]:
 
     nodes: list[Any] = []
     tensors = [
-        _tensor("zero", np.zeros(1)),
-        _tensor("one", np.ones(1)),
-        _tensor("axis", np.array([1])),
+        tensor("zero", np.zeros(1)),
+        tensor("one", np.ones(1)),
+        tensor("axis", np.array([1])),
     ]
     columns: list[str] = []
     for k, curve in enumerate(curves):
@@ -204,7 +220,7 @@ def _calibration(curves: Sequence[Isotonic]) -> tuple[list[Any], list[Any]]:
         nodes += part_nodes
         tensors += part_tensors
         columns.append(column)
-    tensors.append(_tensor("uniform", np.full(1, 1.0 / len(curves))))
+    tensors.append(tensor("uniform", np.full(1, 1.0 / len(curves))))
     nodes += [
         helper.make_node("Concat", columns, ["calibrated"], axis=1),
         helper.make_node("ReduceSum", ["calibrated", "axis"], ["total"], keepdims=1),
@@ -226,11 +242,11 @@ def _curve(curve: Isotonic, k: int) -> tuple[list[Any], list[Any], str]:
     start = curve.x[:-1] if len(dx) else curve.x
     width = dx if len(dx) else np.zeros(1)
     tensors = [
-        _tensor(name + "column", np.array([k])),
-        _tensor(name + "x", start),
-        _tensor(name + "width", width),
-        _tensor(name + "slope", slope[:, None]),
-        _tensor(name + "y0", curve.y[:1]),
+        tensor(name + "column", np.array([k])),
+        tensor(name + "x", start),
+        tensor(name + "width", width),
+        tensor(name + "slope", slope[:, None]),
+        tensor(name + "y0", curve.y[:1]),
     ]
     nodes = [
         helper.make_node("Gather", ["raw", name + "column"], [name + "p"], axis=1),
@@ -241,9 +257,3 @@ def _curve(curve: Isotonic, k: int) -> tuple[list[Any], list[Any], str]:
         helper.make_node("Add", [name + "rise", name + "y0"], [name + "y"]),
     ]
     return nodes, tensors, name + "y"
-
-
-def _tensor(name: str, values: NDArray[Any]) -> Any:
-    from onnx import numpy_helper
-
-    return numpy_helper.from_array(np.ascontiguousarray(values), name)

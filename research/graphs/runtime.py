@@ -27,6 +27,17 @@ def outputs(graph: bytes, names: list[str], x: NDArray[np.float32]) -> list[NDAr
     return session(graph).run(names, {INPUT: x})
 
 
+def answers(graph: bytes, x: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return what decides the rows `x`, float32[n,F]: probabilities float32[n,3], and the reasons
+    to abstain int64[n], 0 for none.
+    """
+    runner = session(graph)
+    if "abstain" not in {one.name for one in runner.get_outputs()}:
+        return runner.run(["probabilities"], {INPUT: x})[0], np.zeros(len(x), np.int64)
+    probabilities, abstain = runner.run(["probabilities", "abstain"], {INPUT: x})
+    return probabilities, abstain
+
+
 def row_cost(graph: bytes, x: NDArray[np.float32]) -> RowCost:
     """Return what one row through the graph takes, measured over the rows `x`, float32[n,F]."""
     runner = session(graph)

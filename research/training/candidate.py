@@ -18,6 +18,7 @@ from kernel.decision import CLASSES
 from kernel.digest import canonical_json
 from kernel.features.registry import FEATURES, feature_hash
 from kernel.inference import RowCost
+from kernel.manifest import HullBound
 from research.training.parity import Parity
 
 Float32 = NDArray[np.float32]
@@ -30,7 +31,7 @@ class FoldModel:
 
     `graph` was fitted on labels resolved by `start_ms`. `probabilities` float32[m,3] belong to the
     table rows `rows`, all decided in [start_ms, end_ms); `bar` int64[m] are their indices in the
-    bars.
+    bars. `abstain` int64[m] is why the graph would rather not decide them, 0 for no reason.
     """
 
     graph: bytes
@@ -39,6 +40,20 @@ class FoldModel:
     rows: NDArray[np.int64]
     bar: NDArray[np.int64]
     probabilities: Float32
+    abstain: NDArray[np.int64]
+
+    @property
+    def decisions(self) -> Float32:
+        """Return what decides, float32[m,3]."""
+        return as_decided(self.probabilities, self.abstain)
+
+
+def as_decided(probabilities: Float32, abstain: NDArray[np.int64]) -> Float32:
+    """Return probabilities float32[n,3] with certain HOLD where the graph abstains: to stay out is
+    a decision too, and another model is compared with it.
+    """
+    hold = np.array([0.0, 1.0, 0.0], np.float32)
+    return np.where(abstain[:, None] != 0, hold, probabilities)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +103,7 @@ class Candidate:
     cost: RowCost
     table_digest: str
     training_window_ms: tuple[int, int]
+    hull: HullBound | None = None
 
 
 def to_files(candidate: Candidate) -> dict[str, bytes]:
@@ -109,6 +125,7 @@ def to_files(candidate: Candidate) -> dict[str, bytes]:
         "cost": asdict(candidate.cost),
         "table_digest": candidate.table_digest,
         "training_window_ms": list(candidate.training_window_ms),
+        "hull": asdict(candidate.hull) if candidate.hull else None,
     }
     return files | {"candidate.json": canonical_json(summary)}
 
@@ -145,7 +162,7 @@ def predecessor(files: Mapping[str, bytes]) -> Predecessor:
         feature_names=names if todays else (),
         cutoff_ms=summary["training_window_ms"][1],
         decided_ms=said["start_ms"].to_numpy(np.int64),
-        probabilities=said[PROBABILITY_COLUMNS].to_numpy(np.float32),
+        probabilities=as_decided(said[PROBABILITY_COLUMNS].to_numpy(np.float32), _abstain(said)),
     )
 
 
@@ -179,7 +196,26 @@ def from_files(files: Mapping[str, bytes]) -> Candidate:
         cost=_cost(summary),
         table_digest=summary["table_digest"],
         training_window_ms=(start, end),
+        hull=_hull(summary.get("hull")),
     )
+
+
+def _hull(stored: Mapping[str, Any] | None) -> HullBound | None:
+    """Return the bound of a stored candidate; those of before there was one have none."""
+    if stored is None:
+        return None
+    return HullBound(
+        features=tuple(stored["features"]),
+        distance=stored["distance"],
+        target_rate=stored["target_rate"],
+    )
+
+
+def _abstain(stored: Any) -> NDArray[np.int64]:
+    """Return why the rows of a stored candidate's folds stay out; older graphs had no reason."""
+    if "abstain" not in stored:
+        return np.zeros(len(stored), np.int64)
+    return stored["abstain"].to_numpy(np.int64)
 
 
 def _bases(summary: Mapping[str, Any]) -> tuple[str, ...]:
@@ -207,6 +243,7 @@ def _fold(frame: Any, graph: bytes, start_ms: int, end_ms: int) -> FoldModel:
         rows=frame["row"].to_numpy(),
         bar=frame["bar"].to_numpy(),
         probabilities=frame[PROBABILITY_COLUMNS].to_numpy(np.float32),
+        abstain=_abstain(frame),
     )
 
 
@@ -225,13 +262,16 @@ def _oof_parquet(candidate: Candidate) -> bytes:
     fold = np.full(len(frame), -1, np.int64)
     bar = np.full(len(frame), -1, np.int64)
     p = np.full((len(frame), len(CLASSES)), np.nan, np.float32)
+    abstain = np.zeros(len(frame), np.int64)
     for k, model in enumerate(candidate.folds):
         at = np.searchsorted(oof.rows, model.rows)
         fold[at] = k
         bar[at] = model.bar
         p[at] = model.probabilities
+        abstain[at] = model.abstain
     frame["fold"] = fold
     frame["bar"] = bar
+    frame["abstain"] = abstain
     for k, name in enumerate(PROBABILITY_COLUMNS):
         frame[name] = p[:, k]
     buffer = io.BytesIO()

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from kernel.decision import decide
 from research.graphs.export import PROBABILITIES
 from research.graphs.fusion import VOTES, Float32, Float64, Meta, impute
-from research.graphs.runtime import outputs
+from research.graphs.hull import Hull
+from research.graphs.runtime import answers, outputs
 from research.models.base import FittedBase
 
 
@@ -19,7 +20,7 @@ class Parity:
 
     `max_abs_votes` is graph against the bases' own libraries, `max_abs_dp` the final probabilities
     against numpy meta and curves on the graph's votes; `flipped_decisions` counts rows whose trade
-    would change.
+    would change, by what decides or by the reason to abstain.
     """
 
     max_abs_dp: float
@@ -35,6 +36,7 @@ class Parts:
     medians: Float32
     bases: Sequence[FittedBase]
     meta: Meta
+    hull: Hull | None = None
 
 
 def check(
@@ -42,17 +44,19 @@ def check(
 ) -> Parity:
     """Return how far `graph` is from `parts` on the rows `x`, float32[n,F], NaN allowed."""
     fused, by_base = outputs(graph, [PROBABILITIES, VOTES], x)
+    _, reasons = answers(graph, x)
     votes = by_base.reshape(len(x), -1)
     filled = impute(x, parts.medians)
     with np.errstate(invalid="ignore"):  # scikit-learn sums the extreme rows to look for NaN
         native = np.concatenate([base.native(filled) for base in parts.bases], axis=1)
     expected = parts.meta.predict(votes)
+    stays_out = parts.hull.abstains(filled) if parts.hull else np.zeros(len(x), np.int64)
     mine = decisions(fused.astype(np.float64), min_confidence, min_prob_diff)
     theirs = decisions(expected, min_confidence, min_prob_diff)
     return Parity(
         max_abs_dp=float(np.abs(fused - expected).max()),
         max_abs_votes=float(np.abs(votes - native).max()),
-        flipped_decisions=int((mine != theirs).sum()),
+        flipped_decisions=int(((mine != theirs) | (reasons != stays_out)).sum()),
         rows=len(x),
     )
 

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from kernel.decision import CLASSES
 from research.datasets.table import TrainingTable, blocks
 from research.graphs import fusion
-from research.graphs.export import PROBABILITIES
-from research.graphs.runtime import outputs, row_cost
+from research.graphs import hull as hulls
+from research.graphs.hull import Hull
+from research.graphs.runtime import answers, row_cost
 from research.models.base import FittedBase, TrainingRows, with_every_class
 from research.models.calibration import fit_meta
 from research.models.threads import pinned_threads
@@ -33,10 +34,11 @@ Float32 = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """Bases fitted on one set of rows, with that set's medians."""
+    """Bases fitted on one set of rows, with that set's medians and hull."""
 
     medians: Float32
     bases: tuple[FittedBase, ...]
+    hull: Hull | None
 
     @property
     def graphs(self) -> list[bytes]:
@@ -63,7 +65,7 @@ def train(table: TrainingTable, settings: Settings) -> Candidate:
     known = resolved_before(table.end_ms, table.cutoff_ms) & (table.start_ms >= oldest)
     final = fit_bases(table, np.flatnonzero(known), table.cutoff_ms, settings)
     meta = _fit_meta(table, oof, table.cutoff_ms, settings)
-    signal = fusion.fuse(final.medians, final.graphs, meta)
+    signal = fusion.fuse(final.medians, final.graphs, meta, final.hull)
     return _candidate(
         table=table,
         settings=settings,
@@ -110,10 +112,11 @@ def fit_bases(
     worth = table.worth(until_ms, settings.validation.recency_half_life_weeks)[rows]
     weights = with_even_sides(worth, table.y[rows])
     weights = weights / weights.mean()
-    training = with_every_class(TrainingRows(fusion.impute(x, medians), table.y[rows], weights))
+    filled = fusion.impute(x, medians)
+    training = with_every_class(TrainingRows(filled, table.y[rows], weights))
     stack = settings.models.stack
     fitted = tuple(base.fit(training, stack.seed, stack.n_jobs) for base in settings.models.bases)
-    return Fitted(medians, fitted)
+    return Fitted(medians, fitted, hulls.fit(x, filled, stack.hull_rate))
 
 
 def with_even_sides(weights: NDArray[np.float64], y: NDArray[np.int8]) -> NDArray[np.float64]:
@@ -154,8 +157,8 @@ def _gate_model(
     table: TrainingTable, fold: Fold, fit: Fitted, oof: OutOfFold, settings: Settings
 ) -> FoldModel:
     meta = _fit_meta(table, oof, fold.test_start_ms, settings)
-    graph = fusion.fuse(fit.medians, fit.graphs, meta)
-    probabilities = outputs(graph, [PROBABILITIES], table.x[fold.test])[0]
+    graph = fusion.fuse(fit.medians, fit.graphs, meta, fit.hull)
+    probabilities, abstain = answers(graph, table.x[fold.test])
     return FoldModel(
         graph=graph,
         start_ms=fold.test_start_ms,
@@ -163,6 +166,7 @@ def _gate_model(
         rows=fold.test,
         bar=table.bar[fold.test],
         probabilities=probabilities,
+        abstain=abstain,
     )
 
 
@@ -223,7 +227,7 @@ def _candidate(
         scores=tuple(_scores(oof, [base.name for base in final.bases])),
         parity=parity.check(
             signal,
-            parity.Parts(final.medians, final.bases, meta),
+            parity.Parts(final.medians, final.bases, meta, final.hull),
             parity.with_edge_rows(table.x, rng, PARITY_ROWS),
             trading.min_confidence,
             trading.min_prob_diff,
@@ -235,6 +239,7 @@ def _candidate(
             if base.contributions is not None
         },
         cost=row_cost(signal, recent),
+        hull=final.hull.bound(table.feature_names) if final.hull else None,
         table_digest=table.digest,
         training_window_ms=(int(table.start_ms[0]), table.cutoff_ms),
     )

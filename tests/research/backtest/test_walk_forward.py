@@ -3,7 +3,8 @@ import dataclasses
 import numpy as np
 
 from kernel.bars import Bars
-from kernel.trading import ORDER
+from kernel.decision import Abstain
+from kernel.trading import ABSTAIN, ORDER
 from research.backtest.walk_forward import TradedMarket, backtest, backtest_stream
 from research.pipeline import Retrained
 from research.settings import Settings
@@ -43,6 +44,29 @@ def test_walk_forward_stays_out_where_nothing_was_predicted(trained: Retrained, 
     orders = walk.result.out[:, ORDER]
     assert orders[:200].any() and orders[600:].any()
     assert not orders[200:600].any()
+
+
+def test_walk_forward_stays_out_where_a_graph_abstains(trained: Retrained, small: Settings):
+    """A bar out of the hull brings no order, whatever its probabilities; its reason stands in the
+    row that the kernel trades, as it does live.
+    """
+    market, names = trained.prepared.market, trained.candidate.feature_names
+    sure = np.array([0.05, 0.05, 0.9], np.float32)
+    folds = [
+        dataclasses.replace(
+            fold,
+            probabilities=np.tile(sure, (len(fold.bar), 1)),
+            abstain=np.full(len(fold.bar), reason),
+        )
+        for fold, reason in zip(trained.candidate.folds, (Abstain.OUT_OF_HULL, 0), strict=True)
+    ]
+    result = backtest(market, folds, names, small).result
+    first = len(folds[0].bar)
+    assert not result.out[:first, ORDER].any()
+    assert result.out[first:, ORDER].any()
+    assert set(result.rows[:first, ABSTAIN]) == {float(Abstain.OUT_OF_HULL)}
+    assert folds[0].decisions[0].tolist() == [0.0, 1.0, 0.0]
+    assert folds[1].decisions[0].tolist() == sure.tolist()
 
 
 def test_walk_forward_opens_nothing_after_a_hole(trained: Retrained, small: Settings):

@@ -11,7 +11,7 @@ from research.datasets import files as dataset_files
 from research.datasets.files import TrainingSet
 from research.labels.triple_barrier import UNRESOLVED_MS
 from research.pipeline import Retrained
-from research.training.candidate import from_files, to_files
+from research.training.candidate import from_files, predecessor, to_files
 
 
 def test_candidate_survives_its_files(trained: Retrained):
@@ -21,6 +21,7 @@ def test_candidate_survives_its_files(trained: Retrained):
     assert read.signal == candidate.signal
     assert (read.scores, read.parity) == (candidate.scores, candidate.parity)
     assert (read.cost, read.bases) == (candidate.cost, candidate.bases)
+    assert read.hull == candidate.hull is not None
     assert read.contributions == candidate.contributions
     assert read.feature_names == candidate.feature_names
     assert read.training_window_ms == candidate.training_window_ms
@@ -33,18 +34,29 @@ def test_candidate_survives_its_files(trained: Retrained):
             theirs.start_ms,
             theirs.end_ms,
         )
-        for name in ("rows", "bar", "probabilities"):
+        for name in ("rows", "bar", "probabilities", "abstain"):
             assert np.array_equal(getattr(ours, name), getattr(theirs, name))
 
 
 def test_candidate_stored_before_bases_and_cpu_time_is_still_read(trained: Retrained):
-    """Its bases are those it scored, and what was measured bounds the CPU time from above."""
+    """Its bases are those it scored, what was measured bounds the CPU time from above, and no
+    graph of its time abstained.
+    """
     files = to_files(trained.candidate)
     summary = json.loads(files["candidate.json"])
-    del summary["cost"], summary["bases"]
-    old = json.dumps({**summary, "latency_p99_ms": 0.3}).encode()
-    read = from_files({**files, "candidate.json": old})
+    del summary["cost"], summary["bases"], summary["hull"]
+    stored = io.BytesIO()
+    frame = pd.read_parquet(io.BytesIO(files["oof.parquet"])).drop(columns="abstain")
+    frame.to_parquet(stored, index=False)
+    old = {
+        "candidate.json": json.dumps({**summary, "latency_p99_ms": 0.3}).encode(),
+        "oof.parquet": stored.getvalue(),
+    }
+    read = from_files({**files, **old})
     assert read.cost == RowCost(0.3, 0.3)
+    assert read.hull is None
+    assert not any(fold.abstain.any() for fold in read.folds)
+    assert predecessor({**files, **old}).decided_ms.size > 0
     assert read.bases == trained.candidate.bases
 
 
