@@ -101,6 +101,7 @@ def contents(
         "state.npz": _npz(state=state.state, bars=np.array(state.open_time_ms, np.int64)),
         "training_metadata.json": canonical_json(_metadata(candidate)),
         "leak_certificate.json": canonical_json(certificate.to_dict()),
+        "parity_certificate.json": canonical_json(asdict(candidate.parity)),
         "improvement_report.md": improvement_report(candidate, report).encode(),
     }
 
@@ -161,7 +162,6 @@ def _metadata(candidate: Candidate) -> dict[str, Any]:
         "scores": [asdict(score) for score in candidate.scores],
         "importances": candidate.importances,
         "contributions": candidate.contributions,
-        "parity": asdict(candidate.parity),
         "table_digest": candidate.table_digest,
         "medians": [float(value) for value in candidate.medians],
     }

@@ -11,6 +11,7 @@ OPSET = 15
 ML_OPSET = 3
 INPUT = "input"
 PROBABILITIES = "probabilities"
+_LIGHTGBM_ZERO = np.float32(1e-35)
 
 
 def scikit_learn(model: Any, features: int) -> bytes:
@@ -53,20 +54,28 @@ def with_float32_thresholds(booster: Any) -> Any:
     """Return the LightGBM booster with each split threshold rounded down to a float32.
 
     For float32 inputs `x <= threshold` is unchanged, and ONNX, which stores thresholds as float32,
-    agrees with it.
+    agrees with it. What lies within ±1e-35 LightGBM takes for 0 before it looks: of its bins about
+    zero, the lower edge itself belongs to 0, so that it is moved a step further down.
     """
     from lightgbm import Booster
 
     lines: list[str] = []
     for line in booster.model_to_string().split("\n"):
         if line.startswith("threshold="):
-            values = (floor_to_float32(float(value)) for value in line[10:].split())
+            values = (_off_zero(floor_to_float32(float(value))) for value in line[10:].split())
             lines.append("threshold=" + " ".join(repr(value) for value in values))
         elif not line.startswith(
             "tree_sizes="
         ):  # byte offsets of the old text; re-derived when absent
             lines.append(line)
     return Booster(model_str="\n".join(lines))
+
+
+def _off_zero(threshold: float) -> float:
+    """Return a threshold that is not the lowest float32 that LightGBM takes for 0."""
+    if threshold == float(-_LIGHTGBM_ZERO):
+        return float(np.nextafter(-_LIGHTGBM_ZERO, np.float32(-np.inf)))
+    return threshold
 
 
 def floor_to_float32(value: float) -> float:

@@ -73,8 +73,8 @@ def fit(x: Float32, filled: Float32, target_rate: float) -> Hull | None:
     scaled = (chosen - centre) / spread[columns]
     correlation = (1.0 - RIDGE) * (scaled.T @ scaled) / len(scaled) + RIDGE * np.eye(len(columns))
     # |L⁻¹ z|² is zᵀ R⁻¹ z for R = L Lᵀ.
-    factor: Float64 = np.linalg.cholesky(correlation)
-    inverse: Float64 = np.linalg.inv(factor)
+    algebra: Any = np.linalg  # whose stubs leave the element type open
+    inverse: Float64 = algebra.inv(algebra.cholesky(correlation))
     whitening: Float64 = inverse.T / spread[columns][:, None]
     whole = Hull(columns, centre, np.ascontiguousarray(whitening), np.inf, target_rate)
     far = np.sort(whole.distances(filled))

@@ -6,7 +6,14 @@ import numpy as np
 from research.graphs.fusion import Isotonic, Logistic, Meta, fuse
 from research.models.base import FittedBase, TrainingRows
 from research.settings import Settings
-from research.training.parity import Parts, check, decisions, with_edge_rows
+from research.training.parity import (
+    Parts,
+    at_splits,
+    check,
+    decisions,
+    split_points,
+    with_edge_rows,
+)
 from tests.research.worlds import settings
 
 ROWS = 20_000
@@ -51,6 +58,26 @@ def test_fused_graph_is_its_parts_on_twenty_thousand_rows_and_edges(
     assert parity.flipped_decisions == 0
     traded = decisions(PARTS.meta.predict(votes_of(rows)), 0.6, 0.08)
     assert {-1.0, 0.0, 1.0} == set(traded.tolist())
+
+
+def test_every_tree_is_asked_on_its_thresholds_and_beside_them():
+    """The rows of a certificate stand on real thresholds of every base, and one step to each side,
+    and hold infinities in every column; fewer rows than that are a certificate of before.
+    """
+    columns, values = split_points(GRAPH)
+    known = set(zip(columns.tolist(), values.tolist(), strict=True))
+    rows = at_splits(GRAPH, X)
+    exact, up, down = np.split(rows, 3)
+    changed = np.argmax(up != down, axis=1)
+    at = np.arange(len(exact))
+    picked = zip(changed.tolist(), exact[at, changed].tolist(), strict=True)
+    assert set(picked) <= known
+    assert (up[at, changed] == np.nextafter(exact[at, changed], np.float32(np.inf))).all()
+    parity = check(GRAPH, PARTS, X[:500], min_confidence=0.6, min_prob_diff=0.08)
+    assert parity.split_rows == len(at_splits(GRAPH, X[:500])) > 1_000
+    assert parity.infinite_rows == 2 * X.shape[1] + 2
+    assert parity.rows == 500 + parity.split_rows + parity.infinite_rows
+    assert (parity.max_abs_votes <= 1e-6, parity.flipped_decisions) == (True, 0)
 
 
 def votes_of(rows: np.ndarray) -> np.ndarray:
