@@ -3,7 +3,7 @@
 import dagster as dg
 
 from orchestration.partitions import cutoff_ms, months_read, symbol, symbol_by_week
-from orchestration.presentation.metadata import table
+from orchestration.presentation.metadata import picture, table
 from orchestration.resources.blocking_checks import require_green
 from orchestration.resources.bundle_store import BundleStore
 from orchestration.resources.feature_store import FeatureStore
@@ -57,11 +57,15 @@ def bundle(
         settings=chosen,
     )
     bundles.keep_candidate(written.digest, to_files(tracked))
-    sizes = sealing.sizes(bundles.path(written.digest))
+    folder = bundles.path(written.digest)
+    sizes = sealing.sizes(folder)
+    card, pictures = sealing.card_of(folder)
     return dg.MaterializeResult(
         value=written,
         metadata={
             "digest": written.digest,
+            "card": dg.MarkdownMetadataValue(card),
+            **{name: picture(png, name) for name, png in pictures.items()},
             "bytes": sum(sizes.values()),
             "files": table({"file": key, "bytes": size} for key, size in sizes.items()),
         },

@@ -7,6 +7,7 @@ from typing import Self
 
 from kernel.bundle import BundleRefused, check_golden, verify_contents
 from research.bundles import write as bundling
+from research.bundles.card import CARD, card
 from research.bundles.revision import source_revision
 from research.bundles.write import Provenance, StateAtCutoff
 from research.datasets.files import TrainingSet
@@ -80,6 +81,13 @@ def seal(
         report=report,
         provenance=provenance,
         settings=settings,
+        card=card(
+            symbol=symbol,
+            candidate=candidate,
+            table=training_set.table,
+            report=report,
+            settings=settings,
+        ),
     )
     return Sealed(
         digest=digest,
@@ -88,6 +96,17 @@ def seal(
         gate_report_digest=report.digest,
         tracking_run=tracked.tracking_run,
     )
+
+
+def card_of(folder: Path) -> tuple[str, dict[str, bytes]]:
+    """Return the text of a bundle's card and its pictures by file name, '' and none in bundles of
+    before they had one.
+    """
+    page = folder / CARD
+    if not page.exists():
+        return "", {}
+    pictures = {path.name: path.read_bytes() for path in sorted(folder.glob("*.png"))}
+    return page.read_text(encoding="utf-8"), pictures
 
 
 def sizes(folder: Path) -> dict[str, int]:

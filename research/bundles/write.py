@@ -3,6 +3,7 @@
 import io
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -56,13 +57,14 @@ def write(
     report: GateReport,
     provenance: Provenance,
     settings: Settings,
+    card: Mapping[str, bytes],
 ) -> str:
     """Write the bundle under `root` and return its digest, the name of its folder.
 
     The folder appears whole or not at all; one that is there already is left alone. `golden`
-    float32[g,F'] are rows whose answers go into the bundle.
+    float32[g,F'] are rows whose answers go into the bundle; `card` are the files of its card.
     """
-    files = contents(candidate, golden, state, report, provenance.certificate)
+    files = contents(candidate, golden, state, report, provenance.certificate) | dict(card)
     manifest = _manifest(
         candidate=candidate,
         files=files,
@@ -92,7 +94,7 @@ def contents(
 ) -> dict[str, bytes]:
     """Return every file of the bundle but its manifest; equal arguments give equal bytes."""
     probabilities, abstain = answers(candidate.signal, golden)
-    told = {"features": golden, "probabilities": probabilities}
+    told: dict[str, NDArray[Any]] = {"features": golden, "probabilities": probabilities}
     if candidate.hull is not None:
         told["abstain"] = abstain
     return {

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from pathlib import Path
 
@@ -6,8 +7,10 @@ import pytest
 
 from kernel.bundle import check_golden, verify_contents
 from research.bundles import write as bundling
+from research.bundles.card import card, hull_rates
 from research.features.certificate import LeakCertificate
 from research.gates.gates import GateReport
+from research.graphs.runtime import answers as answers_of
 from research.graphs.runtime import outputs
 from research.pipeline import Retrained
 from research.settings import Settings
@@ -39,6 +42,13 @@ def write(root: Path, trained: Retrained, small: Settings) -> str:
         report=trained.report,
         provenance=PROVENANCE,
         settings=small,
+        card=card(
+            symbol="BTCUSDT",
+            candidate=trained.candidate,
+            table=trained.prepared.table,
+            report=trained.report,
+            settings=small,
+        ),
     )
 
 
@@ -58,6 +68,46 @@ def test_bundle_is_one_the_kernel_verifies(tmp_path: Path, trained: Retrained, s
     answers = outputs(found.files["signal.onnx"], ["probabilities"], found.golden["features"])[0]
     check_golden(answers, found.golden["probabilities"], tolerance=0.0)
     assert np.isnan(found.golden["features"][-1]).all()
+    assert np.array_equal(
+        found.golden["abstain"], answers_of(found.files["signal.onnx"], found.golden["features"])[1]
+    )
+    assert manifest.hull == trained.candidate.hull
+    proof = json.loads(found.files["parity_certificate.json"])
+    assert proof["rows"] >= 20_000 + proof["split_rows"] + proof["infinite_rows"]
+    assert proof["flipped_decisions"] == 0
+
+
+def test_card_says_what_the_candidate_is(trained: Retrained, small: Settings):
+    """On one page stand the data, the folds, every base's log-loss beside that of the class shares,
+    calibration, features, cost and how often the graph abstained, each as the candidate has it.
+    """
+    table = trained.prepared.table
+    told = {
+        "symbol": "BTCUSDT",
+        "candidate": trained.candidate,
+        "table": table,
+        "report": trained.report,
+        "settings": small,
+    }
+    files = card(**told)
+    assert files == card(**told)
+    assert sorted(files) == ["card-features.png", "card-reliability.png", "card.md"]
+    text = files["card.md"].decode()
+    assert f"{len(table.y):,} rows" in text
+    for base in {score.base for score in trained.candidate.scores}:
+        assert f"| {base} | " in text
+    assert f"{len(trained.candidate.signal):,} bytes" in text
+    assert f"{trained.candidate.cost.cpu_ms:.4f}" not in text
+    rates = hull_rates(trained.candidate, table)
+    assert [len(fold) for fold in rates] == [2, 2]
+    for fold, weeks in zip(trained.candidate.folds, rates, strict=True):
+        assert np.mean(weeks) == pytest.approx((fold.abstain != 0).mean(), abs=1e-3)
+        assert ", ".join(f"{rate:.1%}" for rate in weeks) in text
+    with_regime = dataclasses.replace(
+        table, feature_names=(*table.feature_names[:-1], "regime"), x=np.full_like(table.x, 2.0)
+    )
+    shown = card(**{**told, "table": with_regime})["card.md"].decode()
+    assert "- VOLATILE: 100.0% of the rows" in shown
 
 
 def test_bundle_written_twice_is_the_same_folder(
