@@ -1,6 +1,6 @@
 """Backtest: the kernel's trading step folded over history, the very code that trades live."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from kernel.trading import (
     trades,
 )
 from kernel.trading_settings import TradingSettings
+from research.backtest.worlds import AS_ASSUMED, World
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,23 +53,25 @@ def run(
     *,
     bar_ms: int,
     abstain: NDArray[np.float64] | None = None,
-    delay_bars: int = 0,
-    cost_multiplier: float = 1.0,
+    world: World = AS_ASSUMED,
 ) -> BacktestResult:
     """Trade the probabilities [n, 3] (CLASSES order, NaN stays out) from a fresh account.
 
     `atr` [n] is in price units; like the probabilities it is known at the bar's close and acts from
     the next open. `funding` [n, 24] is what settled in the hours before each close, as
-    `kernel.observation.settled_by_hour` has it. `delay_bars` acts on what was known that many bars
-    earlier. `cost_multiplier` scales fee, spread, slippage and funding alike.
+    `kernel.observation.settled_by_hour` has it. `world` says what costs more there, and how many
+    bars earlier what is acted on was known.
     """
     rows = build_rows(
-        bars, atr, probabilities, funding, bar_ms=bar_ms, abstain=abstain, delay_bars=delay_bars
+        bars,
+        atr,
+        probabilities,
+        funding * world.funding,
+        bar_ms=bar_ms,
+        abstain=abstain,
+        delay_bars=world.delay_bars,
     )
-    if cost_multiplier != 1.0:
-        rows[:, FIRST_FUNDING:] *= cost_multiplier
-        settings = with_costs(settings, cost_multiplier)
-    out, _ = fold(rows, settings)
+    out, _ = fold(rows, world.costs(settings))
     return BacktestResult(rows=rows, out=out, trades=trades(rows, out), equity=out[:, EQUITY])
 
 
@@ -107,16 +110,6 @@ def build_rows(
         rows[late, ABSTAIN] = abstain[early]
     rows[:, FIRST_FUNDING:] = funding
     return rows
-
-
-def with_costs(settings: TradingSettings, multiplier: float) -> TradingSettings:
-    """Return the settings with fee, half-spread and slippage scaled."""
-    return replace(
-        settings,
-        fee_bps=settings.fee_bps * multiplier,
-        half_spread_bps=settings.half_spread_bps * multiplier,
-        slippage_bps=settings.slippage_bps * multiplier,
-    )
 
 
 def atr_of(features: NDArray[np.float64], close: NDArray[np.float64]) -> NDArray[np.float64]:

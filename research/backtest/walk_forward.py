@@ -11,6 +11,8 @@ from kernel.decision import Abstain
 from kernel.features.registry import warmup_bars
 from kernel.holes import let_out
 from research.backtest.run import BacktestResult, run
+from research.backtest.scrutiny import Scrutiny, scrutinize
+from research.backtest.worlds import AS_ASSUMED, World
 from research.evaluation.metrics import Metrics, summarize
 from research.settings import Settings
 from research.training.candidate import FoldModel
@@ -36,7 +38,7 @@ class TradedMarket:
 @dataclass(frozen=True, slots=True)
 class WalkForward:
     """Figures of each fold from a fresh account, of one account through all of them, and of that
-    under stress.
+    under stress, in other worlds and by other draws.
 
     `result` is the run of the one account; its rows are the bars from `start_ms` (open of the
     first) on. `funding_share` is the share of them before whose close a settlement of the last 24
@@ -49,6 +51,7 @@ class WalkForward:
     result: BacktestResult
     start_ms: int
     funding_share: float
+    scrutiny: Scrutiny
 
 
 def backtest(
@@ -98,22 +101,28 @@ def backtest_stream(
     abstain = np.where(after_hole, float(Abstain.NOT_WARM), otherwise)
     accounts = _Accounts(market, probabilities, abstain, settings)
     result = accounts.trade(first, stop)
+    stress = World(
+        "under stress",
+        fees=gates.stress_cost_multiplier,
+        slippage=gates.stress_cost_multiplier,
+        funding=gates.stress_cost_multiplier,
+        delay_bars=gates.stress_delay_bars,
+    )
     return WalkForward(
         folds=tuple(
             accounts.figures(accounts.trade(int(bar[0]), int(bar[-1]) + 1)) for bar, _ in parts
         ),
         whole=accounts.figures(result),
-        stressed=accounts.figures(
-            accounts.trade(
-                first,
-                stop,
-                delay_bars=gates.stress_delay_bars,
-                cost_multiplier=gates.stress_cost_multiplier,
-            )
-        ),
+        stressed=accounts.figures(accounts.trade(first, stop, stress)),
         result=result,
         start_ms=int(market.bars.open_time_ms[first]),
         funding_share=float(np.isfinite(market.funding[first:stop]).any(axis=1).mean()),
+        scrutiny=scrutinize(
+            lambda world: accounts.trade(first, stop, world),
+            accounts.figures,
+            settings.trading,
+            settings.bar_ms,
+        ),
     )
 
 
@@ -126,10 +135,8 @@ class _Accounts:
     abstain: NDArray[np.float64]
     settings: Settings
 
-    def trade(
-        self, start: int, stop: int, *, delay_bars: int = 0, cost_multiplier: float = 1.0
-    ) -> BacktestResult:
-        """Return a fresh account through the bars start..stop-1."""
+    def trade(self, start: int, stop: int, world: World = AS_ASSUMED) -> BacktestResult:
+        """Return a fresh account through the bars start..stop-1 of a world."""
         span = self.market.slice(start, stop)
         return run(
             span.bars,
@@ -139,8 +146,7 @@ class _Accounts:
             self.settings.trading,
             bar_ms=self.settings.bar_ms,
             abstain=self.abstain[start:stop],
-            delay_bars=delay_bars,
-            cost_multiplier=cost_multiplier,
+            world=world,
         )
 
     def figures(self, result: BacktestResult) -> Metrics:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from research.backtest.scrutiny import Scrutiny
 from research.evaluation.metrics import Metrics
 
 
@@ -47,6 +48,7 @@ class Accounts:
 
     `champion_digest` names the bundle it was held against, '' where there was none; only then there
     is no contest. `funding_share` is that of the traded bars whose settlements are known.
+    `scrutiny` is None in records of before it was asked.
     """
 
     folds: tuple[Metrics, ...]
@@ -55,6 +57,7 @@ class Accounts:
     contest: Contest | None
     champion_digest: str
     funding_share: float
+    scrutiny: Scrutiny | None
 
     def to_dict(self) -> dict[str, Any]:
         """Return every account, ready for JSON."""
@@ -65,6 +68,7 @@ class Accounts:
             "contest": self.contest.to_dict() if self.contest else None,
             "champion_digest": self.champion_digest,
             "funding_share": self.funding_share,
+            "scrutiny": self.scrutiny.to_dict() if self.scrutiny else None,
         }
 
     @classmethod
@@ -80,4 +84,5 @@ class Accounts:
             contest=contest,
             champion_digest=raw["champion_digest"],
             funding_share=raw.get("funding_share", 0.0),  # earlier builds did not look
+            scrutiny=Scrutiny.from_dict(raw["scrutiny"]) if raw.get("scrutiny") else None,
         )

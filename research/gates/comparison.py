@@ -86,6 +86,7 @@ class Comparison:
             contest=self.contest,
             champion_digest=champion_digest,
             funding_share=self.walk.funding_share,
+            scrutiny=self.walk.scrutiny,
         )
 
 

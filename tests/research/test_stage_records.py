@@ -140,6 +140,7 @@ def test_judge_on_records_is_judge_on_the_things(direct: Retrained, settings: Se
         contest=None,
         champion_digest="",
         funding_share=direct.walk.funding_share,
+        scrutiny=direct.walk.scrutiny,
     )
     evaluation = evaluate_calibration(direct.candidate).to_dict()
     read = Evaluation.from_dict(json.loads(json.dumps(evaluation)))
@@ -194,6 +195,7 @@ def test_accounts_of_an_earlier_version_are_not_taken_for_a_comparison(direct: R
         contest=None,
         champion_digest="a" * 64,
         funding_share=direct.walk.funding_share,
+        scrutiny=direct.walk.scrutiny,
     )
     stored = accounts.to_dict()
     del stored["contest"]

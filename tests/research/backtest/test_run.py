@@ -26,9 +26,11 @@ from kernel.trading import (
     trades,
 )
 from research.backtest import run as backtest
+from research.backtest.worlds import World
 from tests.kernel.trading_rows import BAR_MS, FREE, SETTINGS, bits, market
 
 SEEDS = st.integers(0, 2**32 - 1)
+DEAR = World("dear", fees=2.0, slippage=2.0, funding=2.0)
 
 
 def history(seed: int, bars: int = 300) -> tuple[Bars, dict[str, np.ndarray]]:
@@ -79,7 +81,15 @@ def test_a_delay_beyond_the_history_trades_nothing(delay: int) -> None:
     """When nothing was known yet, nothing is traded."""
     candles, known = history(1, 3)
     assert (
-        len(backtest.run(candles, **known, settings=FREE, bar_ms=BAR_MS, delay_bars=delay).trades)
+        len(
+            backtest.run(
+                candles,
+                **known,
+                settings=FREE,
+                bar_ms=BAR_MS,
+                world=World("late", delay_bars=delay),
+            ).trades
+        )
         == 0
     )
 
@@ -91,8 +101,14 @@ def test_twice_the_costs_cost_more(seed: int) -> None:
     funding."""
     candles, known = history(seed)
     once = backtest.run(candles, **known, settings=SETTINGS, bar_ms=BAR_MS)
-    twice = backtest.run(candles, **known, settings=SETTINGS, bar_ms=BAR_MS, cost_multiplier=2.0)
-    dear = backtest.with_costs(SETTINGS, 2.0)
+    twice = backtest.run(
+        candles,
+        **known,
+        settings=SETTINGS,
+        bar_ms=BAR_MS,
+        world=DEAR,
+    )
+    dear = DEAR.costs(SETTINGS)
     assert (dear.fee_bps, dear.half_spread_bps, dear.slippage_bps) == (8.0, 1.0, 1.0)
     assert np.array_equal(
         bits(twice.rows[:, FIRST_FUNDING:]), bits(once.rows[:, FIRST_FUNDING:] * 2.0)
@@ -146,7 +162,9 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         backtest.run(candles, **known, settings=SETTINGS, bar_ms=BAR_MS)
     candles, known = history(1)
     with pytest.raises(ValueError, match="a delay of -1"):
-        backtest.run(candles, **known, settings=SETTINGS, bar_ms=BAR_MS, delay_bars=-1)
+        backtest.run(
+            candles, **known, settings=SETTINGS, bar_ms=BAR_MS, world=World("early", delay_bars=-1)
+        )
 
 
 def test_atr_comes_from_the_features() -> None:
