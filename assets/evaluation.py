@@ -2,10 +2,13 @@
 
 import dagster as dg
 
-from orchestration.partitions import symbol_by_week
+from orchestration.partitions import symbol, symbol_by_week
 from orchestration.presentation.metadata import picture, table
 from orchestration.resources.blocking_checks import require_green
+from orchestration.resources.bundle_store import BundleStore
 from orchestration.resources.failures import PASSING_FAULTS, failures
+from orchestration.resources.promotion_store import PromotionStore
+from orchestration.resources.research_settings import ResearchSettings
 from orchestration.resources.tracking import RunLog, Tracking
 from research.gates.evidence import Evaluation
 from research.training.tracked import TrackedCandidate
@@ -23,23 +26,36 @@ GROUP = "evaluation"
 @failures()
 def report(
     context: dg.AssetExecutionContext,
+    settings: dg.ResourceParam[ResearchSettings],
+    promotion_store: dg.ResourceParam[PromotionStore],
+    bundles: dg.ResourceParam[BundleStore],
     tracking: dg.ResourceParam[Tracking],
     tracked: TrackedCandidate,
 ) -> dg.MaterializeResult[Evaluation]:
-    """Hold calibration error, reliability curves and the bases' disagreement on the gate folds."""
+    """Hold how true the gate folds' probabilities were, and every model's skill beside the class
+    prior, the calendar, persistence, the rules and the champion.
+    """
     from research.evaluation import figures
     from research.gates import evidence
+    from research.gates.comparison import predecessor_of
 
     require_green(context)
-    found = evidence.evaluate_calibration(tracked.candidate)
+    champion = promotion_store.standing(symbol(context)).champion
+    held = predecessor_of(bundles.candidate(champion))
+    found = evidence.evaluate(tracked.candidate, settings.load(), held)
     plot = figures.reliability_png(found.curves)
+    skill = found.skill
+    skills = figures.skill_png(skill) if skill else b""
     figures_of = {"calibration_mae": found.calibration_mae, "disagreement": found.disagreement}
-    log = RunLog("", metrics=figures_of, files={"reliability.png": plot})
+    plots = {"reliability.png": plot} | ({"skill.png": skills} if skill else {})
+    log = RunLog("", metrics=figures_of, files=plots)
     tracking.add(tracked.tracking_run, log)
     return dg.MaterializeResult(
         value=found,
         metadata={
             "dagster/row_count": found.rows,
+            **({"knows": skill.sentence, "skill": table(skill.table())} if skill else {}),
+            **({"skill_figure": picture(skills, "skill")} if skill else {}),
             **figures_of,
             "classes": table({"class": c.name, "mae": c.mae} for c in found.curves),
             "reliability": picture(plot, "reliability"),

@@ -5,7 +5,7 @@ out.
 import time
 
 from research.backtest.walk_forward import backtest
-from research.gates.evidence import evaluate_calibration
+from research.gates.evidence import evaluate
 from research.pipeline import prepare
 from research.training import stack
 from tests.research.worlds import settings, world
@@ -22,7 +22,7 @@ def main() -> None:
     candidate = stack.train(prepared.table, chosen)
     times.append(time.perf_counter())
     backtest(prepared.market, candidate.folds, chosen)
-    evaluation = evaluate_calibration(candidate)
+    evaluation = evaluate(candidate, chosen)
     times.append(time.perf_counter())
     rows, columns = prepared.table.x.shape
     names = (

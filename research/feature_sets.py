@@ -29,7 +29,7 @@ class FeatureSets:
     @field_validator("sets")
     @classmethod
     def _spelled_out(cls, written: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-        sets = {name: tuple(_spelled(name, entries)) for name, entries in written.items()}
+        sets = {name: tuple(spelled(name, entries)) for name, entries in written.items()}
         for name, features in sets.items():
             twice = sorted({one for one in features if features.count(one) > 1})
             if twice:
@@ -43,7 +43,10 @@ class FeatureSets:
         return self
 
 
-def _spelled(name: str, entries: tuple[str, ...]) -> Iterator[str]:
+def spelled(name: str, entries: tuple[str, ...]) -> Iterator[str]:
+    """Yield the features that `entries` stand for; raise ValueError for what is neither a feature
+    nor `group.*`, under the name of the list that has it.
+    """
     for entry in entries:
         group = entry.removesuffix(_WHOLE)
         if entry in FEATURES:

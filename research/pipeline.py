@@ -15,7 +15,7 @@ from research.datasets.table import TrainingTable, build
 from research.features.garch import starting_state
 from research.gates import gates
 from research.gates.accounts import Contest
-from research.gates.evidence import Evaluation, evaluate_calibration, gather
+from research.gates.evidence import Evaluation, evaluate, gather
 from research.gates.gates import Evidence, GateReport
 from research.labels.triple_barrier import Labels, triple_barrier
 from research.settings import Settings
@@ -84,7 +84,7 @@ def judge(prepared: Prepared, settings: Settings, contest: Contest | None = None
     """Train, trade and judge a candidate of a prepared table."""
     candidate = stack.train(prepared.table, settings)
     walk = backtest(prepared.market, candidate.folds, candidate.feature_names, settings)
-    evaluation = evaluate_calibration(candidate)
+    evaluation = evaluate(candidate, settings)
     evidence = gather(candidate, prepared.table, walk, evaluation, settings, without_funding="")
     report = gates.evaluate(evidence, contest, settings.gates)
     return Retrained(

@@ -60,6 +60,8 @@ class StackSettings:
 
     `selector` is the base that features/proposals asks; it need not be in the stack. `hull_rate` is
     the share of training rows that count as unlike the others: as far away, the graph abstains.
+    A base stays in a graph where it is missed with `stay_confidence`, and takes no part in later
+    blocks once a fit of it took more than `max_fit_cpu_s`.
     """
 
     bases: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -67,6 +69,8 @@ class StackSettings:
     seed: int
     n_jobs: Annotated[int, Field(ge=1, le=1_024)]
     hull_rate: Annotated[float, Field(gt=0.0, le=0.5)]
+    stay_confidence: Annotated[float, Field(gt=0.5, lt=1)]
+    max_fit_cpu_s: Annotated[float, Field(gt=0)]
 
     def __post_init__(self) -> None:
         twice = sorted({name for name in self.bases if self.bases.count(name) > 1})

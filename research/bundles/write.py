@@ -132,7 +132,7 @@ def _manifest(
         data_digest=provenance.data_digest,
         code_revision=provenance.code_revision,
         gate_report_digest=report.digest,
-        bases=candidate.bases,
+        bases=candidate.shipped,
         graphs=(spec_of(SIGNAL, candidate.signal, budget),),
         files={name: sha256_hex(data) for name, data in files.items() if name != SIGNAL_FILE},
         max_bytes=settings.gates.max_bundle_bytes,

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from research.canvas import off_screen, png
 from research.evaluation.reliability import Reliability
+from research.evaluation.skill import SkillReport
 
 SHOWN_FEATURES = 15
 
@@ -27,6 +28,36 @@ def reliability_figure(curves: Sequence[Reliability]) -> Any:
 def reliability_png(curves: Sequence[Reliability]) -> bytes:
     """Return the picture of `reliability_figure`."""
     return png(reliability_figure(curves))
+
+
+def skill_figure(report: SkillReport) -> Any:
+    """Return every model's skill over the prior, and its timing and direction AUC, with intervals;
+    the line in each panel is what knows nothing.
+    """
+    figure = off_screen(10, 4.5)
+    panels = figure.subplots(1, 3, sharey=True)
+    shown = [one for one in report.rows if one.block is None][::-1]
+    names = [one.model for one in shown]
+    figures = (
+        ("skill over the class prior", 0.0, [one.over_prior for one in shown]),
+        ("timing AUC", 0.5, [one.timing_auc for one in shown]),
+        ("direction AUC", 0.5, [one.direction_auc for one in shown]),
+    )
+    colours = {"stack": "tab:blue", "base": "tab:orange", "reference": "0.5"}
+    for axes, (title, nothing, found) in zip(panels, figures, strict=True):
+        axes.axvline(nothing, color="0.7", linewidth=1)
+        for at, (one, value) in enumerate(zip(shown, found, strict=True)):
+            if value is not None:
+                colour = colours[one.kind]
+                axes.plot([value.low, value.high], [at, at], color=colour)
+                axes.plot([value.value], [at], marker="o", color=colour)
+        axes.set(title=title, yticks=range(len(names)), yticklabels=names)
+    return figure
+
+
+def skill_png(report: SkillReport) -> bytes:
+    """Return the picture of `skill_figure`."""
+    return png(skill_figure(report))
 
 
 def equity_figure(open_time_ms: NDArray[Any], equity: NDArray[np.float64]) -> Any:

@@ -5,24 +5,33 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from research.backtest.walk_forward import WalkForward
 from research.datasets.table import TrainingTable
+from research.evaluation.bootstrap import BLOCK_HORIZONS
 from research.evaluation.reliability import Reliability, calibration_mae, disagreement, reliability
+from research.evaluation.skill import STACK, Said, SkillReport, measure
 from research.gates.accounts import Accounts
 from research.gates.gates import Evidence
 from research.settings import Settings
-from research.training.candidate import Candidate
+from research.training.candidate import Candidate, Predecessor
+from research.training.references import CALENDAR, PRIOR
+
+CHAMPION = "champion"
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Calibration of the gate folds, pooled, and how often the bases disagree on their rows."""
+    """Calibration of the gate folds, pooled, how often the bases disagree on their rows, and the
+    skill of every model beside what knows nothing; None in evaluations of before it was measured.
+    """
 
     calibration_mae: float
     curves: tuple[Reliability, ...]
     disagreement: float
     rows: int
+    skill: SkillReport | None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the evaluation, ready for JSON."""
@@ -41,6 +50,7 @@ class Evaluation:
             "disagreement": self.disagreement,
             "rows": self.rows,
             "curves": curves,
+            "skill": self.skill.to_record() if self.skill else None,
         }
 
     @classmethod
@@ -60,18 +70,70 @@ class Evaluation:
             curves=tuple(curves),
             disagreement=raw["disagreement"],
             rows=raw["rows"],
+            skill=SkillReport.from_record(raw["skill"]) if raw.get("skill") else None,
         )
 
 
-def evaluate_calibration(candidate: Candidate) -> Evaluation:
-    """Return how true the gate folds' probabilities were."""
+def evaluate(
+    candidate: Candidate, settings: Settings, champion: Predecessor | None = None
+) -> Evaluation:
+    """Return how true the gate folds' probabilities were, and what they were worth.
+
+    The champion is held against what it said itself out of fold, on the rows that both predicted.
+    """
     rows = np.concatenate([fold.rows for fold in candidate.folds])
     p = np.concatenate([fold.probabilities for fold in candidate.folds])
     at = np.searchsorted(candidate.oof.rows, rows)
     y = candidate.oof.y[at]
+    votes = candidate.oof.votes[at]
+    there = votes[:, np.isfinite(votes).all(axis=0)]
     return Evaluation(
-        calibration_mae(p, y), reliability(p, y), disagreement(candidate.oof.votes[at]), len(rows)
+        calibration_mae=calibration_mae(p, y),
+        curves=reliability(p, y),
+        disagreement=disagreement(there),
+        rows=len(rows),
+        skill=_skill(candidate, at, p, settings, champion),
     )
+
+
+def _skill(
+    candidate: Candidate,
+    at: NDArray[np.intp],
+    p: NDArray[np.float32],
+    settings: Settings,
+    champion: Predecessor | None,
+) -> SkillReport | None:
+    """Return the skill of stack, bases and references; None for a candidate of before there were
+    references.
+    """
+    oof = candidate.oof
+    if not oof.references:
+        return None
+    votes = oof.votes[at]
+    said = [
+        Said(STACK, "stack", p),
+        *(Said(name, "base", votes[:, 3 * k : 3 * k + 3]) for k, name in enumerate(oof.bases)),
+        *(Said(name, "reference", one[at]) for name, one in oof.references.items()),
+    ]
+    if champion is not None and len(np.intersect1d(oof.start_ms[at], champion.decided_ms)):
+        said.append(Said(CHAMPION, "reference", _of_champion(champion, oof.start_ms[at])))
+    return measure(
+        said,
+        oof.y[at],
+        oof.block[at],
+        prior=PRIOR,
+        calendar=CALENDAR,
+        block_rows=BLOCK_HORIZONS * settings.labels.horizon_bars,
+        seed=settings.models.stack.seed,
+    )
+
+
+def _of_champion(champion: Predecessor, decided_ms: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return what the champion said at these closes, NaN where it is not on record."""
+    at = np.searchsorted(champion.decided_ms, decided_ms)
+    at = np.minimum(at, len(champion.decided_ms) - 1)
+    found = champion.decided_ms[at] == decided_ms
+    return np.where(found[:, None], champion.probabilities[at], np.float32(np.nan))
 
 
 def gather(
@@ -88,6 +150,10 @@ def gather(
         folds=walk.folds,
         whole=walk.whole,
         stressed=walk.stressed,
+        highest_confidence=tuple(
+            float(fold.probabilities[:, [0, 2]].max()) for fold in candidate.folds
+        ),
+        min_confidence=settings.trading.min_confidence,
         calibration_mae=evaluation.calibration_mae,
         parity=candidate.parity,
         coverage={name: table.coverage[name] for name in candidate.feature_names},

@@ -3,7 +3,7 @@ each.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any, Self
 
@@ -28,15 +28,18 @@ class Evidence:
     """What is known about a candidate; every figure comes from rows its models had not seen.
 
     `folds` are the gate folds, `whole` one account through all of them, `stressed` that account
-    under dearer and later fills. `coverage` is the lowest share of values of each feature used,
-    `min_coverage` what was asked for, of funding as well: `funding_share` is that of the traded
-    bars whose settlements are known. `without_funding` says why results may exclude funding all the
-    same, '' where nothing does.
+    under dearer and later fills. `highest_confidence` is, fold by fold, the highest probability
+    that a side was given, of which `min_confidence` is asked before a trade. `coverage` is the
+    lowest share of values of each feature used, `min_coverage` what was asked for, of funding as
+    well: `funding_share` is that of the traded bars whose settlements are known. `without_funding`
+    says why results may exclude funding all the same, '' where nothing does.
     """
 
     folds: tuple[Metrics, ...]
     whole: Metrics
     stressed: Metrics
+    highest_confidence: tuple[float, ...]
+    min_confidence: float
     calibration_mae: float
     parity: Parity
     coverage: Mapping[str, float]
@@ -74,8 +77,9 @@ class GateReport:
 
     @property
     def refusals(self) -> tuple[str, ...]:
-        """Return the reasons of the gates that refused."""
-        return tuple(outcome.reason for outcome in self.outcomes if not outcome.passed)
+        """Return the reasons of the gates that refused, one cause once."""
+        reasons = (outcome.reason for outcome in self.outcomes if not outcome.passed)
+        return tuple(dict.fromkeys(reasons))
 
     @property
     def digest(self) -> str:
@@ -119,12 +123,41 @@ def evaluate(candidate: Evidence, contest: Contest | None, settings: GateSetting
 
 def _fold_outcomes(evidence: Evidence, settings: GateSettings) -> Iterator[Outcome]:
     for k, fold in enumerate(evidence.folds):
-        yield at_least("fold_trades", fold.trades, settings.min_fold_trades, k)
-        yield at_least("fold_win_rate", fold.win_rate, settings.min_fold_win_rate, k)
-        yield at_least("fold_profit_factor", fold.profit_factor, settings.min_fold_profit_factor, k)
+        silence = _silence(evidence, k)
+        for outcome in (
+            at_least("fold_trades", fold.trades, settings.min_fold_trades, k),
+            at_least("fold_win_rate", fold.win_rate, settings.min_fold_win_rate, k),
+            at_least("fold_profit_factor", fold.profit_factor, settings.min_fold_profit_factor, k),
+        ):
+            yield _because(silence, outcome)
     middle = median(fold.profit_factor for fold in evidence.folds)
-    yield at_least("median_profit_factor", middle, settings.min_median_profit_factor)
-    yield at_least("stress_return", evidence.stressed.total_return, settings.min_stress_return)
+    whole = _silence(evidence, None)
+    yield _because(
+        whole, at_least("median_profit_factor", middle, settings.min_median_profit_factor)
+    )
+    yield _because(
+        whole,
+        at_least("stress_return", evidence.stressed.total_return, settings.min_stress_return),
+    )
+
+
+def _silence(evidence: Evidence, fold: int | None) -> str:
+    """Return why nothing was traded in a fold, or in any of them: '' where a bar was sure enough.
+
+    A fold without a trade fails every gate on its trades for one cause, which is told once.
+    """
+    highest = max(evidence.highest_confidence)
+    place = ""
+    if fold is not None and highest >= evidence.min_confidence:
+        highest = evidence.highest_confidence[fold]
+        place = f" in fold {fold}"
+    if highest >= evidence.min_confidence:
+        return ""
+    return f"no bar reached {evidence.min_confidence:.2f}{place}; highest {highest:.3f}: refused"
+
+
+def _because(cause: str, outcome: Outcome) -> Outcome:
+    return replace(outcome, reason=cause) if cause and not outcome.passed else outcome
 
 
 def _champion_outcomes(

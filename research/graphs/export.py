@@ -3,9 +3,11 @@
 # The model libraries ship no types; what leaves this file is typed.
 """Trained bases to ONNX graphs that decide as the library does, to the last float32 row."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 OPSET = 15
 ML_OPSET = 3
@@ -48,6 +50,20 @@ def lightgbm(booster: Any, features: int) -> bytes:
     types = [(INPUT, FloatTensorType([None, features]))]
     converted = convert_lightgbm(booster, initial_types=types, target_opset=OPSET, zipmap=False)
     return _canonical(converted, features)
+
+
+def base_graph(nodes: Sequence[Any], tensors: Mapping[str, NDArray[Any]], features: int) -> bytes:
+    """Return the graph of a base that is written by hand, from `input` to `probabilities`."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph = helper.make_graph(
+        list(nodes),
+        "base",
+        [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, [None, features])],
+        [helper.make_tensor_value_info(PROBABILITIES, TensorProto.FLOAT, [None, 3])],
+        [numpy_helper.from_array(np.ascontiguousarray(v), name) for name, v in tensors.items()],
+    )
+    return model_bytes(graph)
 
 
 def with_float32_thresholds(booster: Any) -> Any:

@@ -6,7 +6,7 @@ graph.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,12 +21,13 @@ Float64 = NDArray[np.float64]
 @dataclass(frozen=True, slots=True)
 class TrainingRows:
     """Rows to fit on: `x` float32[n,F] without NaN, `y` int8[n] class indices, `weight`
-    float64[n] above 0.
+    float64[n] above 0; `names` are those of the F columns, where they are features.
     """
 
     x: Float32
     y: NDArray[np.int8]
     weight: Float64
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,8 @@ def with_every_class(rows: TrainingRows) -> TrainingRows:
         return rows
     middle = np.median(rows.x, axis=0).astype(np.float32)
     weight = 1e-6 * float(rows.weight.mean())  # enough for a column, too little for a split
-    return TrainingRows(
+    return replace(
+        rows,
         x=np.concatenate([rows.x, np.tile(middle, (len(absent), 1))]),
         y=np.concatenate([rows.y, absent.astype(np.int8)]),
         weight=np.concatenate([rows.weight, np.full(len(absent), weight)]),

@@ -7,17 +7,24 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from research.graphs import export
 from research.models.base import FittedBase, TrainingRows, mean_contribution, shares
+from research.models.constraints import (
+    Interactions,
+    Monotone,
+    interaction_columns,
+    monotone_columns,
+)
 from research.models.threads import pinned_threads
 from research.strict import STRICT
 
 
 @dataclass(frozen=True, slots=True, config=STRICT)
 class LightGBMSettings:
-    """Histogram gradient boosting, leaf-wise."""
+    """Histogram gradient boosting, leaf-wise, under constraints by the names of features."""
 
     rounds: int
     leaves: int
@@ -27,6 +34,8 @@ class LightGBMSettings:
     colsample: float
     reg_lambda: float
     max_bin: int
+    monotone: Monotone = Field(default_factory=dict)
+    interactions: Interactions = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -58,6 +67,7 @@ class LightGBM:
             random_state=seed,
             n_jobs=n_jobs,
             verbose=-1,
+            **_constraints(self.settings, rows.names),
         )
         model.fit(rows.x, rows.y, sample_weight=rows.weight)
         booster: Any = export.with_float32_thresholds(model.booster_)
@@ -70,6 +80,15 @@ class LightGBM:
                 np.asarray(booster.predict(x, pred_contrib=True)), x.shape[1]
             ),
         )
+
+
+def _constraints(settings: LightGBMSettings, names: tuple[str, ...]) -> dict[str, Any]:
+    arguments: dict[str, Any] = {}
+    if settings.monotone:
+        arguments["monotone_constraints"] = monotone_columns(settings.monotone, names)
+    if settings.interactions:
+        arguments["interaction_constraints"] = interaction_columns(settings.interactions, names)
+    return arguments
 
 
 BASE = LightGBM

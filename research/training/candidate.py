@@ -19,6 +19,7 @@ from kernel.digest import canonical_json
 from kernel.features.registry import FEATURES, feature_hash
 from kernel.inference import RowCost
 from kernel.manifest import HullBound
+from research.training.earning import Earning
 from research.training.parity import Parity
 
 Float32 = NDArray[np.float32]
@@ -29,12 +30,14 @@ PROBABILITY_COLUMNS = [f"p_{name.lower()}" for name in CLASSES]
 class FoldModel:
     """The model of one gate fold and what it said.
 
-    `graph` was fitted on labels resolved by `start_ms`. `probabilities` float32[m,3] belong to the
-    table rows `rows`, all decided in [start_ms, end_ms); `bar` int64[m] are their indices in the
-    bars. `abstain` int64[m] is why the graph would rather not decide them, 0 for no reason.
+    `graph` was fitted on labels resolved by `start_ms`; its votes are those of `bases`, the ones
+    that had earned their place by then. `probabilities` float32[m,3] belong to the table rows
+    `rows`, all decided in [start_ms, end_ms); `bar` int64[m] are their indices in the bars. `abstain`
+    int64[m] is why the graph would rather not decide them, 0 for no reason.
     """
 
     graph: bytes
+    bases: tuple[str, ...]
     start_ms: int
     end_ms: int
     rows: NDArray[np.int64]
@@ -59,7 +62,10 @@ def as_decided(probabilities: Float32, abstain: NDArray[np.int64]) -> Float32:
 @dataclass(frozen=True, slots=True)
 class OutOfFold:
     """Votes float32[m, 3·bases] of every predicted row, by bases that knew no label ending after
-    the row's block began.
+    the row's block began; NaN of a base that took no part there.
+
+    `bases` are their names in the order of the votes. `references` are what stands beside them
+    without a vote, float32[m,3] by name.
     """
 
     rows: NDArray[np.int64]
@@ -67,6 +73,8 @@ class OutOfFold:
     start_ms: NDArray[np.int64]
     y: NDArray[np.int8]
     votes: Float32
+    bases: tuple[str, ...]
+    references: dict[str, Float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +89,32 @@ class BaseScore:
 
 
 @dataclass(frozen=True, slots=True)
+class Absence:
+    """A base that took no part in the blocks from `from_ms` on, and why."""
+
+    base: str
+    from_ms: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class BaseCost:
+    """What a base costs: CPU seconds of all its fits, bytes of its final graph, CPU microseconds of
+    a row.
+    """
+
+    base: str
+    cpu_s: float
+    graph_bytes: int
+    row_us: float
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """A trained stack: `signal` is the graph for the live runner, `folds` what the gates judge.
 
-    `bases` are the names of those that voted out of fold, in the order of the votes.
+    `shipped` are the bases whose votes `signal` has, by `earning`, which is None in candidates of
+    before it was asked.
     `medians` float32[F'] are the final graph's; `importances` and `contributions` (mean |SHAP| of
     the boosters) are per base and feature. `cost` is measured on the training machine, one row, one
     thread.
@@ -93,7 +123,10 @@ class Candidate:
     signal: bytes
     folds: tuple[FoldModel, ...]
     oof: OutOfFold
-    bases: tuple[str, ...]
+    shipped: tuple[str, ...]
+    earning: Earning | None
+    absent: tuple[Absence, ...]
+    base_costs: tuple[BaseCost, ...]
     feature_names: tuple[str, ...]
     medians: Float32
     scores: tuple[BaseScore, ...]
@@ -104,6 +137,11 @@ class Candidate:
     table_digest: str
     training_window_ms: tuple[int, int]
     hull: HullBound | None = None
+
+    @property
+    def bases(self) -> tuple[str, ...]:
+        """Return the names of the bases that voted out of fold, in the order of the votes."""
+        return self.oof.bases
 
 
 def to_files(candidate: Candidate) -> dict[str, bytes]:
@@ -116,7 +154,15 @@ def to_files(candidate: Candidate) -> dict[str, bytes]:
         "feature_names": list(candidate.feature_names),
         "feature_hash": feature_hash(candidate.feature_names),
         "medians": [float(value) for value in candidate.medians],
-        "folds": [{"start_ms": fold.start_ms, "end_ms": fold.end_ms} for fold in candidate.folds],
+        "folds": [
+            {"start_ms": fold.start_ms, "end_ms": fold.end_ms, "bases": list(fold.bases)}
+            for fold in candidate.folds
+        ],
+        "shipped": list(candidate.shipped),
+        "earning": candidate.earning.to_record() if candidate.earning else None,
+        "absent": [asdict(one) for one in candidate.absent],
+        "base_costs": [asdict(one) for one in candidate.base_costs],
+        "references": list(candidate.oof.references),
         "bases": list(candidate.bases),
         "scores": [asdict(score) for score in candidate.scores],
         "parity": asdict(candidate.parity),
@@ -174,11 +220,19 @@ def from_files(files: Mapping[str, bytes]) -> Candidate:
     frame = pd.read_parquet(io.BytesIO(files["oof.parquet"]))
     votes = frame[[name for name in frame.columns if name.startswith("vote_")]].to_numpy(np.float32)
     oof = OutOfFold(
-        frame["row"].to_numpy(), frame["block"].to_numpy(), frame["start_ms"].to_numpy(),
-        frame["y"].to_numpy(), votes,
-    )  # fmt: skip
+        rows=frame["row"].to_numpy(),
+        block=frame["block"].to_numpy(),
+        start_ms=frame["start_ms"].to_numpy(),
+        y=frame["y"].to_numpy(),
+        votes=votes,
+        bases=_bases(summary),
+        references={
+            name: frame[_columns_of(name)].to_numpy(np.float32)
+            for name in summary.get("references", [])
+        },
+    )
     folds = [
-        _fold(frame[frame["fold"] == k], files[f"fold-{k}.onnx"], fold["start_ms"], fold["end_ms"])
+        _fold(frame[frame["fold"] == k], files[f"fold-{k}.onnx"], {"bases": oof.bases} | fold)
         for k, fold in enumerate(summary["folds"])
     ]
     start, end = summary["training_window_ms"]
@@ -186,7 +240,10 @@ def from_files(files: Mapping[str, bytes]) -> Candidate:
         signal=files["signal.onnx"],
         folds=tuple(folds),
         oof=oof,
-        bases=_bases(summary),
+        shipped=tuple(summary.get("shipped", oof.bases)),
+        earning=Earning.from_record(summary["earning"]) if summary.get("earning") else None,
+        absent=tuple(Absence(**one) for one in summary.get("absent", [])),
+        base_costs=tuple(BaseCost(**one) for one in summary.get("base_costs", [])),
         feature_names=tuple(summary["feature_names"]),
         medians=np.array(summary["medians"], np.float32),
         scores=tuple(BaseScore(**score) for score in summary["scores"]),
@@ -235,11 +292,16 @@ def _cost(summary: Mapping[str, Any]) -> RowCost:
     return RowCost(cpu_ms=waited_ms, wall_p99_ms=waited_ms)
 
 
-def _fold(frame: Any, graph: bytes, start_ms: int, end_ms: int) -> FoldModel:
+def _columns_of(reference: str) -> list[str]:
+    return [f"{reference}_{name.lower()}" for name in CLASSES]
+
+
+def _fold(frame: Any, graph: bytes, summary: Mapping[str, Any]) -> FoldModel:
     return FoldModel(
         graph=graph,
-        start_ms=start_ms,
-        end_ms=end_ms,
+        bases=tuple(summary["bases"]),
+        start_ms=summary["start_ms"],
+        end_ms=summary["end_ms"],
         rows=frame["row"].to_numpy(),
         bar=frame["bar"].to_numpy(),
         probabilities=frame[PROBABILITY_COLUMNS].to_numpy(np.float32),
@@ -259,6 +321,8 @@ def _oof_parquet(candidate: Candidate) -> bytes:
     )
     for j in range(oof.votes.shape[1]):
         frame[f"vote_{j}"] = oof.votes[:, j]
+    for reference, p in oof.references.items():
+        frame[_columns_of(reference)] = p
     fold = np.full(len(frame), -1, np.int64)
     bar = np.full(len(frame), -1, np.int64)
     p = np.full((len(frame), len(CLASSES)), np.nan, np.float32)

@@ -18,7 +18,8 @@ from research.graphs import fusion
 from research.models.base import Base, FittedBase, TrainingRows, with_every_class
 from research.models.threads import pinned_threads
 from research.settings import WEEK_MS, Settings, ValidationSettings
-from research.training.stack import column_medians, with_even_sides
+from research.training.sides import with_even_sides
+from research.training.stack import column_medians
 from research.validation.folds import Fold, resolved_before
 
 NEGLIGIBLE_SHAP = 0.001  # of the log-odds, as in the roadmap, 17.1
@@ -334,7 +335,8 @@ class _Trials:
         y = self._data.y[fold.train]
         medians = column_medians(x)
         weights = with_even_sides(worth, y)
-        rows = TrainingRows(fusion.impute(x, medians), y, weights / weights.mean())
+        names = tuple(self._data.names[column] for column in columns.tolist())
+        rows = TrainingRows(fusion.impute(x, medians), y, weights / weights.mean(), names)
         fitted = self._base.fit(with_every_class(rows), seed, self._n_jobs)
         unseen = fusion.impute(self._data.x[np.ix_(fold.test, columns)], medians)
         return _Fit(fitted, unseen, self._data.y[fold.test])

@@ -27,7 +27,7 @@ def test_settings_of_the_repository_load():
     assert settings.bar_ms == 900_000
     assert settings.trading.horizon_bars == settings.labels.horizon_bars == 48
     assert settings.trading.take_profit_atr == settings.labels.take_profit_atr
-    assert len(settings.features) == 31
+    assert len(settings.features) == 33
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,13 @@ def test_settings_of_the_repository_load():
         ("features.yaml", {"signal": "moon"}, ["signal is moon", "one of ['core'"]),
         ("features.yaml", {"sets": None}, ["missing key sets"]),
         ("models/xgboost.yaml", {"rounds": None}, ["models/xgboost.yaml", "missing key rounds"]),
+        ("models/stack.yaml", {"bases": ["moon"]}, ["models/moon.yaml", "research/models/moon.py"]),
+        ("models/stack.yaml", {"bases": []}, ["models/stack.yaml", "bases is []"]),
+        ("models/stack.yaml", {"bases": ["calendar"] * 2}, ["bases has calendar twice"]),
+        ("models/xgboost.yaml", {"monotone": {"moon": 1}}, ["monotone has moon", "catalogue"]),
+        ("models/xgboost.yaml", {"monotone": {"rsi_14": 2}}, ["monotone.rsi_14 is 2"]),
+        ("models/lightgbm.yaml", {"interactions": [["moon.*"]]}, ["has moon.*", "<group>.* of"]),
+        ("models/calendar.yaml", {"slot_hours": 5}, ["slot_hours: found 5", "divisor of 24"]),
         ("models/stack.yaml", {"n_jobs": 0}, ["models/stack.yaml", "n_jobs is 0"]),
         ("trading.yaml", {"horizon_bars": 12}, ["trading.yaml", "horizon_bars", "labels.yaml"]),
         ("trading.yaml", {"min_confidence": 7.0}, ["trading.yaml", "min_confidence", "7.0"]),

@@ -25,7 +25,7 @@ from research.features.certificate import LeakCertificate
 from research.gates import judgement
 from research.gates.accounts import Accounts, Contest
 from research.gates.comparison import NO_DECISIONS, compare, features_needed
-from research.gates.evidence import Evaluation, evaluate_calibration
+from research.gates.evidence import Evaluation, evaluate
 from research.gates.gates import GateReport
 from research.labels.triple_barrier import triple_barrier
 from research.pipeline import Retrained, retrain
@@ -142,7 +142,7 @@ def test_judge_on_records_is_judge_on_the_things(direct: Retrained, settings: Se
         funding_share=direct.walk.funding_share,
         scrutiny=direct.walk.scrutiny,
     )
-    evaluation = evaluate_calibration(direct.candidate).to_dict()
+    evaluation = evaluate(direct.candidate, settings).to_dict()
     read = Evaluation.from_dict(json.loads(json.dumps(evaluation)))
     again = Accounts.from_dict(json.loads(json.dumps(accounts.to_dict())))
     assert again == accounts
@@ -173,7 +173,7 @@ def test_a_comparison_goes_through_its_record(
     accounts = [row["account"] for row in found.accounts()]
     assert accounts == ["candidate", "under stress", "candidate on shared bars", "champion"]
     assert len(found.series()["fold_win_rate"]) == 3  # type: ignore[arg-type]
-    evaluation = evaluate_calibration(direct.candidate)
+    evaluation = evaluate(direct.candidate, settings)
     walk = Accounts.from_dict(json.loads(json.dumps(found.figures("a" * 64).to_dict())))
     report = judgement.judge(
         direct.candidate, direct.prepared.table, evaluation, walk, settings, without_funding=""

@@ -55,7 +55,7 @@ def test_our_certificate_refuses_a_graph_that_is_not_the_trained_function():
     in its votes: training stops at `graph_decides_as_its_parts_do` or at the gate of parity.
     """
     x = np.random.default_rng(1).normal(size=(500, WIDTH)).astype(np.float32)
-    meta = Meta(Logistic(np.tile(np.eye(3), (3, 1)) / 3, np.zeros(3)), identity())
+    meta = Meta(Logistic(np.tile(np.eye(3), (len(BASES), 1)) / len(BASES), np.zeros(3)), identity())
     graph = fuse(MEDIANS, [base.graph for base in BASES], meta)
     trained = dataclasses.replace(BASES[0], native=lambda rows: both_ways(windows(rows)))
     sound = check(graph, Parts(MEDIANS, BASES, meta), x, 0.6, 0.08)

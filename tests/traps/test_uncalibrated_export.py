@@ -13,7 +13,7 @@ from tests.research.graphs.test_fusion import BASES, MEDIANS, WIDTH, identity
 CONFIDENCE = 0.6
 LEAD = 0.08
 CURVE = Isotonic(np.array([0.2, 0.5, 0.8]), np.array([0.05, 0.5, 0.95]))
-RAW = Meta(Logistic(np.tile(np.eye(3), (3, 1)) / 3, np.zeros(3)), identity())
+RAW = Meta(Logistic(np.tile(np.eye(3), (len(BASES), 1)) / len(BASES), np.zeros(3)), identity())
 CALIBRATED = dataclasses.replace(RAW, curves=(CURVE,) * 3)
 GRAPHS = [base.graph for base in BASES]
 

@@ -1,10 +1,11 @@
-from research.gates.evidence import evaluate_calibration
+from research.gates.evidence import evaluate
 from research.pipeline import Retrained
+from research.settings import Settings
 
 
-def test_evaluation_pools_the_gate_folds(trained: Retrained):
+def test_evaluation_pools_the_gate_folds(trained: Retrained, small: Settings):
     """Calibration and disagreement are of all gate rows together."""
-    found = evaluate_calibration(trained.candidate)
+    found = evaluate(trained.candidate, small)
     assert found.rows == sum(len(fold.rows) for fold in trained.candidate.folds)
     labelled = sum(int(rows) for rows in found.curves[0].rows)
     assert labelled == sum(

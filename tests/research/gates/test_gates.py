@@ -33,6 +33,8 @@ def evidence(**changes: object) -> Evidence:
         folds=(metrics(), metrics(), metrics()),
         whole=metrics(),
         stressed=metrics(total_return=0.02),
+        highest_confidence=(0.8, 0.75, 0.9),
+        min_confidence=0.7,
         calibration_mae=0.03,
         parity=Parity(max_abs_dp=3e-8, max_abs_votes=4e-7, flipped_decisions=0, rows=25_000),
         coverage={"rsi_14": 1.0, "oi_change": 0.97},
@@ -231,3 +233,23 @@ def test_results_without_funding_pass_by_name_only_and_say_so():
         assert outcome.reason.endswith(why)
     refused = evaluate(evidence(funding_share=0.0), None, named)
     assert "results exclude funding" in refused.refusals[0]
+
+
+def test_one_cause_is_one_line():
+    """Where no bar was sure enough for a trade, ten gates refuse in one sentence; where one fold
+    was silent, it is named once beside what the others lack.
+    """
+    nothing = metrics(trades=0, win_rate=0.0, profit_factor=0.0, total_return=0.0)
+    silent = evidence(
+        folds=(nothing,) * 3, whole=nothing, stressed=metrics(total_return=-0.0),
+        highest_confidence=(0.61, 0.641, 0.6),
+    )  # fmt: skip
+    report = evaluate(silent, None, SETTINGS)
+    assert report.refusals == ("no bar reached 0.70; highest 0.641: refused",)
+    assert sum(not one.passed for one in report.outcomes) == 10
+    partly = evidence(
+        folds=(metrics(), nothing, metrics(win_rate=0.1)), highest_confidence=(0.8, 0.5, 0.8)
+    )
+    first, second = evaluate(partly, None, SETTINGS).refusals
+    assert first == "no bar reached 0.70 in fold 1; highest 0.500: refused"
+    assert second.startswith("fold_win_rate of fold 2: found 0.1")

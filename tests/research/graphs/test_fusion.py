@@ -8,14 +8,15 @@ from research.graphs.runtime import outputs
 from research.models.base import FittedBase, TrainingRows
 from tests.research.worlds import light_settings
 
-WIDTH = 5
+NAMES = ("rsi_14", "session_hour_sin", "session_hour_cos", "weekday_sin", "weekday_cos")
+WIDTH = len(NAMES)
 
 
 def fitted(seed: int = 1) -> tuple[FittedBase, ...]:
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(3_000, WIDTH)).astype(np.float32)
     y = np.digitize(x[:, 0] + rng.normal(0, 1, 3_000), [-0.3, 0.3]).astype(np.int8)
-    rows = TrainingRows(x, y, np.ones(3_000))
+    rows = TrainingRows(x, y, np.ones(3_000), NAMES)
     return tuple(base.fit(rows, 1, 1) for base in light_settings().models.bases)
 
 
@@ -72,7 +73,7 @@ def test_graph_imputes_missing_values_with_the_medians():
 
 def test_graph_gives_the_same_bytes_alone_as_in_a_batch():
     """A row's answer does not depend on its neighbours."""
-    meta = Meta(Logistic(np.tile(np.eye(3), (3, 1)) / 3, np.zeros(3)), identity())
+    meta = Meta(Logistic(np.tile(np.eye(3), (len(BASES), 1)) / len(BASES), np.zeros(3)), identity())
     graph = fuse(MEDIANS, [base.graph for base in BASES], meta)
     x = np.random.default_rng(3).normal(size=(64, WIDTH)).astype(np.float32)
     together = outputs(graph, [PROBABILITIES], x)[0]
@@ -83,7 +84,7 @@ def test_graph_gives_the_same_bytes_alone_as_in_a_batch():
 def test_curves_of_zero_give_even_probabilities():
     """Where every curve says 0 the answer is a third each, not a division by zero."""
     nothing = tuple(Isotonic(np.array([0.0, 1.0]), np.zeros(2)) for _ in range(3))
-    meta = Meta(Logistic(np.zeros((9, 3)), np.zeros(3)), nothing)
+    meta = Meta(Logistic(np.zeros((3 * len(BASES), 3)), np.zeros(3)), nothing)
     graph = fuse(MEDIANS, [base.graph for base in BASES], meta)
     p = outputs(graph, [PROBABILITIES], np.zeros((4, WIDTH), np.float32))[0]
     assert np.abs(p - 1 / 3).max() < 1e-7

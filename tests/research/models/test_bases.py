@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
@@ -13,16 +15,23 @@ FILES = sorted(path.stem for path in (CONFIGS / "models").glob("*.yaml"))
 NAMES = [name for name in FILES if name not in {"meta", "stack"}]
 
 
+COLUMNS = ("rsi_14", "rsi_7", "session_hour_sin", "session_hour_cos", "weekday_sin", "weekday_cos")
+TELLING = (0, 2, 3)
+
+
 def rows(classes: tuple[int, ...], n: int = 4_000) -> TrainingRows:
-    """Return rows whose first columns tell the class; one column has few values, so splits fall
-    on them.
+    """Return rows whose first column tells a later class from an earlier, and whose hour tells the
+    middle one; the other columns have few values, so splits fall on them.
     """
     rng = np.random.default_rng(1)
-    x = rng.normal(size=(n, 6)).astype(np.float32)
-    x[:, 4] = np.round(x[:, 4], 1)
-    score = x[:, 0] + 0.5 * x[:, 4] + rng.normal(0, 1, n)
+    minute = rng.integers(0, 96, n) * 15
+    weekday = rng.integers(0, 7, n)
+    turns = np.stack([minute / 1440, (minute / 1440 + 0.25), weekday / 7, weekday / 7 + 0.25])
+    x = np.concatenate([rng.normal(size=(n, 2)), np.sin(2 * np.pi * turns.T)], axis=1)
+    score = np.where(minute < 480, 0.3, 1.0) * (1.5 * x[:, 0] + rng.normal(0, 1, n))
     order = np.digitize(score, np.quantile(score, np.linspace(0, 1, len(classes) + 1)[1:-1]))
-    return TrainingRows(x, np.array(classes, np.int8)[order], np.ones(n))
+    y = np.array(classes, np.int8)[order]
+    return TrainingRows(x.astype(np.float32), y, np.ones(n), COLUMNS)
 
 
 def base(name: str) -> Base:
@@ -45,17 +54,19 @@ def test_bases_give_three_columns_whatever_was_seen(name: str, classes: tuple[in
 
 @pytest.mark.parametrize("name", NAMES)
 def test_bases_learn_what_can_be_learnt(name: str):
-    """A fitted base beats the class shares on rows it has not seen, and sees which column
-    counts.
+    """A fitted base beats the class shares on rows it has not seen, and sees which columns
+    count.
     """
     training = rows((0, 1, 2), 8_000)
-    seen = TrainingRows(training.x[:6_000], training.y[:6_000], training.weight[:6_000])
+    seen = replace(
+        training, x=training.x[:6_000], y=training.y[:6_000], weight=training.weight[:6_000]
+    )
     fitted = base(name).fit(seen, seed=1, n_jobs=1)
     p = outputs(fitted.graph, ["probabilities"], training.x[6_000:])[0]
     said = p[np.arange(2_000), training.y[6_000:]]
     loss = -np.log(np.maximum(said, VOTE_FLOOR)).mean()
-    assert loss < 0.98 < np.log(3)
-    assert int(np.argmax(fitted.importance)) == 0
+    assert loss < 1.06 < np.log(3)
+    assert int(np.argmax(fitted.importance)) in TELLING
     assert fitted.importance.sum() == pytest.approx(1.0)
 
 
@@ -77,7 +88,7 @@ def test_boosters_explain_their_rows():
     explained = [one.contributions for one in fitted if one.contributions is not None]
     assert len(explained) >= 2
     for contributions in explained:
-        assert int(np.argmax(contributions(training.x[:200]))) == 0
+        assert int(np.argmax(contributions(training.x[:200]))) in TELLING
 
 
 def test_with_every_class_changes_nothing_when_all_are_there():

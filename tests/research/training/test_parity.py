@@ -3,6 +3,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from kernel.features.registry import FEATURES
 from research.graphs.fusion import Isotonic, Logistic, Meta, fuse
 from research.models.base import FittedBase, TrainingRows
 from research.settings import Settings
@@ -20,7 +21,7 @@ ROWS = 20_000
 
 
 def fitted(chosen: Settings, x: np.ndarray, y: np.ndarray) -> tuple[FittedBase, ...]:
-    rows = TrainingRows(x, y, np.ones(len(y)))
+    rows = TrainingRows(x, y, np.ones(len(y)), FEATURES[: x.shape[1]])
     return tuple(base.fit(rows, 1, 1) for base in chosen.models.bases)
 
 

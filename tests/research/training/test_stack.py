@@ -14,6 +14,7 @@ from research.pipeline import Retrained
 from research.settings import Settings
 from research.training import stack
 from research.training.hindsight import look, scrambled
+from research.training.sides import with_even_sides
 
 
 def test_stack_gives_the_same_bytes_from_the_same_table(trained: Retrained, small: Settings):
@@ -162,10 +163,10 @@ def test_stack_refuses_a_history_without_enough_blocks(trained: Retrained, small
 def test_even_sides_weigh_the_same_and_leave_hold_alone():
     """SELL and BUY end with equal weight, HOLD with what it had."""
     y = np.array([0, 0, 0, 1, 1, 2], np.int8)
-    weights = stack.with_even_sides(np.ones(6), y)
+    weights = with_even_sides(np.ones(6), y)
     assert weights[y == 0].sum() == pytest.approx(weights[y == 2].sum()) == pytest.approx(2.0)
     assert weights[y == 1].tolist() == [1.0, 1.0]
-    assert np.array_equal(stack.with_even_sides(np.ones(2), np.zeros(2, np.int8)), np.ones(2))
+    assert np.array_equal(with_even_sides(np.ones(2), np.zeros(2, np.int8)), np.ones(2))
 
 
 def test_column_medians_pass_over_what_is_not_finite():

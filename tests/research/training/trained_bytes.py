@@ -15,7 +15,10 @@ from tests.research.worlds import small_settings, smaller
 
 BAR_MS = 900_000
 WEEKS = 80  # so many rows that BLAS would share them among its threads
-NAMES = ("rsi_14", "oi_change", "mvrv")
+NAMES = (
+    "rsi_14", "oi_change", "mvrv",
+    "session_hour_sin", "session_hour_cos", "weekday_sin", "weekday_cos",
+)  # fmt: skip
 
 
 def trained(chosen: Settings, weeks: int) -> Candidate:
