@@ -34,6 +34,7 @@ def stack(
     """
     from orchestration.presentation.run_logs import training_figures
     from research.training import stack as stacks
+    from research.training.candidate import base_rows
 
     require_green(context)
     trained = stacks.train(training_set.table, settings.load())
@@ -47,6 +48,7 @@ def stack(
             "inference_wall_p99_ms": trained.cost.wall_p99_ms,
             "parity_max_abs_dp": trained.parity.max_abs_dp,
             **{name: picture(png, name) for name, png in plots.items()},
+            "bases_in_and_out": table(base_rows(trained)),
             "bases": table(asdict(score) for score in trained.scores),
         },
     )

@@ -32,7 +32,7 @@ class Said:
 
     model: str
     kind: Kind
-    probabilities: NDArray[np.floating[Any]]
+    probabilities: NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +78,7 @@ class SkillReport:
     @classmethod
     def from_record(cls, raw: Mapping[str, Any]) -> Self:
         """Return the report that `to_record` wrote."""
-        rows = (
-            Skill(**{k: Interval(**v) if isinstance(v, dict) else v for k, v in one.items()})
-            for one in raw["rows"]
-        )
+        rows = (Skill(**one | _intervals(one)) for one in raw["rows"])
         return cls(rows=tuple(rows), sentence=raw["sentence"])
 
     def table(self) -> list[dict[str, str]]:
@@ -100,6 +97,11 @@ class SkillReport:
             for one in self.rows
             if one.block is None
         ]
+
+
+def _intervals(one: Mapping[str, Any]) -> dict[str, Any]:
+    stored = ("over_prior", "over_calendar", "timing_auc", "direction_auc")
+    return {name: Interval(**one[name]) for name in stored if one[name] is not None}
 
 
 def measure(

@@ -151,7 +151,7 @@ def gather(
         whole=walk.whole,
         stressed=walk.stressed,
         highest_confidence=tuple(
-            float(fold.probabilities[:, [0, 2]].max()) for fold in candidate.folds
+            float(fold.decisions[:, [0, 2]].max()) for fold in candidate.folds
         ),
         min_confidence=settings.trading.min_confidence,
         calibration_mae=evaluation.calibration_mae,

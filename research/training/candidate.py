@@ -32,8 +32,8 @@ class FoldModel:
 
     `graph` was fitted on labels resolved by `start_ms`; its votes are those of `bases`, the ones
     that had earned their place by then. `probabilities` float32[m,3] belong to the table rows
-    `rows`, all decided in [start_ms, end_ms); `bar` int64[m] are their indices in the bars. `abstain`
-    int64[m] is why the graph would rather not decide them, 0 for no reason.
+    `rows`, all decided in [start_ms, end_ms); `bar` int64[m] are their indices in the bars.
+    `abstain` int64[m] is why the graph would rather not decide them, 0 for no reason.
     """
 
     graph: bytes
@@ -142,6 +142,46 @@ class Candidate:
     def bases(self) -> tuple[str, ...]:
         """Return the names of the bases that voted out of fold, in the order of the votes."""
         return self.oof.bases
+
+
+def base_rows(candidate: Candidate) -> list[dict[str, Any]]:
+    """Return a line for each base that a person reads: in or out and why, how good it is alone, how
+    like the others, what it costs.
+    """
+    earning = candidate.earning
+    costs = {one.base: one for one in candidate.base_costs}
+    rows = [
+        {
+            "base": one.base,
+            "": "in" if one.stays else "out",
+            "why": one.why,
+            "log-loss alone": one.log_loss,
+            "differs from the others": _mean(
+                [pair.disagreement for pair in earning.pairs if one.base in (pair.one, pair.other)]
+            ),
+            "errors alike": _mean(
+                [
+                    pair.error_correlation
+                    for pair in earning.pairs
+                    if one.base in (pair.one, pair.other)
+                ]
+            ),
+            "CPU s": costs[one.base].cpu_s,
+            "bytes": costs[one.base].graph_bytes,
+            "µs a row": costs[one.base].row_us,
+        }
+        for one in (earning.verdicts if earning else ())
+        if earning
+    ]
+    nothing = dict.fromkeys(rows[0], "–") if rows else {}
+    return rows + [
+        nothing | {"base": one.base, "": "out", "why": f"{one.why} (from {one.from_ms} ms on)"}
+        for one in candidate.absent
+    ]
+
+
+def _mean(values: list[float]) -> float | str:
+    return sum(values) / len(values) if values else "–"
 
 
 def to_files(candidate: Candidate) -> dict[str, bytes]:

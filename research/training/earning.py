@@ -211,8 +211,9 @@ def _pair(rows: Seen, names: Sequence[str], one: str, other: str) -> Pair:
     at = np.arange(len(rows.y))
     errors = np.stack([1.0 - p[at, rows.y], 1.0 - q[at, rows.y]]).astype(np.float64)
     spread = errors.std(axis=1)
-    correlation: Float64 = np.corrcoef(errors)
-    same = float(correlation[0, 1]) if float(spread.min()) > SPREAD else 0.0
+    apart = errors - errors.mean(axis=1, keepdims=True)
+    moves = float(spread.min()) > SPREAD
+    same = float(np.mean(apart[0] * apart[1]) / (spread[0] * spread[1])) if moves else 0.0
     return Pair(one, other, float((p.argmax(axis=1) != q.argmax(axis=1)).mean()), same)
 
 

@@ -335,7 +335,8 @@ class _Trials:
         y = self._data.y[fold.train]
         medians = column_medians(x)
         weights = with_even_sides(worth, y)
-        names = tuple(self._data.names[column] for column in columns.tolist())
+        chosen: list[int] = columns.tolist()
+        names = tuple(self._data.names[column] for column in chosen)
         rows = TrainingRows(fusion.impute(x, medians), y, weights / weights.mean(), names)
         fitted = self._base.fit(with_every_class(rows), seed, self._n_jobs)
         unseen = fusion.impute(self._data.x[np.ix_(fold.test, columns)], medians)
