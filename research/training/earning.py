@@ -23,7 +23,7 @@ PARTS = 3  # of the rows in time: what one part loses is told by meta-learners o
 LEAST_ROWS = 300  # thinned rows of a part; fewer choose nothing
 SHARE_OF_A_LABEL = 8  # rows are thinned to an eighth of the horizon: closer ones say the same
 LEAST_PROBABILITY = 1e-6
-SPREAD = 1e-6  # votes that never change correlate with nothing
+SPREAD = 1e-12  # votes that never change correlate with nothing
 Float32 = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
@@ -209,11 +209,11 @@ def _pair(rows: Seen, names: Sequence[str], one: str, other: str) -> Pair:
     votes = rows.votes.reshape(len(rows.y), len(names), len(CLASSES))
     p, q = votes[:, names.index(one)], votes[:, names.index(other)]
     at = np.arange(len(rows.y))
-    errors = np.stack([1.0 - p[at, rows.y], 1.0 - q[at, rows.y]]).astype(np.float64)
-    spread = errors.std(axis=1)
-    apart = errors - errors.mean(axis=1, keepdims=True)
-    moves = float(spread.min()) > SPREAD
-    same = float(np.mean(apart[0] * apart[1]) / (spread[0] * spread[1])) if moves else 0.0
+    first: Float64 = 1.0 - p[at, rows.y].astype(np.float64)
+    second: Float64 = 1.0 - q[at, rows.y].astype(np.float64)
+    spread = float(first.std()) * float(second.std())
+    shared = float((first - first.mean()) @ (second - second.mean())) / len(at)
+    same = shared / spread if spread > SPREAD else 0.0
     return Pair(one, other, float((p.argmax(axis=1) != q.argmax(axis=1)).mean()), same)
 
 

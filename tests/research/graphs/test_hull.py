@@ -10,7 +10,7 @@ from research.graphs.runtime import answers
 from research.graphs.signature import spec_of
 from tests.research.graphs.test_fusion import BASES, MEDIANS, WIDTH, identity
 
-META = Meta(Logistic(np.tile(np.eye(3), (3, 1)) / 3, np.zeros(3)), identity())
+META = Meta(Logistic(np.tile(np.eye(3), (len(BASES), 1)) / len(BASES), np.zeros(3)), identity())
 RATE = 0.01
 OUT = Abstain.OUT_OF_HULL.value
 
