@@ -67,7 +67,9 @@ def test_mlflow_holds_a_parent_run_with_a_nested_run_per_base(retrained: Install
     files = {Path(file.path).name for file in client.list_artifacts(version.run_id, "files")}
     bases = retrained.stored(Candidate, "training", "stack").bases
     assert sorted(str(child.info.run_name) for child in children) == sorted(bases)
-    assert files == {"equity.png", "importances.png", "reliability.png", "shap_summary.png"}
+    assert files == {
+        "equity.png", "importances.png", "reliability.png", "shap_summary.png", "skill.png"
+    }  # fmt: skip
     assert len(client.get_metric_history(version.run_id, "fold_win_rate")) == 3
     assert run.data.tags["gate"] == "accepted"
     assert version.tags["state"] == "pending"

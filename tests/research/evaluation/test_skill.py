@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from research.evaluation.figures import skill_figure
 from research.evaluation.skill import COIN, Said, SkillReport, measure
 
 ROWS = 6_000
@@ -99,3 +100,17 @@ def test_a_market_that_only_holds_has_no_direction():
     assert found.stack.direction_auc is None
     assert found.stack.timing_auc is None
     assert SkillReport.from_record(found.to_record()) == found
+
+
+def test_the_figure_shows_each_models_figures_with_their_intervals():
+    """Three panels share the models' names; each interval is drawn from its low to its high."""
+    found = report(1.0, 0.7)
+    skill, timing, direction = skill_figure(found).axes
+    names = [label.get_text() for label in skill.get_yticklabels()]
+    assert names == ["table", "prior", "stack"]
+    at = names.index("stack")
+    for axes, figure in ((skill, found.stack.over_prior), (timing, found.stack.timing_auc),
+                         (direction, found.stack.direction_auc)):  # fmt: skip
+        drawn = [line.get_xdata() for line in axes.get_lines() if at in list(line.get_ydata())]
+        assert figure is not None
+        assert [figure.low, figure.high] in [list(one) for one in drawn]
