@@ -28,13 +28,16 @@ Float64 = NDArray[np.float64]
 def references(table: TrainingTable, fold: Fold, half_life_weeks: float) -> dict[str, Float32]:
     """Return what each reference says of the fold's test rows, float32[m,3] by name.
 
-    All rest on labels resolved when the fold began, except that persistence also hears of each
-    label in its fold once it is resolved, as it would live. The rules are left out where the table
-    lacks a feature that they read.
+    The class prior is HOLD's share and a coin for the side. All rest on labels resolved when the
+    fold began, except that persistence also hears of each label in its fold once it is resolved, as
+    it would live. The rules are left out where the table lacks a feature that they read.
     """
     worth = table.worth(fold.test_start_ms, half_life_weeks)[fold.train]
     y = table.y[fold.train]
-    prior = np.bincount(y, worth, len(CLASSES)) / worth.sum()
+    # Which side won more often in a few months is luck: a prior that leaned to it would be easy to
+    # beat by leaning to neither.
+    even = with_even_sides(worth, y)
+    prior = np.bincount(y, even, len(CLASSES)) / even.sum()
     found = {
         PRIOR: np.tile(prior, (len(fold.test), 1)),
         CALENDAR: _calendar(table, fold, worth),

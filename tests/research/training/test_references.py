@@ -23,7 +23,9 @@ def test_references_stand_beside_every_vote(trained: Retrained, small: Settings)
         assert p.shape == (len(oof.rows), 3)
         assert np.abs(p.sum(axis=1) - 1).max() < 1e-5
     for block in np.unique(oof.block):
-        assert np.ptp(oof.references[PRIOR][oof.block == block], axis=0).max() == 0.0
+        prior = oof.references[PRIOR][oof.block == block]
+        assert np.ptp(prior, axis=0).max() == 0.0
+        assert np.allclose(prior[:, 0], prior[:, 2])
 
 
 def test_the_calendar_that_votes_is_the_calendar_beside_it(trained: Retrained, small: Settings):
