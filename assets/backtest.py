@@ -4,7 +4,8 @@ import dagster as dg
 
 from market_data.storage.lake import Lake
 from orchestration.partitions import cutoff_ms, months_read, symbol, symbol_by_week
-from orchestration.presentation.metadata import picture, table
+from orchestration.presentation.metadata import figures as numbers
+from orchestration.presentation.metadata import link, picture, short, span, table
 from orchestration.resources.blocking_checks import require_green
 from orchestration.resources.bundle_store import BundleStore
 from orchestration.resources.evidence import EvidenceReader
@@ -12,7 +13,7 @@ from orchestration.resources.failures import PASSING_FAULTS, failures
 from orchestration.resources.feature_store import FeatureStore
 from orchestration.resources.promotion_store import PromotionStore
 from orchestration.resources.research_settings import ResearchSettings
-from orchestration.resources.tracking import RunLog, Tracking
+from orchestration.resources.tracking import Tracking
 from research.gates.accounts import Accounts
 from research.training.tracked import TrackedCandidate
 
@@ -41,6 +42,7 @@ def walk_forward(
 ) -> dg.MaterializeResult[Accounts]:
     """Hold each fold's figures, one account through all, it under stress, and the champion's."""
     from kernel.trading import OPEN_TIME_MS
+    from orchestration.presentation.run_logs import accounts_log
     from research.datasets.matrix import rows_of
     from research.evaluation import figures
     from research.gates import comparison
@@ -63,21 +65,34 @@ def walk_forward(
         settings=chosen,
     )
     plot = figures.equity_png(found.walk.result.rows[:, OPEN_TIME_MS], found.walk.result.equity)
-    log = RunLog("", metrics=found.series(), files={"equity.png": plot})
+    log = accounts_log(found, plot)
     tracking.add(tracked.tracking_run, log)
     return dg.MaterializeResult(
         value=found.figures(champion),
         metadata={
-            "trades": found.walk.whole.trades,
-            "bars_with_known_funding": found.walk.funding_share,
+            **numbers(
+                {
+                    **found.walk.whole.to_dict(),
+                    "worst_fold_profit_factor": min(
+                        fold.profit_factor for fold in found.walk.folds
+                    ),
+                    "bars_with_known_funding": found.walk.funding_share,
+                    "break_even_bps": found.walk.scrutiny.break_even_bps,
+                    "shared_bars": found.contest.share if found.contest else 0.0,
+                }
+            ),
             "accounts": table(found.accounts()),
-            "folds": table(fold.to_dict() for fold in found.walk.folds),
+            "folds": table(
+                {"fold": k, "span": span(one.start_ms, one.end_ms), **fold.to_dict()}
+                for k, (one, fold) in enumerate(
+                    zip(tracked.candidate.folds, found.walk.folds, strict=True)
+                )
+            ),
             "worlds": table(found.walk.scrutiny.world_rows()),
-            "break_even_bps": found.walk.scrutiny.break_even_bps,
             "luck": " ".join(found.walk.scrutiny.sentences()),
-            "champion": found.verdict or champion,
-            "shared_bars": found.contest.share if found.contest else 0.0,
+            "champion": found.verdict or short(champion),
             "equity": picture(plot, "equity"),
+            **link("mlflow", tracking.page(tracked.tracking_run)),
         },
     )
 

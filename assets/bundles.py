@@ -1,10 +1,12 @@
 """Bundles: an accepted candidate as a folder that a runner can verify file by file."""
 
+from collections.abc import Iterator
+
 import dagster as dg
 
 from orchestration.partitions import cutoff_ms, months_read, symbol, symbol_by_week
-from orchestration.presentation.metadata import picture, table
-from orchestration.resources.blocking_checks import require_green
+from orchestration.presentation.metadata import picture, short, table
+from orchestration.resources.blocking_checks import gate_refused, require_green
 from orchestration.resources.bundle_store import BundleStore
 from orchestration.resources.feature_store import FeatureStore
 from orchestration.resources.research_settings import ResearchSettings
@@ -28,6 +30,7 @@ GROUP = "bundles"
         "certificate": dg.AssetIn(["features", "certificate"]),
     },
     deps=[dg.AssetDep(["features", "matrix"], partition_mapping=months_read)],
+    output_required=False,  # of a candidate that the gate refuses there is none
 )
 def bundle(
     context: dg.AssetExecutionContext,
@@ -38,11 +41,14 @@ def bundle(
     training_set: TrainingSet,
     report: GateReport,
     certificate: LeakCertificate,
-) -> dg.MaterializeResult[Sealed]:
+) -> Iterator[dg.MaterializeResult[Sealed]]:
     """Hold the digest of the written bundle; the folder under bundles/ carries its name."""
     from research.bundles import seal as sealing
     from research.training.tracked import to_files
 
+    if refusal := gate_refused(context):
+        context.log.warning("nothing is bundled or asked: %s", refusal)
+        return
     require_green(context)
     name = symbol(context)
     chosen = settings.load()
@@ -60,10 +66,10 @@ def bundle(
     folder = bundles.path(written.digest)
     sizes = sealing.sizes(folder)
     card, pictures = sealing.card_of(folder)
-    return dg.MaterializeResult(
+    yield dg.MaterializeResult(
         value=written,
         metadata={
-            "digest": written.digest,
+            "digest": short(written.digest),
             "card": dg.MarkdownMetadataValue(card),
             **{name: picture(png, name) for name, png in pictures.items()},
             "bytes": sum(sizes.values()),
@@ -88,5 +94,5 @@ def bundle_verifies_before_anyone_signs_it(
     return dg.AssetCheckResult(
         passed=broken is None,
         description=broken or "verified",
-        metadata={"digest": bundle.digest},
+        metadata={"digest": short(bundle.digest)},
     )

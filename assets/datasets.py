@@ -7,7 +7,7 @@ import dagster as dg
 from kernel.features.registry import feature_hash
 from market_data.storage.lake import Lake
 from orchestration.partitions import cutoff_ms, months_read, symbol, symbol_by_week
-from orchestration.presentation.metadata import span, table
+from orchestration.presentation.metadata import short, span, table
 from orchestration.resources.blocking_checks import require_green
 from orchestration.resources.feature_store import FeatureStore
 from orchestration.resources.research_settings import ResearchSettings
@@ -66,11 +66,11 @@ def training_set(
             "dagster/row_count": len(built.y),
             "not_learned_for_a_hole": built.let_out,
             "features": len(built.feature_names),
-            "feature_hash": feature_hash(built.feature_names),
+            "feature_hash": short(feature_hash(built.feature_names)),
             "left_out": ", ".join(built.left_out) or "none",
             "span": span(int(built.start_ms[0]), built.cutoff_ms),
-            "digest": built.digest,
-            "data_digest": data_digest,
+            "digest": short(built.digest),
+            "data_digest": short(data_digest),
             "coverage": table({"feature": k, "lowest share": v} for k, v in built.coverage.items()),
         },
     )
@@ -118,7 +118,7 @@ def training_set_rests_on_the_market_as_it_is(
             "rows_of_one_side": found.rows,
             "features_that_differ": ", ".join(found.features) or "none",
             "first_month": found.month or "none",
-            "data_digest": training_set.data_digest,
+            "data_digest": short(training_set.data_digest),
         },
     )
 

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from orchestration.partitions import symbol, symbol_by_week
+from orchestration.presentation.metadata import figures as numbers
 from orchestration.presentation.metadata import picture, table
 from orchestration.resources.blocking_checks import require_green
 from orchestration.resources.bundle_store import BundleStore
@@ -46,7 +47,12 @@ def report(
     plot = figures.reliability_png(found.curves)
     skill = found.skill
     skills = figures.skill_png(skill) if skill else b""
-    figures_of = {"calibration_mae": found.calibration_mae, "disagreement": found.disagreement}
+    over_prior = skill.stack.over_prior if skill else None
+    figures_of = {
+        "calibration_mae": found.calibration_mae,
+        "disagreement": found.disagreement,
+        **({"skill": over_prior.value} if over_prior else {}),
+    }
     plots = {"reliability.png": plot} | ({"skill.png": skills} if skill else {})
     log = RunLog("", metrics=figures_of, files=plots)
     tracking.add(tracked.tracking_run, log)
@@ -54,9 +60,9 @@ def report(
         value=found,
         metadata={
             "dagster/row_count": found.rows,
-            **({"knows": skill.sentence, "skill": table(skill.table())} if skill else {}),
+            **({"knows": skill.sentence, "skill_table": table(skill.table())} if skill else {}),
             **({"skill_figure": picture(skills, "skill")} if skill else {}),
-            **figures_of,
+            **numbers(figures_of),
             "classes": table({"class": c.name, "mae": c.mae} for c in found.curves),
             "reliability": picture(plot, "reliability"),
         },
@@ -72,5 +78,5 @@ def every_class_was_predicted_on_unseen_rows(report: Evaluation) -> dg.AssetChec
     return dg.AssetCheckResult(
         passed=sound,
         description=f"found labelled rows {rows}, expected three classes with rows each",
-        metadata={"rows": report.rows, "calibration_mae": report.calibration_mae},
+        metadata=numbers({"rows": report.rows, "calibration_mae": report.calibration_mae}),
     )

@@ -13,15 +13,15 @@ from research.datasets.files import TrainingSet
 from research.features.files import PicturedReport
 from research.training.selection import Proposals
 
-GROUP = "features"
+GROUP = "datasets"
 
 
 @dg.asset(
-    key=[GROUP, "report"],
+    key=[GROUP, "feature_report"],
     group_name=GROUP,
     partitions_def=symbol_by_week,
     ins={"training_set": dg.AssetIn(["datasets", "training_set"])},
-    deps=[dg.AssetDep([GROUP, "matrix"], partition_mapping=months_read)],
+    deps=[dg.AssetDep(["features", "matrix"], partition_mapping=months_read)],
 )
 def report(
     context: dg.AssetExecutionContext,
@@ -54,7 +54,7 @@ def report(
     )
 
 
-@dg.asset_check(asset=[GROUP, "report"], partitions_def=symbol_by_week)
+@dg.asset_check(asset=[GROUP, "feature_report"], partitions_def=symbol_by_week)
 def features_stay_within_their_ranges(report: PicturedReport) -> dg.AssetCheckResult:
     """No value of any feature lies outside the range that the registry states."""
     from research.features import report as feature_report
@@ -69,7 +69,7 @@ def features_stay_within_their_ranges(report: PicturedReport) -> dg.AssetCheckRe
 
 
 @dg.asset(
-    key=[GROUP, "proposals"],
+    key=[GROUP, "feature_proposals"],
     group_name=GROUP,
     partitions_def=symbol_by_week,
     ins={"training_set": dg.AssetIn(["datasets", "training_set"])},

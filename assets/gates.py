@@ -5,10 +5,12 @@ from typing import Any
 import dagster as dg
 
 from orchestration.partitions import symbol, symbol_by_week, week
-from orchestration.presentation.metadata import table
-from orchestration.presentation.run_logs import gate_log
+from orchestration.presentation.decision import DecisionPage
+from orchestration.presentation.metadata import link, short, span, table
+from orchestration.presentation.run_logs import gate_log, verdict_tags
 from orchestration.resources.blocking_checks import require_green
 from orchestration.resources.failures import PASSING_FAULTS, failures
+from orchestration.resources.promotion_store import PromotionStore
 from orchestration.resources.research_settings import ResearchSettings
 from orchestration.resources.tracking import Tracking, model_name
 from research.datasets.files import TrainingSet
@@ -18,6 +20,7 @@ from research.gates.gates import GateReport
 from research.training.tracked import TrackedCandidate
 
 GROUP = "gates"
+VERDICT = "tidegate/gate"  # the tag by which the list of runs shows what is green and refused
 SHOWN = ("gate", "fold", "value", "threshold", "passed", "reason")
 
 
@@ -44,6 +47,7 @@ SHOWN = ("gate", "fold", "value", "threshold", "passed", "reason")
 def verdict(
     context: dg.AssetExecutionContext,
     settings: dg.ResourceParam[ResearchSettings],
+    promotion_store: dg.ResourceParam[PromotionStore],
     tracking: dg.ResourceParam[Tracking],
     tracked: TrackedCandidate,
     training_set: TrainingSet,
@@ -65,14 +69,38 @@ def verdict(
         chosen,
         without_funding=gates.without_funding(symbol(context), chosen.gates, spot=spot),
     )
-    rows = judgement.outcome_table(found, symbol(context), week(context))
-    log = gate_log(found)
-    model = model_name(symbol(context), chosen.timeframe)
+    decision = DecisionPage(
+        symbol=symbol(context),
+        week=week(context),
+        report=found,
+        accounts=walk,
+        before=promotion_store.request_of_champion(symbol(context)),
+    )
+    log = gate_log(decision, training_set)
+    context.log.info(decision.sentence)
+    context.instance.add_run_tags(context.run_id, {VERDICT: log.tags["gate"]})
     tracking.add(tracked.tracking_run, log)
-    state = "pending" if found.accepted else "rejected"
-    version = tracking.register(tracked.tracking_run, model, candidate.signal, state, log.tags)
-    shown = {"verdict": log.tags["gate"], "gates": table(rows[list(SHOWN)].to_dict("records"))}
-    described = {**shown, "digest": found.digest, "model_version": f"{model} {version}"}
+    model = model_name(symbol(context), chosen.timeframe)
+    version = tracking.register(
+        tracked.tracking_run,
+        model,
+        candidate.signal,
+        "pending" if found.accepted else "rejected",
+        verdict_tags(found, decision.sentence),
+    )
+    rows = judgement.outcome_table(found, symbol(context), week(context))
+    spans = {str(k): span(one.start_ms, one.end_ms) for k, one in enumerate(candidate.folds)}
+    listed = [one | {"span": spans.get(one["fold"], "all folds")} for one in _records(rows)]
+    shown = {**decision.metadata(), "gates": table(listed)}
+    thresholds = found.thresholds.items()
+    described = {
+        **shown,
+        "digest": short(found.digest),
+        "thresholds": table({"in gates.yaml": k, "threshold": v} for k, v in thresholds),
+        "thresholds_digest": short(found.thresholds_digest),
+        "model_version": f"{model} {version}",
+        **link("mlflow", tracking.page(tracked.tracking_run)),
+    }
     return (
         dg.MaterializeResult(asset_key=[GROUP, "report"], value=found, metadata=described),
         dg.MaterializeResult(
@@ -83,13 +111,26 @@ def verdict(
     )
 
 
+def _records(rows: Any) -> list[dict[str, Any]]:
+    return rows[list(SHOWN)].to_dict("records")
+
+
 @dg.asset_check(asset=[GROUP, "report"], blocking=True, partitions_def=symbol_by_week)
-def candidate_passes_every_gate(report: GateReport) -> dg.AssetCheckResult:
-    """No gate refuses the candidate; where one does, nothing is bundled or asked."""
+def candidate_passes_every_gate(
+    context: dg.AssetCheckExecutionContext, report: GateReport
+) -> dg.AssetCheckResult:
+    """No gate refuses the candidate; where one does, nothing is bundled or asked.
+
+    A refusal is an answer and no fault: it is a warning, so that the run ends green, and the bundle
+    that rests on it is not made (`orchestration.resources.blocking_checks`).
+    """
+    from research.gates import judgement
+
     refused = [one for one in report.outcomes if not one.passed]
     return dg.AssetCheckResult(
         passed=report.accepted,
-        description="; ".join(report.refusals) or "every gate passed",
+        severity=dg.AssetCheckSeverity.WARN,
+        description=judgement.sentence(report, symbol(context), week(context)),
         metadata={
             "refused": len(refused),
             "reasons": table({"gate": one.gate, "reason": one.reason} for one in refused),

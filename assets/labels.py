@@ -5,7 +5,7 @@ import dagster as dg
 from kernel.decision import CLASSES
 from market_data.storage.lake import Lake
 from orchestration.partitions import cutoff_ms, months_read, symbol, symbol_by_week
-from orchestration.presentation.metadata import table
+from orchestration.presentation.metadata import figures, table
 from orchestration.resources.feature_store import FeatureStore
 from orchestration.resources.research_settings import ResearchSettings
 from research.datasets.matrix import LabelledBars
@@ -73,5 +73,5 @@ def labels_end_by_the_cutoff_and_name_every_class(
         description=f"{late} labels end after the cutoff, {early} before their decision; "
         f"sides below {MIN_SHARE:.0%}: {', '.join(rare) or 'none'}, expected none"
         + (": in labels.yaml bring take_profit_atr and stop_loss_atr together" if rare else ""),
-        metadata={"resolved": len(resolved), "late": late, "early": early, **shares},
+        metadata=figures({"resolved": len(resolved), "late": late, "early": early, **shares}),
     )

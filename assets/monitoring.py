@@ -6,7 +6,7 @@ import dagster as dg
 
 from market_data.storage.lake import Lake
 from orchestration.partitions import live_window, symbol, symbol_by_live_week
-from orchestration.presentation.metadata import span
+from orchestration.presentation.metadata import figures, span, table
 from orchestration.resources.journal import JournalFile
 from orchestration.resources.research_settings import ResearchSettings
 
@@ -27,8 +27,10 @@ def live_decisions(
             "dagster/row_count": len(frame),
             "span": span(int(times.min()), int(times.max())) if len(frame) else "no decisions",
             "bundles": ", ".join(one[:12] or "rules" for one in frame["bundle_digest"].unique()),
-            "latency_p99_us": float(frame["latency_us"].quantile(0.99)) if len(frame) else 0.0,
-            "reasons": {name: int(n) for name, n in frame["reason"].value_counts().items()},
+            **figures({"latency_p99_us": float(frame["latency_us"].quantile(0.99))}),
+            "reasons": table(
+                {"reason": k, "bars": n} for k, n in frame["reason"].value_counts().items()
+            ),
         },
     )
 
@@ -43,10 +45,14 @@ def live_trades(
         value=frame,
         metadata={
             "dagster/row_count": len(frame),
-            "wins": int((frame["pnl"] > 0).sum()),
-            "pnl": float(frame["pnl"].sum()),
-            "fees": float(frame["fees"].sum()),
-            "funding": float(frame["funding"].sum()),
+            **figures(
+                {
+                    "wins": int((frame["pnl"] > 0).sum()),
+                    "pnl": float(frame["pnl"].sum()),
+                    "fees": float(frame["fees"].sum()),
+                    "funding": float(frame["funding"].sum()),
+                }
+            ),
         },
     )
 

@@ -3,16 +3,20 @@
 import dagster as dg
 
 from orchestration.partitions import cutoff_ms, symbol, symbol_by_week, week
-from orchestration.presentation.metadata import table
+from orchestration.presentation.decision import DecisionPage, bound
+from orchestration.presentation.metadata import link, picture, table
+from orchestration.presentation.pictures import equities_png
+from orchestration.presentation.places import approval_page
 from orchestration.resources.blocking_checks import require_green
 from orchestration.resources.clock import now_ms
 from orchestration.resources.evidence import EvidenceReader
 from orchestration.resources.failures import PASSING_FAULTS, failures
 from orchestration.resources.promotion_store import PromotionStore
 from orchestration.resources.research_settings import ResearchSettings
-from orchestration.resources.tracking import Tracking, model_name
+from orchestration.resources.tracking import NOTE_TAG, RunLog, Tracking, model_name
 from research.bundles.seal import Sealed
 from research.gates.accounts import Accounts
+from research.gates.gates import GateReport
 from research.promotion.records import PromotionRequest
 
 GROUP = "promotion"
@@ -25,6 +29,7 @@ GROUP = "promotion"
     ins={
         "bundle": dg.AssetIn(["bundles", "bundle"]),
         "walk": dg.AssetIn(["backtest", "walk_forward"]),
+        "report": dg.AssetIn(["gates", "report"]),
     },
     retry_policy=PASSING_FAULTS,
 )
@@ -37,11 +42,19 @@ def request(
     tracking: dg.ResourceParam[Tracking],
     bundle: Sealed,
     walk: Accounts,
+    report: GateReport,
 ) -> dg.MaterializeResult[PromotionRequest]:
     """Hold the filed request: a bundle, and by digest everything a person's approval will bind."""
     require_green(context)
     timeframe = settings.universe().timeframe
     at_ms = now_ms()
+    decision = DecisionPage(
+        symbol=symbol(context),
+        week=week(context),
+        report=report,
+        accounts=walk,
+        before=promotion_store.request_of_champion(symbol(context)),
+    )
     asked = PromotionRequest(
         symbol=symbol(context),
         timeframe=timeframe,
@@ -53,15 +66,23 @@ def request(
         champion_digest=walk.champion_digest,
         created_at_ms=at_ms,
         verdicts=evidence.judged(symbol(context), week(context)),
+        thresholds=report.thresholds,
+        figures=decision.headline,
     )
     filed = promotion_store.submit(asked, at_ms)
     tags = {"bundle_digest": filed.bundle_digest, "request_id": filed.id}
     tracking.tag_version(model_name(filed.symbol, timeframe), bundle.tracking_run, tags)
+    tracking.add(bundle.tracking_run, RunLog("", tags={NOTE_TAG: decision.note(filed.id)}))
     return dg.MaterializeResult(
         value=filed,
         metadata={
+            **decision.metadata(),
+            "equity": picture(equities_png(walk.curves), "equity of candidate and champion"),
+            "approve": dg.MetadataValue.url(approval_page(filed.id)),
+            "or_in_a_shell": f'tidegate approve {filed.id} --as "<your name>"',
+            **link("mlflow", tracking.page(bundle.tracking_run)),
             "request_id": filed.id,
-            "binds": table({"what": k, "value": v} for k, v in filed.to_dict().items()),
+            "binds": table({"what": k, "value": v} for k, v in bound(filed).items()),
         },
     )
 

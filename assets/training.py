@@ -1,11 +1,12 @@
 """Training: the candidate of a week, judged on predictions of models that knew only the past."""
 
+import time
 from dataclasses import asdict
 
 import dagster as dg
 
 from orchestration.partitions import symbol, symbol_by_week, week
-from orchestration.presentation.metadata import picture, table
+from orchestration.presentation.metadata import figures, link, picture, table
 from orchestration.resources.blocking_checks import require_green
 from orchestration.resources.failures import PASSING_FAULTS, failures
 from orchestration.resources.research_settings import ResearchSettings
@@ -37,6 +38,7 @@ def stack(
     from research.training.candidate import base_rows
 
     require_green(context)
+    began = time.monotonic()
     trained = stacks.train(training_set.table, settings.load())
     plots = training_figures(trained)
     return dg.MaterializeResult(
@@ -44,9 +46,14 @@ def stack(
         metadata={
             "signal_bytes": len(trained.signal),
             "features": len(trained.feature_names),
-            "inference_cpu_ms": trained.cost.cpu_ms,
-            "inference_wall_p99_ms": trained.cost.wall_p99_ms,
-            "parity_max_abs_dp": trained.parity.max_abs_dp,
+            **figures(
+                {
+                    "seconds": time.monotonic() - began,
+                    "inference_cpu_ms": trained.cost.cpu_ms,
+                    "inference_wall_p99_ms": trained.cost.wall_p99_ms,
+                    "parity_max_abs_dp": trained.parity.max_abs_dp,
+                }
+            ),
             **{name: picture(png, name) for name, png in plots.items()},
             "bases_in_and_out": table(base_rows(trained)),
             "bases": table(asdict(score) for score in trained.scores),
@@ -69,7 +76,12 @@ def candidate(
     trained: Candidate,
 ) -> dg.MaterializeResult[TrackedCandidate]:
     """Hold the trained stack and the id of the MLflow run that shows it."""
-    from orchestration.presentation.run_logs import base_logs, parent_log, training_figures
+    from orchestration.presentation.run_logs import (
+        base_logs,
+        parent_log,
+        started_ms,
+        training_figures,
+    )
 
     require_green(context)
     chosen = settings.load()
@@ -78,13 +90,19 @@ def candidate(
         week=week(context),
         candidate=trained,
         settings=chosen,
+        feature_set=settings.feature_set(),
+        started_ms=started_ms(context),
         run=context.run.root_run_id or context.run_id,  # a run that goes on is the same run
         plots=training_figures(trained),
     )
-    run_id = tracking.log(parent, base_logs(trained, chosen, parent.origin))
+    run_id = tracking.log(parent, base_logs(trained, chosen, parent))
     return dg.MaterializeResult(
         value=TrackedCandidate(candidate=trained, tracking_run=run_id),
-        metadata={"tracking_run": run_id, "signal_bytes": len(trained.signal)},
+        metadata={
+            **link("mlflow", tracking.page(run_id)),
+            "tracking_run": run_id,
+            "signal_bytes": len(trained.signal),
+        },
     )
 
 
@@ -99,7 +117,7 @@ def graph_decides_as_its_parts_do(
         passed=parity.max_abs_dp <= limit and parity.flipped_decisions == 0,
         description=f"found |Δp| {parity.max_abs_dp:.2e} and {parity.flipped_decisions} other "
         f"decisions on {parity.rows} rows, expected at most {limit:.0e} and 0",
-        metadata={"max_abs_dp": parity.max_abs_dp, "rows": parity.rows},
+        metadata=figures({"max_abs_dp": parity.max_abs_dp, "rows": parity.rows}),
     )
 
 

@@ -29,6 +29,7 @@ warehouse_job = dg.define_asset_job(
 
 @dg.schedule(
     job=ingest_job,
+    description="Every hour: the market's running month, one run per symbol; and what was missed.",
     cron_schedule="5 * * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,

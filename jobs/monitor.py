@@ -23,6 +23,7 @@ monitor_job = dg.define_asset_job(
 
 @dg.schedule(
     job=monitor_job,
+    description="Every day: what the runner decided and traded in the market's week, audited.",
     cron_schedule="35 0 * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from orchestration.partitions import symbol_by_week, week_key, weeks_missed
+from market_data.sources.catalogue import Sources
+from orchestration.partitions import WEEK_MS, week_key, week_of, weeks_missed
 from orchestration.queue import LONG, RETRAINED
 from orchestration.resources.attempts import next_attempt
 
@@ -26,7 +27,9 @@ retrain_job = dg.define_asset_job(
     "retrain_job",
     selection=dg.AssetSelection.groups(*RETRAIN_GROUPS)
     - dg.AssetSelection.assets(["features", "matrix"])  # made by month, with the raw data
-    - dg.AssetSelection.assets(["features", "proposals"]),  # made for a person, when asked for
+    - dg.AssetSelection.assets(
+        ["datasets", "feature_proposals"]
+    ),  # made for a person, when asked for
     executor_def=dg.in_process_executor,
     tags=LONG,
     description="Train, gate and request promotion for one symbol and week.",
@@ -35,17 +38,22 @@ retrain_job = dg.define_asset_job(
 
 @dg.schedule(
     job=retrain_job,
+    description="Every week: a candidate of each symbol, judged; missed weeks come first.",
     cron_schedule="0 2 * * 0",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
 )
-def weekly_retrain_schedule(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest]:
-    """Retrain every symbol on the week that ended two hours ago, and on those missed before it.
+def weekly_retrain_schedule(
+    context: dg.ScheduleEvaluationContext, market_clock: dg.ResourceParam[Sources]
+) -> list[dg.RunRequest]:
+    """Retrain every symbol on the last week that the market has finished, and on those missed
+    before it.
 
-    Dagster itself makes up for the last tick only. Weeks since a symbol's last gate report that
-    passed while the machine was off, or whose run failed, come first, in order.
+    On a market that goes with ours that is the week which ended two hours ago. Dagster itself makes
+    up for the last tick only. Weeks since a symbol's last gate report that passed while the machine
+    was off, or whose run failed, come first, in order.
     """
-    last = last_week(context)
+    last = week_of(market_clock.now_ms() - WEEK_MS)
     instance = context.instance
     now_s = context.scheduled_execution_time.timestamp()
     requests: list[dg.RunRequest] = []
@@ -62,9 +70,3 @@ def _request(name: str, week: str, run_key: str, tags: Mapping[str, str]) -> dg.
     return dg.RunRequest(
         run_key=run_key, partition_key=week_key(name, week), tags={**tags, **one_at_a_time}
     )
-
-
-def last_week(context: dg.ScheduleEvaluationContext) -> str:
-    """Return the first day of the last week that was over at the scheduled time."""
-    weeks = symbol_by_week.get_partitions_def_for_dimension("week")
-    return weeks.get_partition_keys(current_time=context.scheduled_execution_time)[-1]

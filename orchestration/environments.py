@@ -1,5 +1,6 @@
 """Where this installation keeps its state and finds its neighbours."""
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -52,6 +53,20 @@ class Environment:
     def lake_root(self) -> str:
         """Return the lake's folder, or its fsspec URL such as s3://bucket/lake."""
         return self.lake_url.rstrip("/") or str(self.home.resolve() / "lake")
+
+    @property
+    def replayed_ms(self) -> int | None:
+        """Return the clock of the market that the local venue replays, milliseconds UTC; None where
+        there is none, or it goes with ours.
+
+        It is as of the venue's last second, and where it stopped while the venue is down.
+        """
+        path = self.home / "venue" / "clock.json"
+        try:
+            state = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        return None if state["real_time"] else int(state["now_ms"])
 
     @property
     def recordings_dir(self) -> Path:

@@ -10,6 +10,7 @@ from kernel.errors import MissingError
 from market_data.storage.objects import Storage, storage
 from orchestration.codecs import SHAPES, Codec, codec_of
 from orchestration.partitions import dimensions
+from orchestration.resources.failures import failures
 
 T = TypeVar("T")
 
@@ -40,8 +41,12 @@ class LakeIOManager(dg.IOManager):
                 self._storage.delete(place + other)
         context.add_output_metadata({"path": self._storage.path(place + codec.shape)})
 
+    @failures()
     def load_input(self, context: dg.InputContext) -> Any:
-        """Return the stored value, or a dict by partition key where the input spans several."""
+        """Return the stored value, or a dict by partition key where the input spans several.
+
+        What is not there is not there a minute later either: a step is not tried again for it.
+        """
         key = context.asset_key
         wanted = context.dagster_type.typing_type
         if not context.has_asset_partitions:

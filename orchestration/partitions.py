@@ -1,19 +1,23 @@
 """The two grains: raw data by symbol and month, retrains by symbol and week.
 
 Symbols and the first month are those of `universe.yaml` when the code location loads: Dagster's
-grains are fixed from then on, and a changed universe takes a reload of the code location.
+grains are fixed from then on, and a changed universe takes a reload of the code location. So does a
+week that ends in a replayed market: partitions end at the market's clock, and Dagster only knows
+ours. `tidegate up` reloads then.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 
 import dagster as dg
 
 from market_data.universe import load_universe
-from market_data.window import Window, joined
+from market_data.window import Window, joined, moment
 from orchestration.environments import Environment
 
-_universe = load_universe(Environment.from_environ().config_dir)
+_environment = Environment.from_environ()
+_universe = load_universe(_environment.config_dir)
 
 # Sorted: a range of partitions runs from its first to its last symbol in this order, so the order
 # of the names in the file never decides which symbols a run is given.
@@ -21,16 +25,57 @@ SYMBOLS = tuple(sorted(_universe.symbols))
 TABLES_READ = tuple(_universe.market)
 FIRST_DAY = f"{_universe.history_start[:7]}-01"
 
+WEEK_MS = 7 * 86_400_000
 RunContext = dg.AssetExecutionContext | dg.AssetCheckExecutionContext
 
+
+def market_ms() -> int:
+    """Return the clock of the market that candles come from, milliseconds UTC.
+
+    It is ours, unless the local venue replays another time and is where candles are asked for.
+    """
+    source = _universe.sources[_universe.market["candles"].source]
+    replayed = None if source.url or source.path else _environment.replayed_ms
+    return int(datetime.now(UTC).timestamp() * 1_000) if replayed is None else replayed
+
+
+def week_of(moment_ms: int) -> str:
+    """Return the Sunday, YYYY-MM-DD, on which the week of a moment began."""
+    day = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=moment_ms)
+    return f"{day - timedelta(days=day.isoweekday() % 7):%Y-%m-%d}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Ends:
+    """Where grains end in a replayed market: the first week or month that is not one of them.
+
+    All None goes by our own clock, which Dagster itself reads.
+    """
+
+    finished_week: str | None = None
+    begun_week: str | None = None
+    begun_month: str | None = None
+
+
+def _ends() -> _Ends:
+    now_ms = market_ms()
+    now = datetime.fromtimestamp(now_ms / 1_000, UTC)
+    if now > datetime.now(UTC) - timedelta(days=1):
+        return _Ends()
+    next_month = now.replace(day=1) + timedelta(days=31)
+    return _Ends(week_of(now_ms), week_of(now_ms + WEEK_MS), f"{next_month:%Y-%m}-01")
+
+
+_end = _ends()
+
 _months = dg.MonthlyPartitionsDefinition(
-    start_date=FIRST_DAY, end_offset=1
+    start_date=FIRST_DAY, end_date=_end.begun_month, end_offset=0 if _end.begun_month else 1
 )  # the running month can be ingested
 _weeks = dg.WeeklyPartitionsDefinition(
-    start_date=FIRST_DAY
+    start_date=FIRST_DAY, end_date=_end.finished_week
 )  # a week can be trained on once it is over
 _running_weeks = dg.WeeklyPartitionsDefinition(
-    start_date=FIRST_DAY, end_offset=1
+    start_date=FIRST_DAY, end_date=_end.begun_week, end_offset=0 if _end.begun_week else 1
 )  # the running week can be monitored
 _symbols = dg.StaticPartitionsDefinition(SYMBOLS)
 
@@ -131,21 +176,41 @@ def live_window(context: RunContext) -> Window:
     return _week_window(context, symbol_by_live_week, "begun")
 
 
-def week_of(moment_ms: int) -> str:
-    """Return the Sunday, YYYY-MM-DD, on which the week of a moment began."""
-    day = datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=moment_ms)
-    return f"{day - timedelta(days=day.isoweekday() % 7):%Y-%m-%d}"
-
-
 def _week_window(context: RunContext, weeks: dg.MultiPartitionsDefinition, wanted: str) -> Window:
     name, day = dimensions(context.partition_key)
     if not weeks.has_partition_key(week_key(name, day)):
+        if name in SYMBOLS and (ahead := not_there_yet(day, wanted)):
+            raise dg.Failure(ahead)
         raise dg.Failure(
             f"partition: found {name} in the week of {day}, expected one of {', '.join(SYMBOLS)} "
             f"in a {wanted} week since {FIRST_DAY}: choose one that Dagster lists"
         )
     sunday = _midnight(day)
     return Window(name, _ms(sunday), _ms(sunday + timedelta(days=7)))
+
+
+def not_there_yet(week: str, wanted: str = "finished") -> str:
+    """Return the sentence that a week deserves which the market has not come to, '' for others.
+
+    `wanted` is "finished" or "begun".
+    """
+    now_ms = market_ms()
+    last = week_of(now_ms - WEEK_MS) if wanted == "finished" else week_of(now_ms)
+    if week <= last or week != _sunday(week):
+        return ""
+    return (
+        f"the week of {week} has not {wanted}: the market's clock says {moment(now_ms)} UTC, and "
+        f"the last week that has is {last}"
+    )
+
+
+def _sunday(week: str) -> str:
+    """Return the Sunday of a day's week, '' for what is no day."""
+    try:
+        day = date.fromisoformat(week)
+    except ValueError:
+        return ""
+    return f"{day - timedelta(days=day.isoweekday() % 7)}"
 
 
 def month_windows(context: RunContext) -> list[Window]:

@@ -58,10 +58,10 @@ class StackSettings:
     """The names of the bases in the order of the graph's votes, and what they share: the seed of
     every random choice, and the threads of each trainer.
 
-    `selector` is the base that features/proposals asks; it need not be in the stack. `hull_rate` is
-    the share of training rows that count as unlike the others: as far away, the graph abstains.
-    A base stays in a graph where it is missed with `stay_confidence`, and takes no part in later
-    blocks once a fit of it took more than `max_fit_cpu_s`.
+    `selector` is the base that datasets/feature_proposals asks; it need not be in the stack.
+    `hull_rate` is the share of training rows that count as unlike the others: as far away, the
+    graph abstains. A base stays in a graph where it is missed with `stay_confidence`, and takes no
+    part in later blocks once a fit of it took more than `max_fit_cpu_s`.
     """
 
     bases: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -99,7 +99,7 @@ class GateSettings:
     """Thresholds; a value equal to its threshold passes.
 
     `accept_without_funding` names the symbols that a person accepts to be judged on results that
-    exclude funding.
+    exclude funding. A Sharpe ratio above `believable_sharpe` is noted and refuses nothing.
     """
 
     min_fold_win_rate: float
@@ -118,6 +118,7 @@ class GateSettings:
     max_inference_cpu_ms: float
     max_bundle_bytes: int
     accept_without_funding: tuple[str, ...] = ()
+    believable_sharpe: float = 5.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

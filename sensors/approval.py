@@ -15,6 +15,7 @@ from research.promotion.records import Approval, DecisionRefusedError
 
 @dg.sensor(
     job=publish_promotion_job,
+    description="Publishes what a person approved, by job, shell or MLflow tag; MLflow follows.",
     minimum_interval_seconds=5,
     default_status=dg.DefaultSensorStatus.RUNNING,
 )

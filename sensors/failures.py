@@ -8,17 +8,24 @@ from typing import Any
 import dagster as dg
 from dagster._utils.error import SerializableErrorInfo
 
+from orchestration.partitions import dimensions
+from orchestration.resources.blocking_checks import GATES
 from orchestration.resources.clock import now_ms
 from orchestration.resources.notifier import Notifier
 
 FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
+KINDS = ("check_failed", "candidate_refused")
 LINES_TOLD = 5
 CHARACTERS_TOLD = 600
 RUNS_PER_TICK = 50
 RUNS_REMEMBERED = 200
 
 
-@dg.run_failure_sensor(minimum_interval_seconds=5, default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.run_failure_sensor(
+    description="Tells people of every failed run: of what, and why.",
+    minimum_interval_seconds=5,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
 def failed_run_sensor(
     context: dg.RunFailureSensorContext, notifier: dg.ResourceParam[Notifier]
 ) -> None:
@@ -47,11 +54,16 @@ def _short(text: str) -> str:
     return textwrap.shorten(" | ".join(lines), CHARACTERS_TOLD, placeholder=" …")
 
 
-@dg.sensor(minimum_interval_seconds=5, default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.sensor(
+    description="Tells people of every red check, and of every candidate that the gate refused.",
+    minimum_interval_seconds=5,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
 def failed_check_sensor(
     context: dg.SensorEvaluationContext, notifier: dg.ResourceParam[Notifier]
 ) -> dg.SensorResult:
-    """Notify of every failed asset check of a finished run, with its description.
+    """Notify of every failed asset check of a finished run, with its description; what the gate
+    refused is told as `candidate_refused`, by symbol and week.
 
     A portion of the runs that ended is looked at in each tick, oldest first, and the place is kept.
     Without it, as after a reset, the last notification says until when everything was told.
@@ -70,9 +82,8 @@ def failed_check_sensor(
     fresh = fresh[:RUNS_PER_TICK]
     for record in fresh:
         for check in failed_checks(context.instance, record.dagster_run.run_id):
-            of = (check.asset_key.to_user_string(), check.check_name, check.partition or "")
-            subject = " ".join(filter(None, of))
-            notifier.notify("check_failed", subject, _short(check.description or ""), now_ms())
+            kind, subject = _told_as(check)
+            notifier.notify(kind, subject, _short(check.description or ""), now_ms())
     if fresh:
         since = fresh[-1].update_timestamp.timestamp() - 1.0  # runs that end within one second
         # A run that is tagged or tried again counts as updated: it is not told as a new one.
@@ -81,9 +92,17 @@ def failed_check_sensor(
     return dg.SensorResult(skip_reason=f"{len(fresh)} finished runs read", cursor=cursor)
 
 
+def _told_as(check: dg.AssetCheckEvaluation) -> tuple[str, str]:
+    """Return the kind and the subject of the notification of a failed check."""
+    asset = check.asset_key.to_user_string()
+    if asset == GATES and check.partition:
+        return "candidate_refused", " ".join(dimensions(check.partition))
+    return "check_failed", " ".join(filter(None, (asset, check.check_name, check.partition)))
+
+
 def _from_what_was_told(notifier: Notifier) -> dict[str, Any]:
     """Return where to go on without a cursor: after the last failed check that was told."""
-    return {"since": notifier.last_told_ms("check_failed") / 1_000, "told": []}
+    return {"since": max(map(notifier.last_told_ms, KINDS)) / 1_000, "told": []}
 
 
 def failed_checks(instance: dg.DagsterInstance, run_id: str) -> list[dg.AssetCheckEvaluation]:

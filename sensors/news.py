@@ -13,7 +13,11 @@ KINDS = ("requested", "approved", "declined", "published", "publish_refused", "r
 PORTION = 100
 
 
-@dg.sensor(minimum_interval_seconds=5, default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.sensor(
+    description="Tells people of requests that wait, decisions, publications and rollbacks.",
+    minimum_interval_seconds=5,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
 def promotion_news_sensor(
     context: dg.SensorEvaluationContext,
     notifier: dg.ResourceParam[Notifier],

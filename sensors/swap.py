@@ -16,7 +16,11 @@ from orchestration.resources.runner_client import RunnerClient, Settlement
 RETRY_MS = 60_000
 
 
-@dg.sensor(minimum_interval_seconds=5, default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.sensor(
+    description="Moves the runner to the newest publication of each symbol, and confirms it.",
+    minimum_interval_seconds=5,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+)
 def swap_sensor(
     context: dg.SensorEvaluationContext,
     promotion_store: dg.ResourceParam[PromotionStore],

@@ -22,6 +22,7 @@ UNDER_WAY = [
 
 @dg.sensor(
     job=warehouse_job,
+    description="Rebuilds the warehouse once after the last of the ingests that run side by side.",
     minimum_interval_seconds=5,
     default_status=dg.DefaultSensorStatus.RUNNING,
 )

@@ -4,7 +4,7 @@ import shutil
 import sqlite3
 import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +14,16 @@ from rich.table import Table
 
 from kernel.errors import SettingsError
 from market_data.universe import load_universe
+from orchestration.cli.status import runner_health
 from orchestration.environments import Environment
+from orchestration.local.orchestrator import look
 from orchestration.local.processes import (
     RECORD,
     Service,
     ServiceError,
     read_record,
     require_free_port,
+    urls_of_services,
 )
 from orchestration.local.recovery import half_written
 from orchestration.local.services import Ports, VenueMarket, held_symbols, services
@@ -104,6 +107,7 @@ def _processes(environment: Environment, ports: Ports) -> Iterator[Finding]:
     supervisor, children = read_record(environment.home / RECORD)
     if supervisor is not None:
         yield Finding("services", True, f"running under process {supervisor.pid}")
+        yield from running(urls_of_services(environment.home / RECORD))
         return
     if children:
         pids = ", ".join(str(child.pid) for child in children)
@@ -113,6 +117,26 @@ def _processes(environment: Environment, ports: Ports) -> Iterator[Finding]:
     yield Finding("services", True, "stopped")
     for service in services(environment, ports, VenueMarket("generated", ("BTCUSDT",), "now", 1.0)):
         yield _port(service)
+
+
+def running(urls: Mapping[str, str]) -> Iterator[Finding]:
+    """Yield what running services say of themselves: the feed per symbol, and Dagster's parts."""
+    if "runner" in urls:
+        yield from _symbols(runner_health(urls["runner"]))
+    if "dagster" in urls:
+        found = look(urls["dagster"])
+        faults = ("it does not answer",) if found is None else found.faults
+        remedy = "see logs/dagster.log, and the page *Deployment* in Dagster"
+        yield Finding("Dagster", not faults, "; ".join(faults) or "all daemons beat", remedy)
+
+
+def _symbols(health: Mapping[str, Mapping[str, str]]) -> Iterator[Finding]:
+    if not health:
+        yield Finding("runner", False, "it does not answer", "see logs/runner.log")
+    for symbol, one in health.items():
+        well = one["status"] != "halted"
+        found = one["status"] if well else one["reason"] or one["abstain"]
+        yield Finding(f"runner, {symbol}", well, found, "docs/runbooks/what-halts-entries.md")
 
 
 def _port(service: Service) -> Finding:

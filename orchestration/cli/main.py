@@ -89,10 +89,24 @@ def up(
 @app.command()
 def status() -> None:
     """Show services, champions, pending requests and what each runner symbol trades by."""
-    from orchestration.cli.desk import print_status
+    from orchestration.cli.status import print_status
 
     with _clean_exit():
         print_status(console)
+
+
+@app.command()
+def show(
+    what: Annotated[
+        str,
+        typer.Argument(help="A request, a bundle or a decision (8 digits or more), or a run."),
+    ],
+) -> None:
+    """Show one thing by its name: a request with its figures, a bundle, a decision, a run."""
+    from orchestration.cli.show import print_thing
+
+    with _clean_exit():
+        print_thing(what, console)
 
 
 @app.command()

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -20,6 +21,7 @@ from orchestration.cli.doctor import require_able
 from orchestration.environments import Environment
 from orchestration.local.dagster_client import ANSWER_SECONDS, DagsterClient
 from orchestration.local.instance import ensure_instance, ensure_mlflow_schema
+from orchestration.local.orchestrator import Calendar, reload
 from orchestration.local.processes import RECORD, ServiceError, Supervisor
 from orchestration.local.recovery import recover
 from orchestration.local.services import (
@@ -32,6 +34,7 @@ from orchestration.local.services import (
 )
 from orchestration.resources.keys import Signer
 from orchestration.resources.promotion_store import ensure_keys
+from orchestration.resources.runs_table import runs_table
 from research.settings import load_settings
 
 Teller = Callable[[str], None]
@@ -117,13 +120,16 @@ def stand(*, ports: Ports, recorded: Path | None, speed: float | None, console: 
         supervisor.start(services(environment, ports, market), tell)
         with _client(ports.venue) as venue:
             console.print(set_going(venue, speed))
+        runs = runs_table(f"http://127.0.0.1:{ports.mlflow}")
         console.print(
-            f"Dagster  http://127.0.0.1:{ports.dagster}   MLflow http://127.0.0.1:{ports.mlflow}\n"
+            f"Dagster  http://127.0.0.1:{ports.dagster}\n"
+            f"MLflow   {runs}\n"
             f"runner   http://127.0.0.1:{ports.runner} (/docs)   venue  http://127.0.0.1:{ports.venue}\n"
             "Ctrl-C stops all of it; the next start goes on from here. What to do first: "
             "docs/first-hour.md"
         )
-        supervisor.watch()
+        weeks = Calendar(environment, partial(reload, f"http://127.0.0.1:{ports.dagster}"))
+        supervisor.watch(weeks.follow)
     except KeyboardInterrupt:
         _ignore_signals()
         console.print("stopping")

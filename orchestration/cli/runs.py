@@ -66,10 +66,14 @@ def retrain(symbol: str, week: str, console: Console) -> None:
     came as far as the gates.
     """
     from market_data.storage.lake import Lake
-    from orchestration.partitions import SYMBOLS, symbol_by_week, week_key
+    from orchestration.partitions import SYMBOLS, not_there_yet, symbol_by_week, week_key
+    from research.gates.gates import GateReport
+    from research.gates.judgement import sentence
 
     _chosen((symbol,), SYMBOLS)
     weeks = symbol_by_week.get_partitions_def_for_dimension("week").get_partition_keys()
+    if week and (ahead := not_there_yet(week)):
+        raise RunError(ahead)
     if week and week not in weeks:
         raise RunError(f"week: found {week!r}, expected a Sunday from {weeks[0]} to {weeks[-1]}")
     environment = _environment()
@@ -85,7 +89,7 @@ def retrain(symbol: str, week: str, console: Console) -> None:
         )
     report: dict[str, Any] = json.loads(path.read_text())
     _print_gates(symbol, week, report, console)
-    console.print(f"{symbol}: {'accepted' if report['accepted'] else 'refused by the gate'}")
+    console.print(shown(sentence(GateReport.from_dict(report), symbol, week)), soft_wrap=True)
 
 
 def _environment() -> Environment:
@@ -149,12 +153,15 @@ def _failures(result: "dg.ExecuteInProcessResult") -> str:
 
 
 def _print_gates(symbol: str, week: str, gate: Mapping[str, Any], console: Console) -> None:
+    from orchestration.presentation.metadata import cell
+
     table = Table(title=f"Gates of {symbol}, week {week}", title_justify="left")
     for column in ("gate", "found", "asked for", ""):
         table.add_column(column)
     for outcome in gate["outcomes"]:
         verdict = "[green]passed[/green]" if outcome["passed"] else "[red]refused[/red]"
-        table.add_row(outcome["gate"], str(outcome["value"]), str(outcome["threshold"]), verdict)
+        numbers = (cell(outcome["value"]), cell(outcome["threshold"]))
+        table.add_row(outcome["gate"], *numbers, verdict)
     console.print(table)
 
 

@@ -101,10 +101,11 @@ class Supervisor:
             self._await_ready(self.running[-1])
             report(f"{service.name:8} {service.url}  ready in {time.monotonic() - began:.1f} s")
 
-    def watch(self) -> None:
+    def watch(self, each_second: Callable[[], None] = lambda: None) -> None:
         """Block until a service ends; raises ServiceError naming it and its log."""
         while True:
             self.require_alive()
+            each_second()
             time.sleep(1.0)
 
     def require_alive(self) -> None:

@@ -1,7 +1,8 @@
-"""Metadata that a person looks at: pictures, tables and spans of time, in Dagster's markdown."""
+"""Metadata that a person looks at: figures, short tables, pictures and spans of time."""
 
 import base64
-import html
+import math
+import numbers
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,7 +11,9 @@ import dagster as dg
 from kernel.text import plain
 from market_data.window import moment
 
-MARKS = frozenset("\\`*[]|")  # what begins a code, an emphasis, a link or a cell
+DIGITS = 4  # significant ones: more say nothing, and Dagster shows all that a number has
+DIGEST = 12
+NOTHING = "–"
 
 
 def picture(png: bytes, title: str) -> dg.MarkdownMetadataValue:
@@ -20,15 +23,40 @@ def picture(png: bytes, title: str) -> dg.MarkdownMetadataValue:
     )
 
 
-def table(rows: Iterable[Mapping[str, Any]]) -> dg.MarkdownMetadataValue:
-    """Return records with equal keys as a markdown table."""
-    records = list(rows)
+def table(rows: Iterable[Mapping[str, Any]]) -> dg.MetadataValue[Any]:
+    """Return records with equal keys as a table that Dagster shows at once, as plain text."""
+    records = [{name: cell(one) for name, one in row.items()} for row in rows]
     if not records:
-        return dg.MetadataValue.md("*nothing*")
-    names = list(records[0])
-    lines = [names, ["---"] * len(names)]
-    lines += [[_cell(record[name]) for name in names] for record in records]
-    return dg.MetadataValue.md("\n".join("| " + " | ".join(line) + " |" for line in lines))
+        return dg.MetadataValue.text("nothing")
+    columns = [dg.TableColumn(name=name) for name in records[0]]
+    return dg.MetadataValue.table(
+        records=[dg.TableRecord(one) for one in records],
+        schema=dg.TableSchema(columns=columns),
+    )
+
+
+def figures(values: Mapping[str, float | int | None]) -> dict[str, float | int]:
+    """Return numbers as *Plots* draws them over the weeks; what is no number is left out."""
+    return {
+        name: number(value)
+        for name, value in values.items()
+        if value is not None and math.isfinite(value)
+    }
+
+
+def number(value: float) -> float | int:
+    """Return a finite number with as many digits as a person reads."""
+    return value if isinstance(value, int) else float(f"{value:.{DIGITS}g}")
+
+
+def link(name: str, url: str) -> dict[str, dg.MetadataValue[Any]]:
+    """Return a page to go to from here under a name, and nothing where there is no such page."""
+    return {name: dg.MetadataValue.url(url)} if url else {}
+
+
+def short(digest: str) -> str:
+    """Return as much of a digest as tells it from others."""
+    return digest[:DIGEST] or "none"
 
 
 def span(start_ms: int, end_ms: int) -> str:
@@ -36,11 +64,12 @@ def span(start_ms: int, end_ms: int) -> str:
     return f"{moment(start_ms)} … {moment(end_ms)}"
 
 
-def as_markdown(text: str) -> str:
-    """Return text that markdown shows as it is: no markup, no HTML, no line of its own."""
-    shown = html.escape(plain(text), quote=False)
-    return "".join(f"\\{one}" if one in MARKS else one for one in shown)
-
-
-def _cell(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else as_markdown(str(value))
+def cell(value: Any) -> str:
+    """Return a value as a cell shows it: no `nan`, no long figure, words as they are."""
+    if value is None:
+        return NOTHING
+    if isinstance(value, numbers.Integral):
+        return str(value)
+    if isinstance(value, numbers.Real):
+        return f"{value:.{DIGITS}g}" if math.isfinite(value) else NOTHING
+    return plain(str(value))

@@ -8,6 +8,7 @@ import numpy as np
 from market_data.quality.glance import Glance
 from market_data.tables import DAY_MS, Table
 from research.canvas import off_screen, png
+from research.gates.accounts import Curves
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,6 +42,26 @@ def history_figure(glances: Sequence[Glance], table: Table) -> "Figure":
             _values(next(axes), one, names, table)
         _rows(next(axes), one)
     return figure
+
+
+def equities_figure(curves: Curves) -> "Figure":
+    """Return the equity of each account over the same days, on one scale that starts at one."""
+    figure = off_screen(WIDTH, 3.2)
+    axes = figure.subplots()
+    days = _dates(np.array(curves.at_ms, np.int64))
+    for name, equity in curves.equity.items():
+        values = np.array(equity)
+        axes.plot(days, values / values[0], label=name, lw=1)
+    axes.set(ylabel="equity, first day = 1", title="On the same bars of the gate folds")
+    axes.tick_params(labelsize=7)
+    if curves.equity:
+        axes.legend(frameon=False)
+    return figure
+
+
+def equities_png(curves: Curves) -> bytes:
+    """Return the picture of `equities_figure`."""
+    return png(equities_figure(curves))
 
 
 def _set_out(figure: "Figure", rows: int) -> None:

@@ -3,6 +3,9 @@
 Dagster holds a blocking check's downstream back within the run that it is red in. A person who
 materializes what follows in a second run, a backfill or a job of another choice is not in that run:
 so each asset asks here first, and a request for promotion binds what was found.
+
+The gate's refusal is the one red check that is no fault: in the run that judged the candidate
+nothing further is made, and it ends green; in another run, what rests on it is refused.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,6 +29,7 @@ WALK_FORWARD = "backtest/walk_forward"
 GATES = "gates/report"
 BUNDLE = "bundles/bundle"
 
+RED = "red: "
 RUNS_AT_ONCE = 20  # the history is by when a run planned its checks: an older run may end later
 
 CHECKS: Mapping[str, tuple[str, ...]] = {
@@ -129,6 +133,21 @@ def require_green(context: dg.AssetExecutionContext) -> None:
             )
 
 
+def gate_refused(context: dg.AssetExecutionContext) -> str:
+    """Return what the gate said when it refused the candidate in this run, '' where it did not.
+
+    Anything else that does not stand is a fault, which `require_green` tells; so is asking for what
+    rests on a refused candidate in a run that does not judge it.
+    """
+    if dg.AssetKey.from_user_string(GATES) not in context.job_def.asset_layer.executable_asset_keys:
+        return ""
+    (asset,) = (key.to_user_string() for key in context.selected_asset_keys)
+    bad = [one for one in verdicts(context.instance, asset, context.partition_key) if one.fault]
+    if [one.asset for one in bad] != [GATES] or not bad[0].fault.startswith(RED):
+        return ""
+    return bad[0].fault.removeprefix(RED)
+
+
 def require_raw_green(context: dg.AssetExecutionContext, tables: Iterable[str]) -> None:
     """Refuse to make features on months of raw tables whose last ingest had a red blocking check.
 
@@ -136,7 +155,7 @@ def require_raw_green(context: dg.AssetExecutionContext, tables: Iterable[str]) 
     a retrain holds its whole window against the lake again. Raises dagster Failure.
     """
     bad = {
-        f"market/{table} {check}": f"red: {said}"
+        f"market/{table} {check}": f"{RED}{said}"
         for table in tables
         for partition in context.partition_keys
         for check, said in _raw_red(context.instance, table, partition).items()
@@ -224,7 +243,7 @@ def _fault(
     if found is None:
         return "absent: it has not run, expected it green"
     if not found.passed:
-        return f"red: {found.description or 'no description'}"
+        return f"{RED}{found.description or 'no description'}"
     judged = found.target_materialization_data
     if made is None or judged is None or judged.storage_id != made:
         return "stale: the asset was materialized since, and not judged"

@@ -88,7 +88,10 @@ class PromotionStore:
                 _write(path, request.to_dict())
             filed = self.request(request.id)
             if not requested(audit.entries, request.id):
-                audit.append("requested", {"request_id": filed.id, "digest": filed.digest}, now_ms)
+                body = {"request_id": filed.id, "digest": filed.digest}
+                if filed.thresholds:
+                    body["thresholds_digest"] = filed.thresholds_digest
+                audit.append("requested", body, now_ms)
         return filed
 
     def request(self, request_id: str) -> PromotionRequest:
@@ -98,6 +101,14 @@ class PromotionStore:
             known = [one.id for one in self.requests()]
             raise DecisionRefusedError(f"request: found {request_id!r}, expected one of {known}")
         return PromotionRequest.from_dict(json.loads(path.read_bytes()))
+
+    def request_of_champion(self, symbol: str) -> PromotionRequest | None:
+        """Return the request by which what stands published of a symbol was asked for, if it is on
+        file.
+        """
+        stands = self.standing(symbol)
+        digest = stands.publications[-1]["request_digest"] if stands.champion else ""
+        return next((one for one in self.requests() if one.digest == digest), None)
 
     def requests(self) -> list[PromotionRequest]:
         """Return every filed request that is whole, oldest first; `damaged` names the others."""

@@ -1,6 +1,8 @@
 """MLflow: one parent run per retrain, a nested run per base model, and the model registry."""
 
 import functools
+import json
+import math
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,9 +23,12 @@ if TYPE_CHECKING:
 
 State = Literal["pending", "approved", "declined", "champion", "retired", "rejected"]
 EXPERIMENT = "tidegate"
+EXPERIMENT_KIND = {"mlflow.experimentKind": "custom_model_development"}  # it opens on its runs
 APPROVAL_TAG = "tidegate.approval"
 ANSWER_TAG = "tidegate.answer"
 ORIGIN_TAG = "tidegate.origin"
+OF_TAG = "tidegate.of"
+NOTE_TAG = "mlflow.note.content"
 P = ParamSpec("P")
 T = TypeVar("T")
 UNDECIDED = ("pending", "rejected")  # states that a retrain may set; the others are a person's
@@ -32,6 +37,7 @@ CHAMPION = "champion"
 CHALLENGER = "challenger"
 SERVING_REQUIREMENTS = ("numpy>=2.2", "onnxruntime>=1.31,<2")
 MAX_TAG = 5000
+MAX_DATASET_DIGEST = 36
 MAX_PARAM = 6000
 
 
@@ -54,7 +60,9 @@ class RunLog:
     """Hold what one run shows; a metric with several values is a series over folds.
 
     `origin` names what wrote the run: writing it again goes on with the same run. Without one each
-    writing is a run of its own.
+    writing is a run of its own. A further run of one name says in its name which attempt it is.
+    `started_ms` is when its work began (milliseconds UTC), None for when it is first written; it
+    ends when something was written last.
     """
 
     name: str
@@ -63,6 +71,19 @@ class RunLog:
     tags: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)
     origin: str = ""
+    started_ms: int | None = None
+    dataset: "DatasetLog | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetLog:
+    """Name what a run was trained on: where it lies, its digest, and how large it is."""
+
+    name: str
+    source: str
+    digest: str
+    rows: int
+    features: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +148,9 @@ class Tracking:
 
     @_reached
     def add(self, run_id: str, log: RunLog) -> None:
-        """Add metrics, tags and files to a run that exists; safe to repeat."""
+        """Add metrics, tags and files to a run that exists, which ends now; safe to repeat."""
         self._add(run_id, log)
+        self._client.set_terminated(run_id)
 
     def _add(self, run_id: str, log: RunLog) -> None:
         from mlflow.entities import Metric, Param, RunTag
@@ -140,10 +162,13 @@ class Tracking:
             Metric(name, float(value), started_ms, step)
             for name, values in log.metrics.items()
             for step, value in enumerate(values if isinstance(values, Iterable) else [values])
+            if math.isfinite(value)
         ]
         params = [Param(name, str(value)[:MAX_PARAM]) for name, value in log.params.items()]
         tags = [RunTag(name, value[:MAX_TAG]) for name, value in log.tags.items()]
         self._client.log_batch(run_id, metrics=metrics, params=params, tags=tags)
+        if log.dataset is not None:
+            self._client.log_inputs(run_id, datasets=[_dataset_input(log.dataset)])
         if log.files:
             with tempfile.TemporaryDirectory() as folder:
                 for name, content in log.files.items():
@@ -166,6 +191,7 @@ class Tracking:
                 onnx.load_from_string(signal),
                 f"{folder}/model",
                 pip_requirements=list(SERVING_REQUIREMENTS),
+                signature=_signature(signal),
             )
             self._client.log_artifacts(run_id, f"{folder}/model", "model")
         self._ensure_model(model)
@@ -254,12 +280,29 @@ class Tracking:
         if begun:
             run_id = begun[0]
         else:
-            named = tags | ({ORIGIN_TAG: log.origin} if log.origin else {})
-            run = self._client.create_run(self._experiment, run_name=log.name, tags=named)
+            named = tags | ({ORIGIN_TAG: log.origin, OF_TAG: log.name} if log.origin else {})
+            run = self._client.create_run(
+                self._experiment,
+                run_name=log.name if tags else self._numbered(log.name),
+                tags=named,
+                start_time=log.started_ms,
+            )
             run_id = str(run.info.run_id)
         self._add(run_id, log)
         self._client.set_terminated(run_id)
         return run_id
+
+    def _numbered(self, name: str) -> str:
+        """Return the name of a top-level run: that of a later attempt at the same says so."""
+        wanted = f"tags.`{OF_TAG}` = '{name}'"
+        before = len(self._client.search_runs([self._experiment], wanted))
+        return f"{name} attempt {before + 1}" if before else name
+
+    def page(self, run_id: str) -> str:
+        """Return where a person sees a run, '' where no server shows it."""
+        if not self._is_server:
+            return ""
+        return f"{self.uri}/#/experiments/{self._experiment}/runs/{run_id}"
 
     def _runs_of(self, origin: str) -> list[str]:
         """Return the ids of the runs that an origin has begun, none for no origin."""
@@ -318,7 +361,7 @@ class Tracking:
                 self._client.create_experiment(
                     EXPERIMENT,
                     artifact_location=None if self._is_server else folder,
-                    tags={"mlflow.experimentKind": "custom_model_development"},  # opens on runs
+                    tags=EXPERIMENT_KIND,
                 )
             found = self._client.get_experiment_by_name(EXPERIMENT)
         if found is None:
@@ -327,6 +370,44 @@ class Tracking:
                 "expected one: look whether somebody deletes it, then launch again"
             )
         return str(found.experiment_id)
+
+
+def _dataset_input(dataset: DatasetLog) -> Any:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    return DatasetInput(
+        dataset=Dataset(
+            name=dataset.name,
+            digest=dataset.digest[:MAX_DATASET_DIGEST],
+            source_type="tidegate lake",
+            source=json.dumps({"uri": dataset.source}),
+            profile=json.dumps({"num_rows": dataset.rows, "num_features": dataset.features}),
+        ),
+        tags=[InputTag("mlflow.data.context", "training")],
+    )
+
+
+def _signature(signal: bytes) -> Any:
+    """Return what the graph takes and gives, tensor by tensor, for the page of its version."""
+    import onnx
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    graph = onnx.load_from_string(signal).graph
+
+    def schema(values: Any) -> Schema:
+        return Schema(
+            [
+                TensorSpec(
+                    onnx.helper.tensor_dtype_to_np_dtype(one.type.tensor_type.elem_type),
+                    tuple(part.dim_value or -1 for part in one.type.tensor_type.shape.dim) or (-1,),
+                    one.name,
+                )
+                for one in values
+            ]
+        )
+
+    return ModelSignature(inputs=schema(graph.input), outputs=schema(graph.output))
 
 
 def model_name(symbol: str, timeframe: str) -> str:

@@ -147,7 +147,7 @@ class Warehouse:
                 return {"rows that break it": self._shown(result["compiled_code"])}
         return {}
 
-    def _shown(self, sql: str) -> dg.MarkdownMetadataValue:
+    def _shown(self, sql: str) -> dg.MetadataValue[Any]:
         names, rows = self._fetch(f"SELECT * FROM ({sql}) AS shown LIMIT {SHOWN}")  # noqa: S608
         return table(dict(zip(names, map(_legible, row), strict=True)) for row in rows)
 

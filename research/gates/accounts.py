@@ -1,7 +1,7 @@
 """What a candidate and the champion earned on the bars they share: what the gates read back."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from research.backtest.scrutiny import Scrutiny
@@ -43,6 +43,28 @@ class Contest:
 
 
 @dataclass(frozen=True, slots=True)
+class Curves:
+    """Equity at one close a day over the gate folds, by account: what a person sees side by side.
+
+    `at_ms` int, ascending; each of `equity` is as long. Empty where an earlier build kept none.
+    """
+
+    at_ms: tuple[int, ...] = ()
+    equity: Mapping[str, tuple[float, ...]] = field(default_factory=dict[str, tuple[float, ...]])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return both, ready for JSON."""
+        equity = {name: list(values) for name, values in self.equity.items()}
+        return {"at_ms": list(self.at_ms), "equity": equity}
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> Self:
+        """Return the curves that `to_dict` wrote."""
+        equity = {name: tuple(values) for name, values in raw["equity"].items()}
+        return cls(at_ms=tuple(raw["at_ms"]), equity=equity)
+
+
+@dataclass(frozen=True, slots=True)
 class Accounts:
     """The candidate's gate folds, one account through all of them, it under stress, the contest.
 
@@ -58,6 +80,7 @@ class Accounts:
     champion_digest: str
     funding_share: float
     scrutiny: Scrutiny | None
+    curves: Curves = field(default_factory=Curves)
 
     def to_dict(self) -> dict[str, Any]:
         """Return every account, ready for JSON."""
@@ -69,6 +92,7 @@ class Accounts:
             "champion_digest": self.champion_digest,
             "funding_share": self.funding_share,
             "scrutiny": self.scrutiny.to_dict() if self.scrutiny else None,
+            "curves": self.curves.to_dict(),
         }
 
     @classmethod
@@ -85,4 +109,5 @@ class Accounts:
             champion_digest=raw["champion_digest"],
             funding_share=raw.get("funding_share", 0.0),  # earlier builds did not look
             scrutiny=Scrutiny.from_dict(raw["scrutiny"]) if raw.get("scrutiny") else None,
+            curves=Curves.from_dict(raw["curves"]) if "curves" in raw else Curves(),
         )

@@ -1,7 +1,7 @@
 """A candidate's walk-forward backtest, and the champion's account over the same decisions."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from research.backtest.run import run
 from research.backtest.walk_forward import TradedMarket, WalkForward, backtest
 from research.datasets.matrix import Table, atr, feature_values
 from research.evaluation.metrics import Metrics, summarize
-from research.gates.accounts import Accounts, Contest
+from research.gates.accounts import Accounts, Contest, Curves
 from research.gates.gates import NO_CHAMPION, NOT_COMPARED
 from research.graphs.runtime import answers
 from research.settings import Settings
@@ -44,11 +44,13 @@ NO_DECISIONS = Decisions(np.empty(0, np.int64), np.empty((0, 3), np.float32))
 class Comparison:
     """What the candidate earned by fold, in one account and under stress; and against whom.
 
-    `contest` is None where there is no champion.
+    `contest` is None where there is no champion. `curves` are on the bars that both share, where
+    there is one to share them with.
     """
 
     walk: WalkForward
     contest: Contest | None
+    curves: Curves = field(default_factory=Curves)
 
     @property
     def verdict(self) -> str:
@@ -65,17 +67,27 @@ class Comparison:
             rows["champion"] = self.contest.champion
         return [{"account": name, **metrics.to_dict()} for name, metrics in rows.items()]
 
-    def series(self) -> dict[str, float | list[float]]:
-        """Return every figure by name: one value per fold, and one for each whole account."""
-        names = self.walk.whole.to_dict()
+    def series(self) -> dict[str, Any]:
+        """Return every figure by name, each once: a list over the folds as `fold_<name>`, the whole
+        account's as they are called, and those of the other accounts behind `stress_`, `champion_`
+        and, where not every bar is shared, `shared_`.
+        """
+        whole = self.walk.whole.to_dict()
         folds = [fold.to_dict() for fold in self.walk.folds]
-        found: dict[str, float | list[float]] = {
-            f"fold_{name}": [float(fold[name]) for fold in folds] for name in names
+        others = {"stress": self.walk.stressed}
+        if self.contest and self.contest.candidate and self.contest.champion:
+            others["champion"] = self.contest.champion
+            if self.contest.share < 1.0:
+                others["shared"] = self.contest.candidate
+        return {
+            **{f"fold_{name}": [float(fold[name]) for fold in folds] for name in whole},
+            **{name: float(value) for name, value in whole.items()},
+            **{
+                f"{prefix}_{name}": float(value)
+                for prefix, one in others.items()
+                for name, value in one.to_dict().items()
+            },
         }
-        for account in self.accounts():
-            prefix = str(account["account"]).replace(" ", "_")
-            found |= {f"{prefix}_{name}": float(account[name]) for name in names}
-        return found
 
     def figures(self, champion_digest: str) -> Accounts:
         """Return what the gates read of the comparison."""
@@ -87,6 +99,7 @@ class Comparison:
             champion_digest=champion_digest,
             funding_share=self.walk.funding_share,
             scrutiny=self.walk.scrutiny,
+            curves=self.curves,
         )
 
 
@@ -118,14 +131,18 @@ def compare(
     settled = settled_by_hour(series[FUNDING], bars.open_time_ms + settings.bar_ms)
     market = TradedMarket(bars, atr(matrix), settled)
     walk = backtest(market, candidate.folds, candidate.feature_names, settings)
+    alone = Comparison(
+        walk, None, _daily(market, candidate.folds, {"candidate": walk.result.equity})
+    )
     if champion is None:
-        return Comparison(walk, None)
+        return alone
     own = feature_values(matrix, champion.feature_names).astype(np.float32)
     decided_ms = bars.open_time_ms + settings.bar_ms
     theirs = known_decisions(champion, decided_ms, own, live)
-    found = contest(market, candidate.folds, theirs, settings)
+    found, equity = contest(market, candidate.folds, theirs, settings)
     newer_ms = candidate.training_window_ms[1] - champion.cutoff_ms
-    return Comparison(walk, replace(found, days_newer=newer_ms / DAY_MS))
+    curves = _daily(market, candidate.folds, equity) if equity else alone.curves
+    return Comparison(walk, replace(found, days_newer=newer_ms / DAY_MS), curves)
 
 
 def known_decisions(
@@ -155,10 +172,11 @@ def contest(
     folds: tuple[FoldModel, ...],
     champion: NDArray[np.float32],
     settings: Settings,
-) -> Contest:
+) -> tuple[Contest, dict[str, NDArray[np.float64]]]:
     """Trade the gate folds and the champion, float32[n,3] for every bar, on the bars they share.
 
-    Both stay out, with what they hold, where only one of them has a decision.
+    Both stay out, with what they hold, where only one of them has a decision. Returns also both
+    equities, float64 by the bars of the folds, none where no bar is shared.
     """
     first = int(folds[0].bar[0])
     stop = int(folds[-1].bar[-1]) + 1
@@ -169,24 +187,41 @@ def contest(
     known = np.isfinite(champion[first:stop]).all(axis=1)
     shared: NDArray[np.bool_] = np.logical_and(said, known)
     if not shared.any():
-        return Contest(candidate=None, champion=None, share=0.0)
+        return Contest(candidate=None, champion=None, share=0.0), {}
     span = market.slice(first, stop)
-    return Contest(
-        candidate=_account(span, ours[first:stop], shared, settings),
-        champion=_account(span, champion[first:stop], shared, settings),
-        share=float(shared.sum() / said.sum()),
+    candidates, equity = _account(span, ours[first:stop], shared, settings)
+    champions, other = _account(span, champion[first:stop], shared, settings)
+    share = float(shared.sum() / said.sum())
+    return (
+        Contest(candidate=candidates, champion=champions, share=share),
+        {"candidate": equity, "champion": other},
+    )
+
+
+def _daily(
+    market: TradedMarket, folds: tuple[FoldModel, ...], equity: Mapping[str, NDArray[np.float64]]
+) -> Curves:
+    """Return equities at the last bar of each day from the first fold to the last."""
+    first = int(folds[0].bar[0])
+    stop = int(folds[-1].bar[-1]) + 1
+    open_ms = market.bars.open_time_ms[first:stop]
+    days = open_ms // DAY_MS
+    last = np.flatnonzero(np.append(days[1:] != days[:-1], True))
+    return Curves(
+        at_ms=tuple(open_ms[last].tolist()),
+        equity={name: tuple(one[last].tolist()) for name, one in equity.items()},
     )
 
 
 def _account(
     span: TradedMarket, p: NDArray[np.float32], shared: NDArray[np.bool_], settings: Settings
-) -> Metrics:
-    """Return one account's figures over a span, decided on the shared bars only."""
+) -> tuple[Metrics, NDArray[np.float64]]:
+    """Return one account's figures over a span, decided on the shared bars only, and its equity."""
     decided = np.where(shared[:, None], p, np.nan).astype(np.float64)
     result = run(
         span.bars, span.atr, decided, span.funding, settings.trading, bar_ms=settings.bar_ms
     )
-    return summarize(result.trades, result.equity, settings.bar_ms)
+    return summarize(result.trades, result.equity, settings.bar_ms), result.equity
 
 
 def _put(

@@ -2,23 +2,26 @@
 each.
 """
 
+import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from statistics import median
 from typing import Any, Self
 
 from kernel.digest import canonical_json, sha256_hex
 from research.evaluation.metrics import Metrics
 from research.gates.accounts import Contest
+from research.gates.thresholds import thresholds_digest, thresholds_of, too_good
 from research.settings import GateSettings
 from research.training.parity import Parity
 
 # Measured anew on each machine: the value is shown, but two runs on the same data have one digest.
 # Reports that were stored while the wall clock was judged name it as their gate.
 MEASURED = frozenset({"inference_cpu_ms", "latency_p99_ms"})
+BELIEVABLE = "believable_sharpe"
 NO_CHAMPION = "no champion to beat"
 NOT_COMPARED = (
-    "score: not compared: too few of the champion's decisions are known on these bars: refused; "
+    "score not compared: too few of the champion's decisions are known on these bars; "
     "monitor the weeks since the champion's cutoff, so that its live decisions are in the lake"
 )
 
@@ -66,9 +69,13 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class GateReport:
-    """Every outcome, passed or not."""
+    """Every outcome, passed or not, and the thresholds of `gates.yaml` that were in force.
+
+    Reports that were stored before thresholds were kept have none.
+    """
 
     outcomes: tuple[Outcome, ...]
+    thresholds: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def accepted(self) -> bool:
@@ -82,21 +89,47 @@ class GateReport:
         return tuple(dict.fromkeys(reasons))
 
     @property
+    def note(self) -> str:
+        """Return what a person should doubt although every gate passed, '' where nothing."""
+        sharpes = [one.value for one in self.outcomes if one.gate == BELIEVABLE]
+        return too_good(sharpes[0], self.thresholds) if sharpes else ""
+
+    @property
     def digest(self) -> str:
-        """Return the digest of all outcomes, less the values that depend on the machine."""
-        return sha256_hex(canonical_json([_digested(outcome) for outcome in self.outcomes]))
+        """Return the digest of all outcomes and thresholds, less the values that depend on the
+        machine; without thresholds it is the one that reports had before those were kept.
+        """
+        outcomes = [_digested(outcome) for outcome in self.outcomes]
+        kept = {"outcomes": outcomes, "thresholds": dict(self.thresholds)}
+        return sha256_hex(canonical_json(kept if self.thresholds else outcomes))
+
+    @property
+    def thresholds_digest(self) -> str:
+        """Return the digest of the thresholds as they were read, '' where none are kept."""
+        return thresholds_digest(self.thresholds)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return accepted, digest and outcomes, ready for JSON."""
-        outcomes = [asdict(outcome) for outcome in self.outcomes]
-        return {"accepted": self.accepted, "digest": self.digest, "outcomes": outcomes}
+        """Return accepted, digests, outcomes and thresholds, ready for JSON."""
+        kept = {
+            "thresholds": dict(self.thresholds),
+            "thresholds_digest": self.thresholds_digest,
+        }
+        return {
+            "accepted": self.accepted,
+            "digest": self.digest,
+            "outcomes": [asdict(outcome) for outcome in self.outcomes],
+            **(kept if self.thresholds else {}),
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Return the report written by `to_dict`; raise ValueError where its digest is not its
         outcomes'.
         """
-        report = cls(tuple(Outcome(**outcome) for outcome in values["outcomes"]))
+        report = cls(
+            outcomes=tuple(Outcome(**outcome) for outcome in values["outcomes"]),
+            thresholds=values.get("thresholds", {}),
+        )
         if report.digest != values["digest"]:
             raise ValueError(
                 f"gate report: found digest {values['digest']}, expected {report.digest}"
@@ -112,12 +145,14 @@ def _digested(outcome: Outcome) -> dict[str, Any]:
 def evaluate(candidate: Evidence, contest: Contest | None, settings: GateSettings) -> GateReport:
     """Return the report on `candidate`; `contest` is None only where there is no champion."""
     return GateReport(
-        (
+        outcomes=(
             *_fold_outcomes(candidate, settings),
             *_champion_outcomes(candidate.whole, contest, settings),
             _funding_outcome(candidate),
             *_model_outcomes(candidate, settings),
-        )
+            _believable_outcome(candidate.whole, settings),
+        ),
+        thresholds=thresholds_of(settings),
     )
 
 
@@ -191,12 +226,23 @@ def _champion_outcomes(
             reason=NOT_COMPARED,
         )
         return
-    drawdown = contest.champion.max_drawdown + settings.max_drawdown_above_champion
-    yield at_most("max_drawdown", contest.candidate.max_drawdown, drawdown)
+    theirs = contest.champion.max_drawdown
+    above = settings.max_drawdown_above_champion
+    yield at_most(
+        "max_drawdown",
+        contest.candidate.max_drawdown,
+        theirs + above,
+        origin=f"champion {theirs:.4g} + {above:.4g}",
+    )
     if contest.share < 1.0:  # on its other bars there is no champion to hold it against
         yield at_most("max_drawdown_of_all_bars", whole.max_drawdown, cap)
-    margin = (settings.min_score_over_champion - 1.0) * abs(contest.champion.score)
-    yield at_least("score", contest.candidate.score, contest.champion.score + margin)
+    held = contest.champion.score
+    factor = settings.min_score_over_champion
+    margin = (factor - 1.0) * abs(held)  # a negative score grows by it too, towards zero
+    grown = f"× {factor:.6g}" if held >= 0.0 else f"+ {margin:.4g}"
+    yield at_least(
+        "score", contest.candidate.score, held + margin, origin=f"champion {held:.4g} {grown}"
+    )
 
 
 def _funding_outcome(evidence: Evidence) -> Outcome:
@@ -205,9 +251,10 @@ def _funding_outcome(evidence: Evidence) -> Outcome:
     threshold = evidence.min_coverage
     if share >= threshold:
         return at_least("funding", share, threshold)
+    found, due = _apart(share, threshold)
     excluded = (
-        f"funding: results exclude funding: found {share:.6g} of the traded bars with known "
-        f"settlements, expected at least {threshold:.6g}"
+        f"funding {found} < {due} of the traded bars with known settlements: results exclude "
+        "funding"
     )
     if evidence.without_funding:
         reason = f"{excluded}: {evidence.without_funding}"
@@ -224,8 +271,15 @@ def _funding_outcome(evidence: Evidence) -> Outcome:
         value=share,
         threshold=threshold,
         passed=False,
-        reason=f"{excluded}: {remedy}: refused",
+        reason=f"{excluded}: {remedy}",
     )
+
+
+def _believable_outcome(whole: Metrics, settings: GateSettings) -> Outcome:
+    """Return a gate that refuses nothing, and says of a Sharpe ratio that it is too good."""
+    plain = at_most(BELIEVABLE, whole.sharpe, settings.believable_sharpe)
+    note = too_good(whole.sharpe, thresholds_of(settings))
+    return replace(plain, passed=True, reason=note or plain.reason)
 
 
 def without_funding(symbol: str, settings: GateSettings, *, spot: bool) -> str:
@@ -248,41 +302,68 @@ def _model_outcomes(evidence: Evidence, settings: GateSettings) -> Iterator[Outc
     yield at_most("bundle_bytes", evidence.bundle_bytes, settings.max_bundle_bytes)
 
 
-def at_least(gate: str, value: float, threshold: float, fold: int | None = None) -> Outcome:
-    """Return the outcome of value >= threshold; NaN does not pass."""
+def at_least(
+    gate: str, value: float, threshold: float, fold: int | None = None, *, origin: str = ""
+) -> Outcome:
+    """Return the outcome of value >= threshold; NaN does not pass. `origin` says what a threshold
+    is made of that no file names.
+    """
     return _outcome(
         gate=gate,
         fold=fold,
         value=value,
         threshold=threshold,
         passed=value >= threshold,
-        relation="at least",
+        relations=("≥", "<"),
+        origin=origin,
     )
 
 
-def at_most(gate: str, value: float, threshold: float, fold: int | None = None) -> Outcome:
-    """Return the outcome of value <= threshold; NaN does not pass."""
+def at_most(
+    gate: str, value: float, threshold: float, fold: int | None = None, *, origin: str = ""
+) -> Outcome:
+    """Return the outcome of value <= threshold; NaN does not pass. `origin` as in `at_least`."""
     return _outcome(
         gate=gate,
         fold=fold,
         value=value,
         threshold=threshold,
         passed=value <= threshold,
-        relation="at most",
+        relations=("≤", ">"),
+        origin=origin,
     )
 
 
 def _outcome(
-    gate: str, fold: int | None, value: float, threshold: float, passed: bool, relation: str
+    *,
+    gate: str,
+    fold: int | None,
+    value: float,
+    threshold: float,
+    passed: bool,
+    relations: tuple[str, str],
+    origin: str,
 ) -> Outcome:
     place = "" if fold is None else f" of fold {fold}"
-    verdict = "as asked for" if passed else "refused"
-    reason = f"{gate}{place}: found {value:.6g}, expected {relation} {threshold:.6g}: {verdict}"
+    asked, broken = relations
+    relation = asked if passed else f"is not {asked}" if math.isnan(value) else broken
+    found, due = _apart(value, threshold)
+    made = f" = {origin}" if origin else ""
     return Outcome(
         gate=gate,
         fold=fold,
         value=float(value),
         threshold=float(threshold),
         passed=passed,
-        reason=reason,
+        reason=f"{gate}{place} {found} {relation} {due}{made}",
     )
+
+
+def _apart(value: float, threshold: float) -> tuple[str, str]:
+    """Return both numbers with as few digits as show that they differ, four at least."""
+    for digits in (4, 6):
+        found = f"{value:.{digits}g}"
+        due = f"{threshold:.{digits}g}"
+        if found != due or value == threshold:
+            return found, due
+    return repr(float(value)), repr(float(threshold))

@@ -33,6 +33,13 @@ def judge(
     return gates.evaluate(evidence, accounts.contest, settings.gates)
 
 
+def sentence(report: GateReport, symbol: str, week: str) -> str:
+    """Return the verdict on a symbol's week in one sentence, with every reason of a refusal."""
+    if report.accepted:
+        return f"{symbol} {week} accepted: every gate passed"
+    return f"{symbol} {week} refused: {'; '.join(report.refusals)}"
+
+
 def outcome_table(report: GateReport, symbol: str, week: str) -> Table:
     """Return a row per outcome; `fold` is a text, "all" for a gate over all folds.
 

@@ -7,9 +7,11 @@ from typing import Any, Literal, Self, get_args
 
 from kernel.digest import canonical_json, sha256_hex
 from kernel.errors import TidegateError
+from research.gates.thresholds import thresholds_digest, too_good
 
 Decision = Literal["approved", "declined"]
 MAX_NAME = 200
+KEPT_LATER = frozenset({"verdicts", "thresholds", "figures"})
 
 
 class RecordAlteredError(TidegateError):
@@ -27,7 +29,9 @@ class PromotionRequest:
     `as_of_ms` is the end of the data that the candidate saw, `champion_digest` the bundle that it
     was compared with ('' where there was none). Times are milliseconds UTC. `verdicts` are the
     blocking checks that were green, each with the digest of the stored content that it judged;
-    requests that were filed before verdicts were kept have none.
+    `thresholds` are those of `gates.yaml` that it passed, and `figures` what a person looks at
+    first, `champion_score` only where there was one. Requests that were filed before any of these
+    three was kept have none.
     """
 
     symbol: str
@@ -40,6 +44,29 @@ class PromotionRequest:
     champion_digest: str
     created_at_ms: int
     verdicts: Mapping[str, str] = field(default_factory=dict[str, str])
+    thresholds: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    figures: Mapping[str, float] = field(default_factory=dict[str, float])
+
+    @property
+    def thresholds_digest(self) -> str:
+        """Return the digest of the thresholds, '' where none were kept."""
+        return thresholds_digest(self.thresholds)
+
+    @property
+    def doubt(self) -> str:
+        """Return what a person should look at before believing the figures, '' for nothing."""
+        return too_good(self.figures.get("sharpe", 0.0), self.thresholds)
+
+    @property
+    def difference(self) -> str:
+        """Return how the candidate's score stands to the champion's, in one phrase."""
+        if "score" not in self.figures:
+            return "its figures were not kept"
+        score = self.figures["score"]
+        if "champion_score" not in self.figures:
+            return f"score {score:.4g}, no champion"
+        held = self.figures["champion_score"]
+        return f"score {score:.4g}, champion {held:.4g}, Δ {score - held:+.4g}"
 
     @cached_property
     def id(self) -> str:
@@ -60,18 +87,15 @@ class PromotionRequest:
     @classmethod
     def from_dict(cls, raw: Mapping[str, object]) -> Self:
         """Rebuild the record; raise RecordAlteredError where it does not hash to its own digest."""
-        names = {one.name for one in fields(cls)} - (set() if "verdicts" in raw else {"verdicts"})
+        names = {one.name for one in fields(cls)} - (KEPT_LATER - set(raw))
         _require_keys("request", raw, {"id", "digest", *names})
         record = cls(**{name: raw[name] for name in names})  # type: ignore[arg-type]
         _require_digest("request", raw, {"id": record.id, "digest": record.digest})
         return record
 
     def _hashed(self) -> dict[str, Any]:
-        """Return what is hashed; one without verdicts hashes as those before verdicts did."""
-        found = asdict(self)
-        if not self.verdicts:
-            del found["verdicts"]
-        return found
+        """Return what is hashed; what a request has none of hashes as before it was kept."""
+        return {name: one for name, one in asdict(self).items() if one or name not in KEPT_LATER}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The code location as a whole: it loads fast and light, and its names are its structure."""
 
 import ast
+import graphlib
 import inspect
 import json
 import os
@@ -32,7 +33,7 @@ STAGES = (
     "promotion",
     "monitoring",
 )
-FURTHER_FILES = {"feature_insight"}  # of the stage features: too much for one file
+FURTHER_FILES = {"feature_insight"}  # of the stage datasets: too much for one file
 HEAVY = (
     "ccxt",
     "duckdb",
@@ -102,6 +103,25 @@ def test_key_prefix_group_and_file_are_one_word(location: dg.Definitions) -> Non
     assert files == set(STAGES) | FURTHER_FILES
 
 
+def test_stages_follow_one_another(location: dg.Definitions) -> None:
+    """The lineage of groups has no cycle: what a stage reads was made by stages before it."""
+    graph = location.resolve_asset_graph()
+    reads = {
+        stage: {parent.path[0] for key in keys_of(location) if key.path[0] == stage
+                for parent in graph.get(key).parent_keys} - {stage}
+        for stage in STAGES
+    }  # fmt: skip
+    assert set(graphlib.TopologicalSorter(reads).static_order()) == set(STAGES)
+
+
+def test_everything_that_runs_says_what_it_is_for(location: dg.Definitions) -> None:
+    """A person who opens a job, a schedule or a sensor reads a sentence on it."""
+    repository = location.get_repository_def()
+    jobs = [job for job in repository.get_all_jobs() if job.name[0] != "_"]
+    all_of_them = [*jobs, *repository.schedule_defs, *repository.sensor_defs]
+    assert [one.name for one in all_of_them if len(one.description or "") < 20] == []
+
+
 def test_asset_bodies_are_short() -> None:
     """An asset reads, calls, returns and describes: twenty statements at most."""
     import assets
@@ -157,8 +177,8 @@ def test_what_is_made_by_month_runs_with_the_ingest_and_by_week_with_the_retrain
         for job in ("ingest_job", "retrain_job")
     }
     assert "features/matrix" in made["ingest_job"] - made["retrain_job"]
-    assert {"features/certificate", "features/report"} <= made["retrain_job"]
-    assert "features/proposals" not in made["ingest_job"] | made["retrain_job"]
+    assert {"features/certificate", "datasets/feature_report"} <= made["retrain_job"]
+    assert "datasets/feature_proposals" not in made["ingest_job"] | made["retrain_job"]
 
 
 def test_the_code_location_is_the_one_that_was_agreed(location: dg.Definitions) -> None:

@@ -20,6 +20,7 @@ from market_data.tables import INGESTED
 from orchestration.partitions import month_key
 from orchestration.resources.research_settings import ResearchSettings
 from tests.assets.red import evaluations
+from tests.assets.shown import shown
 from tests.assets.small_source import MARKETS, SmallMarket
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -157,7 +158,7 @@ def put_values(
 def metadata_of(result: dg.ExecuteInProcessResult, name: str) -> dict[str, Any]:
     """Return the metadata of the latest materialization of a market asset."""
     event = result.asset_materializations_for_node(f"market__{name}")[-1]
-    return {key: value.value for key, value in event.metadata.items()}
+    return {key: shown(value) for key, value in event.metadata.items()}
 
 
 def failed(result: dg.ExecuteInProcessResult) -> set[str]:

@@ -118,7 +118,7 @@ def test_a_training_set_that_forgets_how_far_its_labels_look_is_refused(
 @pytest.mark.red("features_stay_within_their_ranges")
 def test_a_value_out_of_its_features_range_is_refused(retrained: Installation) -> None:
     """An RSI of 130, for once, is counted and named."""
-    sound = retrained.stored(PicturedReport, "features", "report")
+    sound = retrained.stored(PicturedReport, "datasets", "feature_report")
     months = sound.months.copy()
     months.loc[months.index[months["feature"] == "rsi_14"][0], "above"] = 3
     found = _both(

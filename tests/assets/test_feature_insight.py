@@ -13,6 +13,7 @@ from research.datasets.files import TrainingSet
 from research.features.files import PicturedReport
 from research.training.selection import Proposals
 from tests.assets.red import answered
+from tests.assets.shown import shown
 from tests.installation import (
     EVERYTHING_PASSES,
     ROOT,
@@ -52,17 +53,17 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Installation:
 
 def metadata(result: dg.ExecuteInProcessResult, name: str) -> dict[str, Any]:
     events = result.asset_materializations_for_node(f"features__{name}")
-    return {key: one.value for key, one in events[0].metadata.items()}
+    return {key: shown(one) for key, one in events[0].metadata.items()}
 
 
 @pytest.fixture(scope="module")
 def reported(prepared: Installation) -> dg.ExecuteInProcessResult:
-    return run(prepared, "retrain_job", ["features", "report"])
+    return run(prepared, "retrain_job", ["datasets", "feature_report"])
 
 
 @pytest.fixture(scope="module")
 def proposed(prepared: Installation) -> dg.ExecuteInProcessResult:
-    return run(prepared, "feature_proposals_job", ["features", "proposals"])
+    return run(prepared, "feature_proposals_job", ["datasets", "feature_proposals"])
 
 
 def test_report_shows_three_pictures_of_the_whole_catalogue(
@@ -81,7 +82,7 @@ def test_report_rests_on_the_training_sets_rows(
 ) -> None:
     """Its months hold as many rows as the training set, once per feature."""
     rows = len(training_set(prepared).table.y)
-    months = prepared.stored(PicturedReport, "features", "report").months
+    months = prepared.stored(PicturedReport, "datasets", "feature_report").months
     assert metadata(reported, "report")["dagster/row_count"] == rows
     assert months.groupby("feature")["rows"].sum().to_dict() == dict.fromkeys(FEATURES, rows)
 
@@ -91,7 +92,7 @@ def test_report_is_checked_for_ranges_and_names_what_never_changes(
 ) -> None:
     """Ranges hold; a feature without any input is listed as constant, which stops nothing."""
     (ranges,) = reported.get_asset_check_evaluations()
-    still = prepared.stored(PicturedReport, "features", "report").constants
+    still = prepared.stored(PicturedReport, "datasets", "feature_report").constants
     assert reported.success
     assert ranges.passed
     assert "basis" in set(still["feature"])
@@ -121,7 +122,7 @@ def test_proposals_are_for_a_person_and_change_nothing(
     prepared: Installation, proposed: dg.ExecuteInProcessResult
 ) -> None:
     """The record names verdicts, strengths and looks; the settings stay as they were."""
-    found = prepared.stored(Proposals, "features", "proposals")
+    found = prepared.stored(Proposals, "datasets", "feature_proposals")
     names = training_set(prepared).table.feature_names
     chosen = prepared.environment.config_dir / "features.yaml"
     assert [one.feature for one in found.strengths] == list(names)
@@ -137,5 +138,5 @@ def test_proposals_end_where_the_gate_fold_begins(
 ) -> None:
     """With one gate fold of a week, nothing of the last week was looked at."""
     table = training_set(prepared).table
-    _, until_ms = prepared.stored(Proposals, "features", "proposals").window_ms
+    _, until_ms = prepared.stored(Proposals, "datasets", "feature_proposals").window_ms
     assert until_ms == table.cutoff_ms - 7 * 86_400_000

@@ -12,6 +12,7 @@ import yaml
 from market_data.storage.lake import Lake
 from orchestration.definitions import code_location
 from tests.assets.market_stage import check_of, materialized
+from tests.assets.shown import shown
 from tests.installation import CUTOFF_MS, SYMBOL, Installation, fill_lake, install, partition
 
 DAY_MS = 86_400_000
@@ -67,7 +68,7 @@ def test_a_sound_market_passes_both(tmp_path: Path, instance: dg.DagsterInstance
     result = prepared(installation, instance)
     assert result.success
     assert check_of(result, KNOWN).passed
-    table = check_of(result, COVERED).metadata["coverage"].value
+    table = shown(check_of(result, COVERED).metadata["coverage"])
     assert "| whole | 100.0% | 100.0% |" in table
     names = [cell.strip() for cell in table.splitlines()[0].split("|")]
     entered = {"funding_rate", "open_interest", "fear_greed", "exchange_net_flow", "mvrv"}
@@ -91,7 +92,7 @@ def test_a_row_known_a_day_too_early_stops_the_retrain(
     result = prepared(installation, instance)
     found = check_of(result, KNOWN)
     assert not found.passed
-    leaks = found.metadata["leaks"].value
+    leaks = shown(found.metadata["leaks"])
     assert f"known {2 * HOUR_MS - 1} ms after its event | at least {26 * HOUR_MS} ms" in leaks
     assert "datasets/training_set" not in materialized(result)
 
@@ -103,8 +104,8 @@ def test_a_series_of_five_days_stays_out_and_is_shown(tmp_path: Path, instance: 
     result = prepared(installation, instance)
     found = check_of(result, COVERED)
     assert found.passed
-    assert found.metadata["left_out"].value == "oi_change"
-    lines = found.metadata["coverage"].value.splitlines()
+    assert shown(found.metadata["left_out"]) == "oi_change"
+    lines = shown(found.metadata["coverage"]).splitlines()
     names = [cell.strip() for cell in lines[0].split("|")[1:-1]]
     rows = [dict(zip(names, map(str.strip, line.split("|")[1:-1]), strict=True)) for line in lines]
     shares = {row["window"]: row["open_interest (left out)"] for row in rows[2:]}

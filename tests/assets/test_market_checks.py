@@ -29,6 +29,7 @@ from tests.assets.market_stage import (
     put_bars,
     put_values,
 )
+from tests.assets.shown import shown
 from tests.market_data.served_venue import picked, walk, with_row
 
 KEPT = "rows_were_not_known_before_they_arrived"
@@ -62,8 +63,8 @@ def test_bad_row_is_set_aside_with_its_reason(
     found = check_of(result, f"{table}_{have}_nothing_in_quarantine")
     aside = stage.lake.as_of("quarantine", "BTCUSDT", FOREVER_MS)
     assert not found.passed
-    assert found.metadata["count"].value == 1
-    assert f"| {rule}" in found.metadata["rules"].value
+    assert shown(found.metadata["count"]) == 1
+    assert f"| {rule}" in shown(found.metadata["rules"])
     assert aside[["series", "source"]].to_numpy().tolist() == [[table, VENUE]]
     assert rule in aside["rule"][0]
     assert aside["found"][0]
@@ -94,7 +95,7 @@ def test_missing_bars_stop_what_stands_on_them(stage: Stage):
     result = stage.run("candles")
     gaps = check_of(result, "candles_have_no_gaps")
     assert failed(result) == {"candles_have_no_gaps"}
-    assert "| BTCUSDT | 2025-12-01 10:00 … 2025-12-01 10:45 | 3 |" in gaps.metadata["first"].value
+    assert "| BTCUSDT | 2025-12-01 10:00 … 2025-12-01 10:45 | 3 |" in shown(gaps.metadata["first"])
     assert "downstream" not in materialized(result)
 
 
@@ -111,7 +112,7 @@ def test_a_series_that_fell_silent_is_stale(stage: Stage):
     )
     result = stage.run("candles", "open_interest")
     assert failed(result) == {"candles_have_no_gaps", "open_interest_has_no_gaps"}
-    hole = check_of(result, "candles_have_no_gaps").metadata["first"].value
+    hole = shown(check_of(result, "candles_have_no_gaps").metadata["first"])
     assert "2025-12-01 22:15 … 2025-12-02 00:30 | 9 |" in hole
 
 
@@ -126,7 +127,7 @@ def test_a_table_without_any_row_is_refused_unless_a_person_accepts_it(stage: St
     del stage.market.rows[VENUE, "candles", "ETHUSDT"]
     result = stage.run("candles", "onchain")
     assert failed(result) == {"candles_have_no_gaps"}
-    assert "| ETHUSDT |" in check_of(result, "candles_have_no_gaps").metadata["first"].value
+    assert "| ETHUSDT |" in shown(check_of(result, "candles_have_no_gaps").metadata["first"])
     (onchain,) = standing(stage.lake, "onchain")
     withdraw(stage.lake, onchain.number, person="Ada", reason="it is listed now", at_ms=NOW_MS)
     again = stage.run("candles", "onchain")
@@ -151,7 +152,7 @@ def test_what_a_person_accepts_stops_nothing_and_is_listed(stage: Stage):
     assert failed(result) == set()
     assert "downstream" in materialized(result)
     assert "| Ada |" in metadata_of(result, "candles")["accepted"]
-    assert "an outage" in check_of(result, "candles_have_no_gaps").metadata["accepted"].value
+    assert "an outage" in shown(check_of(result, "candles_have_no_gaps").metadata["accepted"])
     assert len(stage.lake.bars("BTCUSDT", FOREVER_MS)) == BARS - 3
 
 
@@ -166,7 +167,7 @@ def test_months_that_no_run_was_asked_for_are_a_hole(stage: Stage):
     result = stage.run("candles", key=DECEMBER)
     assert failed(result) == {"candles_have_no_gaps"}
     gaps = check_of(result, "candles_have_no_gaps")
-    assert "… 2025-12-01 00:00" in gaps.metadata["first"].value
+    assert "… 2025-12-01 00:00" in shown(gaps.metadata["first"])
     assert "launch ingest_job over their months" in gaps.description
 
 
@@ -193,7 +194,7 @@ def test_implausible_funding_never_reaches_the_table(stage: Stage):
     """A rate beyond the cap is shown with its value and the bounds; the hole it leaves, too."""
     corrected(stage, "funding", "BTCUSDT", 4, funding_rate=0.9)
     result = stage.run("candles", "funding", "onchain")
-    aside = check_of(result, "funding_has_nothing_in_quarantine").metadata["first"].value
+    aside = shown(check_of(result, "funding_has_nothing_in_quarantine").metadata["first"])
     assert "funding_rate 0.9 | -0.05 to 0.05 (share of the position)" in aside
     assert "funding_has_no_gaps" in failed(result)
     assert "downstream" not in materialized(result)
@@ -205,7 +206,7 @@ def test_missing_settlement_is_a_gap(stage: Stage):
     stage.market.rows[VENUE, "funding", "BTCUSDT"] = held.drop(index=4).reset_index(drop=True)
     result = stage.run("funding")
     assert failed(result) == {"funding_has_no_gaps", "funding_meets_expectations"}
-    silence = check_of(result, "funding_meets_expectations").metadata["expectations"].value
+    silence = shown(check_of(result, "funding_meets_expectations").metadata["expectations"])
     assert "since_last_ms" in silence.splitlines()[2]
 
 
@@ -220,7 +221,7 @@ def test_bars_without_volume_in_a_row_are_a_fault(stage: Stage):
     put_bars(stage.market, "BTCUSDT", replace(bars, volume=quiet))
     result = stage.run("candles", reread=True)
     assert failed(result) == {"candles_meet_expectations"}
-    first = check_of(result, "candles_meet_expectations").metadata["expectations"].value
+    first = shown(check_of(result, "candles_meet_expectations").metadata["expectations"])
     assert "BTCUSDT 2025-12-01 04:00 bars_without_volume 97" in first
 
 
@@ -232,7 +233,7 @@ def test_rows_known_too_early_break_the_suite(stage: Stage):
     stage.lake.append("candles", "BTCUSDT", early.assign(source="by hand", **prices), NOW_MS)
     result = stage.run("candles", "onchain")
     assert failed(result) == {"candles_meet_expectations"}
-    first = check_of(result, "candles_meet_expectations").metadata["expectations"].value
+    first = shown(check_of(result, "candles_meet_expectations").metadata["expectations"])
     assert f"known_after_ms {BAR_MS - 1}" in first.splitlines()[2]
 
 
@@ -247,7 +248,7 @@ def test_a_lag_set_wrong_by_a_day_cannot_make_a_day_known_before_it_ends(stage: 
     stage.lags_ms = {}
     result = stage.run("onchain")
     assert failed(result) == {"onchain_meets_expectations"}
-    first = check_of(result, "onchain_meets_expectations").metadata["expectations"].value
+    first = shown(check_of(result, "onchain_meets_expectations").metadata["expectations"])
     assert f"known_after_ms {DAY_MS}" in first.splitlines()[2]
 
 
@@ -262,7 +263,7 @@ def test_a_lag_that_arrivals_contradict_is_refused(stage: Stage, arrived_ms: int
     result = stage.run("funding")
     found = check_of(result, KEPT)
     assert found.passed is not refused
-    assert found.metadata["arrivals"].value == 50
+    assert shown(found.metadata["arrivals"]) == 50
     assert ("found p99 90000 ms, lag 60000 ms" in found.description) is refused
 
 
@@ -272,14 +273,14 @@ def test_prices_are_held_against_the_second_venue(stage: Stage):
     result = stage.run("candles", "reference_candles")
     basis = check_of(result, "prices_agree_with_the_reference")
     assert basis.passed
-    assert basis.metadata["bars"].value == BARS
-    assert "| 5 |" in basis.metadata["windows"].value
+    assert shown(basis.metadata["bars"]) == BARS
+    assert "| 5 |" in shown(basis.metadata["windows"])
     bars = stage.lake.bars("BTCUSDT", FOREVER_MS)
     wrong = with_row(bars, 150, close=bars.close[150] * 1.02, high=bars.high[150] * 1.03)
     put_bars(stage.market, "BTCUSDT", wrong)
     later = stage.run("candles", "reference_candles", reread=True)
     assert failed(later) == {"prices_agree_with_the_reference"}
-    apart = check_of(later, "prices_agree_with_the_reference").metadata["apart"].value
+    apart = shown(check_of(later, "prices_agree_with_the_reference").metadata["apart"])
     assert "| BTCUSDT | 2025-12-01 12:30 |" in apart
 
 
@@ -287,7 +288,7 @@ def test_data_docs_open_without_a_network(stage: Stage):
     """The page of a suite and the index lie in the home; nothing in them is loaded elsewhere."""
     corrected(stage, "open_interest", "BTCUSDT", 150, open_interest=np.nan)
     result = stage.run("candles", "open_interest")
-    page = Path(str(check_of(result, "candles_meet_expectations").metadata["data_docs"].value))
+    page = Path(str(shown(check_of(result, "candles_meet_expectations").metadata["data_docs"])))
     index = stage.docs.index()
     assert page == stage.folder / "data_docs" / "candles" / "2_symbols_2025-11_to_2025-12.html"
     assert page.relative_to(index.parent).as_posix() in index.read_text()

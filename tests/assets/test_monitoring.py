@@ -19,7 +19,7 @@ from kernel.observer import Observer
 from kernel.trading import Trader, trades
 from live_runner.candles import Candle
 from live_runner.journal.journal import Decision, SymbolState
-from live_runner.journal.journal import JournalFile as RunnerJournal
+from live_runner.journal.journal import Journal as RunnerJournal
 from live_runner.loop import SETTLED
 from live_runner.orders import order_changes
 from market_data.storage.lake import DERIVED_TABLES, FOREVER_MS, Lake

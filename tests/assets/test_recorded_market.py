@@ -31,6 +31,7 @@ from tests.assets.market_stage import (
     put_bars,
     staged,
 )
+from tests.assets.shown import shown
 from tests.market_data.served_venue import walk
 
 RECORDED = Path(__file__).resolve().parents[3] / "shared" / "data"
@@ -105,7 +106,7 @@ def test_three_recorded_years_pass_and_the_crash_is_in_them(stage: Stage):
     names = ("candles", "reference_candles", "fear_greed", "onchain")
     result = stage.run(*names, months=("2023-01-01", "2025-12-01"))
     assert failed(result) == {"onchain_has_no_gaps"}
-    gaps = check_of(result, "onchain_has_no_gaps").metadata["first"].value
+    gaps = shown(check_of(result, "onchain_has_no_gaps").metadata["first"])
     assert "ETHUSDT" in gaps
     assert "BTCUSDT" not in gaps
     stored = stage.lake.as_of("candles", "BTCUSDT", FOREVER_MS)
@@ -113,8 +114,8 @@ def test_three_recorded_years_pass_and_the_crash_is_in_them(stage: Stage):
     crash = stored[stored["event_time_ms"] == CRASH_MS].iloc[0]
     assert crash["low"] / crash["high"] < 0.92
     agreement = check_of(result, "prices_agree_with_the_reference")
-    assert agreement.metadata["bars"].value == 35_136 + BARS
-    assert "2025-10-10 21:15" in agreement.metadata["apart"].value
+    assert shown(agreement.metadata["bars"]) == 35_136 + BARS
+    assert "2025-10-10 21:15" in shown(agreement.metadata["apart"])
 
 
 @pytest.mark.slow  # ... and once more
@@ -143,12 +144,12 @@ def test_a_recorded_hole_is_named_and_spot_agrees_with_its_perpetual(stage: Stag
     put_bars(stage.market, "BTCUSDT", other, "reference_candles", REFERENCE)
     result = stage.run("candles", months=("2024-01-01", "2025-12-01"))
     assert failed(result) == {"candles_have_no_gaps"}
-    gaps = check_of(result, "candles_have_no_gaps").metadata["first"].value
+    gaps = shown(check_of(result, "candles_have_no_gaps").metadata["first"])
     assert "| ETHUSDT | 2024-09-06 " in gaps
     assert "… 2024-12-31 " in gaps
     result = stage.run("reference_candles", months=("2025-01-01", "2025-12-01"))
     assert failed(result) == set()
-    assert "+0.76%" in check_of(result, "prices_agree_with_the_reference").metadata["apart"].value
+    assert "+0.76%" in shown(check_of(result, "prices_agree_with_the_reference").metadata["apart"])
 
 
 @needs_recorded
@@ -194,7 +195,7 @@ def test_a_generated_crash_passes_and_agrees_with_the_second_venue(tmp_path: Pat
         result = stage.run("candles", "reference_candles")
         assert failed(result) == set()
         agreement = check_of(result, "prices_agree_with_the_reference")
-        assert "| +0.76% | 0.00% |" in agreement.metadata["apart"].value
+        assert "| +0.76% | 0.00% |" in shown(agreement.metadata["apart"])
         assert second.close[150] / first.close[150] - 1 > MOST_APART
         stored = stage.lake.bars("BTCUSDT", FOREVER_MS)
         assert stored.low.tobytes() == first.low.tobytes()
@@ -212,5 +213,5 @@ def test_a_generated_hole_of_months_is_named(tmp_path: Path):
         for month in ("2025-11-01", "2025-10-01"):
             result = stage.run("candles", key=month_key("BTCUSDT", month))
         assert failed(result) == {"candles_have_no_gaps"}
-        gaps = check_of(result, "candles_have_no_gaps").metadata["first"].value
+        gaps = shown(check_of(result, "candles_have_no_gaps").metadata["first"])
         assert "| BTCUSDT | 2025-10-06 00:45 … 2025-11-01 00:00 | 2493 |" in gaps

@@ -16,6 +16,7 @@ import assets.warehouse as warehouse_assets
 from market_data.storage.lake import FOREVER_MS, Lake
 from market_data.tables import TABLES
 from orchestration.resources.warehouse import Warehouse
+from tests.assets.shown import shown
 from tests.assets.small_lake import (
     START_MS,
     KeptRun,
@@ -103,11 +104,11 @@ def test_tables_come_with_their_first_rows_and_broken_tests_with_theirs(built: A
         for event in result.get_asset_materialization_events()
     }
     assert made["universe"]["rows"].value == 2
-    assert "| 1 | BTCUSDT |" in made["universe"]["first rows"].value
+    assert "| 1 | BTCUSDT |" in shown(made["universe"]["first rows"])
     assert "first rows" not in made["stg_candles"]
     broken = checks(result)["configured_lags_cover_99_of_100_arrivals"]
     assert broken.severity == dg.AssetCheckSeverity.WARN
-    assert "| recorder | funding | BTCUSDT | 100 |" in broken.metadata["rows that break it"].value
+    assert "| recorder | funding | BTCUSDT | 100 |" in shown(broken.metadata["rows that break it"])
     page = Path(str(made["documentation"]["page"].value))
     assert page.parent == Path(warehouse.path).parent
 
@@ -213,9 +214,9 @@ def test_minutes_that_do_not_add_up_make_the_check_red_and_show_both_rows(tmp_pa
     check = checks(result)["candles_resampled_from_minutes_equal_the_venues_own"]
     assert not result.success
     assert not check.passed
-    shown = str(check.metadata["rows that break it"].value)
-    assert [line.split("|")[-2].strip() for line in shown.splitlines()[2:]] == ["high", "volume"]
-    assert "venue_high" in shown.splitlines()[0]
+    found = str(shown(check.metadata["rows that break it"]))
+    assert [line.split("|")[-2].strip() for line in found.splitlines()[2:]] == ["high", "volume"]
+    assert "venue_high" in found.splitlines()[0]
 
 
 def test_failing_dbt_test_fails_the_run(tmp_path: Path):

@@ -83,7 +83,7 @@ def test_three_commands_lead_from_files_to_a_judged_candidate(
     assert "nothing red" in ingested
     judged = typed(tmp_path, "retrain", SYMBOL)
     assert f"Gates of {SYMBOL}, week 2025-12-07" in judged
-    assert re.search(rf"{SYMBOL}: (accepted|refused by the gate)", judged)
+    assert re.search(rf"{SYMBOL} \d{{4}}-\d\d-\d\d (accepted|refused): ", judged)
 
 
 def typed(folder: Path, *words: str) -> str:

@@ -132,7 +132,8 @@ def stored(instance: dg.DagsterInstance, asset: dg.AssetKey, symbol: str, week: 
 def asked(
     instance: dg.DagsterInstance, schedule: dg.ScheduleDefinition, at: str, **resources: object
 ) -> list[dg.RunRequest]:
-    """Evaluate a schedule once, with the past of an instance."""
+    """Evaluate a schedule once, with the past of an instance; the market goes with ours."""
+    resources = {"market_clock": StoppedClock(folder="", venue_url="", at=at)} | resources
     with dg.build_schedule_context(
         instance=instance,
         scheduled_execution_time=datetime.fromisoformat(at),
@@ -217,8 +218,12 @@ def test_raw_data_is_ingested_apart_from_the_warehouse_that_rests_on_all_of_it()
 
 
 def test_weekly_retrain_asks_for_every_symbol_on_the_week_that_just_ended() -> None:
-    """On Sunday at 02:00 UTC the week that ended at midnight is retrained, once per symbol."""
-    found = requests_of(weekly_retrain_schedule, datetime(2025, 12, 14, 2, tzinfo=UTC))
+    """On Sunday at 02:00 UTC the week that ended at midnight, by the market's clock, is retrained,
+    once per symbol.
+    """
+    clock = StoppedClock(folder="", venue_url="", at="2025-12-14T02:00+00:00")
+    sunday = datetime(2026, 11, 22, 2, tzinfo=UTC)
+    found = requests_of(weekly_retrain_schedule, sunday, market_clock=clock)
     assert [str(request.partition_key) for request in found] == [
         "BTCUSDT|2025-12-07",
         "ETHUSDT|2025-12-07",

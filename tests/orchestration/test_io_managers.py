@@ -219,10 +219,13 @@ def test_refused_value_leaves_the_earlier_one(root: str):
 
 
 def test_missing_partition_says_what_to_materialize(root: str):
-    """Loading what was never made names the asset, the partition and the remedy."""
-    with pytest.raises(FileNotFoundError, match="stage/thing") as error:
+    """Loading what was never made names the asset, the partition and the remedy, and is not tried
+    again: it would not be there a minute later either.
+    """
+    with pytest.raises(dg.Failure, match="stage/thing") as error:
         loaded(root, dict)
-    assert f"materialize stage/thing for {KEY} first" in str(error.value)
+    assert f"materialize stage/thing for {KEY} first" in str(error.value.description)
+    assert not error.value.allow_retries
 
 
 def test_several_partitions_come_as_a_dict(root: str):

@@ -1,6 +1,7 @@
 """The grains of the asset graph and what they say about time."""
 
 import ast
+import json
 import os
 import shutil
 import subprocess
@@ -141,6 +142,27 @@ def test_the_running_month_exists_and_an_unfinished_week_does_not():
     assert ms(partitions.dimensions(newest)[1]) + 7 * DAY_MS <= now.timestamp() * 1000
 
 
+def test_partitions_of_a_replayed_market_end_at_its_clock(tmp_path: Path):
+    """No week and no month to come is on offer, and one that is asked for says so in a sentence."""
+    (tmp_path / "state" / "venue").mkdir(parents=True)
+    clock = {"now_ms": ms("2025-12-24") + 3_600_000, "speed": 60.0, "paused": True}
+    path = tmp_path / "state" / "venue" / "clock.json"
+    path.write_text(json.dumps(clock | {"real_time": False}))
+    expression = (
+        "[max(p.dimensions(key)[1] for key in grain.get_partition_keys()) for grain in "
+        "(p.symbol_by_week, p.symbol_by_live_week, p.symbol_by_month)] + "
+        "[p.not_there_yet('2025-12-14'), p.not_there_yet('2025-12-21')] "
+        "if (p := __import__('orchestration.partitions').partitions) else None"
+    )
+    *ends, there, ahead = ast.literal_eval(raw_partitions(tmp_path, expression))
+    assert ends == ["2025-12-14", "2025-12-21", "2025-12-01"]
+    assert there == ""
+    assert ahead == (
+        "the week of 2025-12-21 has not finished: the market's clock says 2025-12-24 01:00 UTC, "
+        "and the last week that has is 2025-12-14"
+    )
+
+
 def raw_partitions(home: Path, expression: str, **changes: object) -> str:
     """Return what a fresh code location with another universe makes of its raw data's `keys`."""
     shutil.copytree(CONFIGS, home / "configs")
@@ -153,7 +175,11 @@ def raw_partitions(home: Path, expression: str, **changes: object) -> str:
     )
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", script],
-        env={**os.environ, "TIDEGATE_CONFIGS": str(home / "configs")},
+        env={
+            **os.environ,
+            "TIDEGATE_CONFIGS": str(home / "configs"),
+            "TIDEGATE_HOME": str(home / "state"),
+        },
         cwd=CONFIGS.parent,
         capture_output=True,
         text=True,

@@ -1,17 +1,20 @@
 """The doctor: each thing that can be wrong is named with what to do about it."""
 
 import dataclasses
+import json
 import shutil
 import socket
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
-from orchestration.cli.doctor import Finding, examine, require_able
+from orchestration.cli.doctor import Finding, examine, require_able, running
 from orchestration.environments import Environment
 from orchestration.local.instance import write_instance
-from orchestration.local.processes import Service, ServiceError
+from orchestration.local.processes import Service, ServiceError, free_port
 from orchestration.local.recovery import recover
 from orchestration.local.services import Ports
 from orchestration.resources.key_cycle import KeyCycle
@@ -44,6 +47,42 @@ def test_a_taken_port_is_named_with_its_service(environment: Environment) -> Non
         found = sick(environment, dataclasses.replace(Ports.free(), runner=port))
     assert list(found) == [f"port {port} (runner)"]
     assert "--runner-port" in found[f"port {port} (runner)"].remedy
+
+
+HEALTH = {
+    "status": "halted",
+    "symbols": {
+        "BTCUSDT": {"status": "trading", "abstain": "none", "reason": ""},
+        "ETHUSDT": {"status": "halted", "abstain": "silent", "reason": "no bar for 42 min"},
+    },
+}
+
+
+class Halted(BaseHTTPRequestHandler):
+    """A runner that may not trade one of its symbols."""
+
+    def do_GET(self) -> None:
+        self.send_response(503)
+        self.end_headers()
+        self.wfile.write(json.dumps(HEALTH).encode())
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_a_feed_that_fell_silent_needs_somebody() -> None:
+    """A running runner is asked what it may do; it and a Dagster that do not answer are named."""
+    with HTTPServer(("127.0.0.1", 0), Halted) as server:
+        threading.Thread(target=server.handle_request).start()
+        found = list(running({"runner": f"http://127.0.0.1:{server.server_port}"}))
+    away = f"http://127.0.0.1:{free_port()}"
+    found += running({"runner": away, "dagster": away})
+    assert [(one.subject, one.well, one.found) for one in found] == [
+        ("runner, BTCUSDT", True, "trading"),
+        ("runner, ETHUSDT", False, "no bar for 42 min"),
+        ("runner", False, "it does not answer"),
+        ("Dagster", False, "it does not answer"),
+    ]
 
 
 def test_everything_in_the_way_of_a_start_is_named_at_once(environment: Environment) -> None:

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from orchestration.cli.main import app
 from orchestration.resources.promotion_store import ensure_keys
 
-COMMANDS = ("demo", "up", "status", "approve", "decline", "rollback", "keys", "doctor")
+COMMANDS = ("demo", "up", "status", "show", "approve", "decline", "rollback", "keys", "doctor")
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import pandas as pd
 from market_data.quality.glance import Glance
 from market_data.tables import DAY_MS, TABLES
 from market_data.window import Window
-from orchestration.presentation.pictures import history_figure, history_png
+from orchestration.presentation.pictures import equities_figure, history_figure, history_png
+from research.gates.accounts import Curves
 
 DAY = 20_000
 TIMES = DAY * DAY_MS + 3_600_000 * np.arange(4)
@@ -33,6 +34,15 @@ def candles() -> Glance:
     low = [value - 1.0 for value in CLOSE]
     high = [value + 2.0 for value in CLOSE]
     return glance_of(open=CLOSE, high=high, low=low, close=CLOSE, volume=[1.0] * 4)
+
+
+def test_both_equities_start_at_one_and_bear_their_names():
+    """Candidate and champion are comparable at a glance, whatever their accounts began with."""
+    at_ms = tuple((TIMES[0] + DAY_MS * np.arange(3)).tolist())
+    equity = {"candidate": (100.0, 110.0, 120.0), "champion": (50.0, 50.0, 45.0)}
+    (axes,) = equities_figure(Curves(at_ms=at_ms, equity=equity)).axes
+    drawn = {line.get_label(): list(line.get_ydata()) for line in axes.lines}
+    assert drawn == {"candidate": [1.0, 1.1, 1.2], "champion": [1.0, 1.0, 0.9]}
 
 
 def test_candles_are_their_closes_between_low_and_high():

@@ -1,5 +1,6 @@
 """MLflow on SQLite: what a retrain leaves there for people to compare, and who is champion."""
 
+import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from onnx import TensorProto, helper
 
 from orchestration.resources.tracking import (
     EXPERIMENT,
+    DatasetLog,
     RunLog,
     TaggedApproval,
     Tracking,
@@ -100,6 +102,48 @@ def test_a_log_that_is_written_again_is_the_same_run(
     assert len(client.search_runs([run.info.experiment_id])) == 2
     assert [m.value for m in client.get_metric_history(ids[0], "win_rate")] == [0.5, 0.6]
     assert tracking.log(replace(parent, origin="another run"), []) != ids[0]
+
+
+def test_a_further_run_of_one_week_says_which_attempt_it_is(
+    tracking: Tracking, client: MlflowClient
+) -> None:
+    """A week that is trained again is a run of its own, told from the first; its bases are not."""
+    week = RunLog("BTCUSDT 2025-12-14", origin="first", started_ms=1_000)
+    ids = [
+        tracking.log(replace(week, origin=one), [RunLog("xgboost", origin=f"{one} xgboost")])
+        for one in ("first", "second", "second")
+    ]
+    names = [client.get_run(one).info.run_name for one in ids]
+    assert names == ["BTCUSDT 2025-12-14", *["BTCUSDT 2025-12-14 attempt 2"] * 2]
+    found = client.search_runs([client.get_run(ids[0]).info.experiment_id])
+    assert sorted(str(one.info.run_name) for one in found)[2:] == ["xgboost", "xgboost"]
+
+
+def test_a_run_begins_with_its_work_and_ends_with_what_was_added_last(
+    tracking: Tracking, client: MlflowClient
+) -> None:
+    """Its duration is that of the retrain and not of the writing; what is no number is left out."""
+    run_id = tracking.log(RunLog("BTCUSDT 2025-12-14", started_ms=1_000), [])
+    first = client.get_run(run_id).info
+    metrics = {"score": [1.0, math.nan], "skill": math.nan}
+    data = DatasetLog(name="BTCUSDT", source="datasets", digest="ab" * 32, rows=9, features=3)
+    tracking.add(run_id, RunLog("", metrics=metrics, dataset=data))
+    run = client.get_run(run_id)
+    assert (first.start_time, run.info.start_time) == (1_000, 1_000)
+    assert run.info.end_time >= first.end_time
+    assert run.data.metrics == {"score": 1.0}
+    (held,) = run.inputs.dataset_inputs
+    assert held.dataset.digest == ("ab" * 32)[:36]
+
+
+def test_a_version_says_what_its_graph_takes_and_gives(
+    tracking: Tracking, client: MlflowClient
+) -> None:
+    """The signature names each tensor with its type and shape."""
+    registered(tracking, "aa")
+    (run,) = client.search_runs([client.get_experiment_by_name(EXPERIMENT).experiment_id])
+    model = Path(client.download_artifacts(run.info.run_id, "model/MLmodel")).read_text()
+    assert "input" in model and "float32" in model and "probabilities" in model
 
 
 def test_register_again_is_the_same_version_and_leaves_a_decision_alone(

@@ -41,7 +41,9 @@ def held_against(
     """Hold the trained candidate against a champion."""
     decided_ms = closes(trained, settings)
     theirs = known_decisions(champion, decided_ms, columns(trained, champion), live)
-    return contest(trained.prepared.market, trained.candidate.folds, theirs, settings)
+    found, equity = contest(trained.prepared.market, trained.candidate.folds, theirs, settings)
+    assert set(equity) == ({"candidate", "champion"} if found.champion else set())
+    return found
 
 
 def of_another_catalogue(champion: Predecessor) -> Predecessor:

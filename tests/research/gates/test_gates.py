@@ -1,5 +1,7 @@
 import dataclasses
 import json
+import math
+import re
 
 import pytest
 
@@ -10,9 +12,13 @@ from research.gates.gates import (
     Evidence,
     GateReport,
     Outcome,
+    at_least,
+    at_most,
     evaluate,
     without_funding,
 )
+from research.gates.judgement import sentence
+from research.gates.thresholds import changed_thresholds
 from research.settings import GateSettings
 from research.training.parity import Parity
 from tests.research.worlds import settings
@@ -107,8 +113,11 @@ def test_each_gate_refuses_its_own_failing_evidence(
         (gate, fold, value, threshold)
     ]
     assert report.refusals == (refused[0].reason,)
-    assert f"found {value:.6g}" in refused[0].reason
-    assert f"{threshold:.6g}" in refused[0].reason
+    place = f"{gate}{'' if fold is None else f' of fold {fold}'}"
+    told = re.match(rf"{place} (\S+) [<>] (\S+)", refused[0].reason)
+    assert told is not None
+    shown = [float(number) for number in told.groups()]
+    assert shown == [pytest.approx(value, rel=1e-3), pytest.approx(threshold, rel=1e-3)]
 
 
 @pytest.mark.parametrize(
@@ -216,6 +225,53 @@ def test_report_of_the_time_when_the_wall_clock_was_judged_is_still_read():
     slower = dataclasses.replace(old.outcomes[0], value=0.5, reason="found 0.5")
     assert GateReport.from_dict(json.loads(json.dumps(old.to_dict()))) == old
     assert GateReport((slower,)).digest == old.digest
+
+
+@pytest.mark.parametrize(
+    ("outcome", "told"),
+    [
+        (at_least("sharpe", 0.5499999, 0.55, 2), "sharpe of fold 2 0.5499999 < 0.55"),
+        (at_least("sharpe", math.nan, 0.55), "sharpe nan is not ≥ 0.55"),
+        (at_most("drawdown", 0.2, 0.2), "drawdown 0.2 ≤ 0.2"),
+        (at_most("drawdown", 0.25, 0.2, origin="champion 0.18 + 0.02"),
+         "drawdown 0.25 > 0.2 = champion 0.18 + 0.02"),
+    ],
+)  # fmt: skip
+def test_a_reason_is_the_comparison_itself(outcome: Outcome, told: str):
+    """Value, relation and threshold, with as many digits as tell them apart."""
+    assert outcome.reason == told
+
+
+def test_a_refusal_is_one_sentence_that_says_what_a_threshold_is_made_of():
+    """Symbol, week, the figure, the limit, and where the limit comes from."""
+    contest = Contest(candidate=metrics(score=26.05), champion=metrics(score=26.87), share=1.0)
+    report = evaluate(evidence(), contest, SETTINGS)
+    assert sentence(report, "BTCUSDT", "2025-12-21") == (
+        "BTCUSDT 2025-12-21 refused: score 26.05 < 27.41 = champion 26.87 × 1.02"
+    )
+
+
+def test_a_report_binds_the_thresholds_that_were_in_force():
+    """Other thresholds are another report though every outcome is the same; each change is named.
+
+    A report of before they were kept reads back under its own digest.
+    """
+    first = evaluate(evidence(), None, SETTINGS)
+    eased = dataclasses.replace(SETTINGS, min_shared_bars=0.4)
+    second = evaluate(evidence(), None, eased)
+    assert first.outcomes == second.outcomes
+    assert first.digest != second.digest
+    assert changed_thresholds(first.thresholds, second.thresholds) == ["min_shared_bars 0.5 → 0.4"]
+    for one in (first, GateReport(first.outcomes)):
+        assert GateReport.from_dict(json.loads(json.dumps(one.to_dict()))) == one
+
+
+@pytest.mark.parametrize(("sharpe", "noted"), [(5.0, False), (26.0, True)])
+def test_a_sharpe_that_is_too_good_is_said_and_refuses_nothing(sharpe: float, noted: bool):
+    """Beyond the stated bound it is first of all a leak: the report carries the note."""
+    report = evaluate(evidence(whole=metrics(sharpe=sharpe)), None, SETTINGS)
+    assert report.accepted
+    assert report.note.startswith("too good: Sharpe 26 > 5") == noted
 
 
 def test_results_without_funding_pass_by_name_only_and_say_so():

@@ -24,6 +24,8 @@ requests = st.builds(
     as_of_ms=st.integers(0, 2**53),
     champion_digest=st.just("") | st.text("0123456789abcdef", min_size=64, max_size=64),
     created_at_ms=st.integers(0, 2**53),
+    thresholds=st.sampled_from([{}, {"min_fold_trades": 15, "accept_without_funding": ["SOL"]}]),
+    figures=st.sampled_from([{}, {"score": 2.5, "sharpe": 3.0}]),
 )
 
 
@@ -67,6 +69,16 @@ def test_request_id_names_the_evidence_and_not_the_moment(
     """Asking again on the same evidence is the same request; other evidence is another one."""
     assert replace(request, created_at_ms=later_ms).id == request.id
     assert replace(request, champion_digest="f" * 64 + request.champion_digest).id != request.id
+
+
+@given(requests)
+def test_a_request_of_before_a_field_was_kept_hashes_as_it_did(request: PromotionRequest) -> None:
+    """What a request has nothing of may be absent from its file, as in those of earlier builds."""
+    bare = replace(request, thresholds={}, figures={})
+    old = {name: one for name, one in bare.to_dict().items() if one != {}}
+    assert "thresholds" not in old
+    assert PromotionRequest.from_dict(old) == bare
+    assert replace(bare, thresholds={"min_fold_trades": 1}).id != bare.id
 
 
 def test_request_refuses_unknown_keys() -> None:
