@@ -45,7 +45,7 @@ def decision(champion: Metrics | None) -> DecisionPage:
         report=GateReport(outcomes, {"min_shared_bars": 0.4, "believable_sharpe": 5.0}),
         accounts=Accounts(
             folds=(mine,), whole=mine, stressed=mine, contest=contest, champion_digest="",
-            funding_share=1.0,
+            funding_share=1.0, scrutiny=None,
         ),
         before=request(min_shared_bars=0.5, believable_sharpe=5.0),
     )  # fmt: skip
