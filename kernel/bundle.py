@@ -3,6 +3,7 @@
 Every file is read once, within bounds, and only the bytes that were hashed are used afterwards.
 """
 
+import math
 import os
 import stat
 from collections.abc import Mapping
@@ -214,6 +215,13 @@ def _check_graphs(manifest: Manifest) -> None:
         names = [one.name for one in signal.inputs]
         raise BundleRefused(
             Refusal.UNKNOWN_GRAPH, f"{SIGNAL} reads {names}", f"{', '.join(INPUTS)}: {rows.shape}"
+        )
+    votes = next((one.shape for one in signal.outputs if one.name == "votes"), (None,))
+    if math.prod(size or 1 for size in votes) != len(CLASSES) * len(manifest.bases):
+        raise BundleRefused(
+            Refusal.UNKNOWN_GRAPH,
+            f"{SIGNAL} gives votes of {votes}",
+            f"three of each of {len(manifest.bases)} bases",
         )
     answers = TensorSpec(PROBABILITIES, (None, len(CLASSES)), "float32")
     reasons = TensorSpec(ABSTAIN, (None,), "int64")

@@ -18,6 +18,15 @@ class Abstain(IntEnum):
     SLOW = 7
     EXITS_ONLY = 8
     OUT_OF_HULL = 9
+    UNKNOWN_DOUBT = 10
+
+
+def doubt_of(code: int) -> Abstain:
+    """Return why a graph abstains; a reason that a graph cannot have, or that came after this
+    version, is UNKNOWN_DOUBT: whatever it means, nothing is opened.
+    """
+    told = {one.value: one for one in (Abstain.NONE, Abstain.OUT_OF_HULL)}
+    return told.get(code, Abstain.UNKNOWN_DOUBT)
 
 
 def decide(

@@ -13,6 +13,7 @@ from live_runner.models.model import Model
 DOUBTS: Mapping[Abstain, str] = {  # what a graph may say of a row
     Abstain.NONE: "",
     Abstain.OUT_OF_HULL: "the market is unlike any that the model was trained on",
+    Abstain.UNKNOWN_DOUBT: "the graph abstains for a reason that this runner does not know",
 }
 EXITS_ONLY = "kept for exits only: the symbol was taken out of the universe"
 

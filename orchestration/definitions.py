@@ -15,6 +15,7 @@ from jobs.promotion import (
     publish_promotion_job,
     rollback_job,
 )
+from jobs.rebuild import rebuild_job
 from jobs.retrain import retrain_job, weekly_retrain_schedule
 from market_data.quality.data_docs import DataDocs
 from market_data.sources.catalogue import Sources
@@ -61,6 +62,7 @@ def code_location(environment: Environment) -> dg.Definitions:
             decline_promotion_job,
             publish_promotion_job,
             rollback_job,
+            rebuild_job,
         ],
         schedules=[hourly_ingest_schedule, weekly_retrain_schedule, daily_monitor_schedule],
         sensors=[

@@ -22,7 +22,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel, Field
 
-from kernel.decision import Abstain
+from kernel.decision import doubt_of
 from live_runner.api.limits import BodyLimit
 from live_runner.api.pace import Gate, Pace
 from live_runner.desk import Desk, signal_of
@@ -278,7 +278,7 @@ def _predictions(loop: SymbolLoop, rows: list[list[Value]]) -> list[dict[str, An
     return [
         {
             **_named(probabilities, loop),
-            "abstain": Abstain(reason).name.lower(),
+            "abstain": doubt_of(reason).name.lower(),
             "votes": dict(zip(bundle.manifest.bases, votes, strict=True)),
         }
         for probabilities, reason, votes in every

@@ -20,7 +20,7 @@ from kernel.bundle import (
     check_golden,
     verify,
 )
-from kernel.decision import Abstain
+from kernel.decision import Abstain, doubt_of
 from kernel.features.registry import FEATURES, warmup_bars
 from kernel.inference import RowCost, cost_of_a_row
 from live_runner.models.graph import GRAPH_ERRORS, Graph
@@ -53,7 +53,7 @@ class LoadedBundle:
         """
         row = [[features[column] for column in self.columns]]
         answers = self.graph.answers(np.array(row, dtype=np.float32))
-        return answers.probabilities[0].tolist(), Abstain(int(answers.abstain[0]))
+        return answers.probabilities[0].tolist(), doubt_of(int(answers.abstain[0]))
 
 
 def load_bundle(

@@ -125,13 +125,16 @@ def _regimes(table: TrainingTable) -> list[str]:
 
 
 def _strengths(candidate: Candidate) -> dict[str, dict[str, float]]:
-    """Return SHAP values by base, or shares of the splits where no base has them."""
-    return candidate.contributions or candidate.importances
+    """Return SHAP values by base, or shares of the splits where no base has them, by the alphabet:
+    a candidate that was stored has lost the order of its bases, and gives the same card.
+    """
+    found = candidate.contributions or candidate.importances
+    return {base: dict(sorted(values.items())) for base, values in sorted(found.items())}
 
 
 def _features(candidate: Candidate) -> list[str]:
     lines: list[str] = []
-    for base, values in sorted(_strengths(candidate).items()):
+    for base, values in _strengths(candidate).items():
         strongest = sorted(values.items(), key=lambda item: (-item[1], item[0]))[:TOP_FEATURES]
         lines.append(f"- {base}: {', '.join(f'{name} {value:.3f}' for name, value in strongest)}")
     return lines

@@ -180,8 +180,8 @@ def improvement_report(candidate: Candidate, report: GateReport) -> str:
         verdict = "yes" if outcome.passed else "no"
         lines.append(f"| {outcome.gate} | {fold} | {value} | {threshold} | {verdict} |")
     lines += ["", "| base | strongest features (mean absolute SHAP) |", "|---|---|"]
-    for base, values in candidate.contributions.items():
-        strongest = sorted(values.items(), key=lambda item: -item[1])[:5]
+    for base, values in sorted(candidate.contributions.items()):  # stored or not, in one order
+        strongest = sorted(values.items(), key=lambda item: (-item[1], item[0]))[:5]
         shown = ", ".join(f"{name} {value:.3f}" for name, value in strongest)
         lines.append(f"| {base} | {shown} |")
     return "\n".join(lines) + "\n"

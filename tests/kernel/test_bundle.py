@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from kernel import bundle
 from kernel.bundle import BundleRefused, Refusal, check_golden, verify
 from kernel.bundle import verify_contents as contents_of
-from kernel.features.registry import STATE_SIZE
+from kernel.features.registry import GROUPS, STATE_SIZE, feature_hash
 from tests.kernel.bundle_maker import (
     CUTOFF_MS,
     FEATURES,
@@ -194,6 +194,59 @@ def test_a_validly_signed_but_wrong_publication_is_refused(
     """The house key's signature is not enough: the words it signs must be for this bundle and well
     formed."""
     assert refusal(write(tmp_path, publication=changes)).reason is reason
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"inputs": [{"name": "sequence", "shape": [None, 48, 3], "dtype": "float32"}]},
+        {"inputs": [{"name": "input", "shape": [None, 4], "dtype": "float32"}]},
+        {"outputs": [{"name": "votes", "shape": [None, 2, 3], "dtype": "float32"}]},
+        {"outputs": [{"name": "probabilities", "shape": [None, 3], "dtype": "float32"}]},
+    ],
+    ids=["a sequence", "another width", "no probabilities", "votes of no base"],
+)
+def test_a_graph_that_this_runner_cannot_feed_or_read_is_refused(
+    changes: dict[str, Any], tmp_path: Path
+) -> None:
+    """What it would need or tell is not what this version hands over and reads."""
+    graphs = [graph_of(contents()["signal.onnx"], **changes)]
+    assert refusal(write(tmp_path, graphs=graphs)).reason is Refusal.UNKNOWN_GRAPH
+
+
+def test_a_state_of_before_a_group_came_is_taken(tmp_path: Path) -> None:
+    """Groups are found by their names: one that is not there starts from nothing, and one that the
+    bundle reads must be there.
+    """
+    kept = [group for group in GROUPS if group.name != "memory"]
+    parts = [{"group": group.name, "slots": group.state_size} for group in kept]
+    size = sum(group.state_size for group in kept)
+    state = npz(state=np.arange(1.0, size + 1.0), bars=np.int64(CUTOFF_MS - BAR_MS))
+    folder = write(tmp_path, files={"state.npz": state}, state=parts)
+    verified = check(folder)
+    assert len(verified.state) == STATE_SIZE
+    assert np.count_nonzero(verified.state == 0.0) == STATE_SIZE - size
+    assert verified.state[:5].tolist() == [1.0, 2.0, 3.0, 4.0, 5.0]
+    features = ["hurst", "rsi_14"]
+    golden = npz(
+        features=np.zeros((4, 2), np.float32),
+        probabilities=np.full((4, 3), 1 / 3, dtype=np.float32),
+    )
+    graph = graph_of(
+        contents()["signal.onnx"],
+        inputs=[{"name": "input", "shape": [None, 2], "dtype": "float32"}],
+    )
+    refused = refusal(
+        write(
+            tmp_path,
+            files={"state.npz": state, "golden.npz": golden},
+            state=parts,
+            features=features,
+            feature_hash=feature_hash(features),
+            graphs=[graph],
+        )
+    )
+    assert refused.reason is Refusal.STATE_MISMATCH
 
 
 def test_a_publication_of_another_bundle_is_refused(tmp_path: Path) -> None:

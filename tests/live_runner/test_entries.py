@@ -29,7 +29,12 @@ REASONS = {
     Abstain.EXITS_ONLY: "kept for exits only: the symbol was taken out of the universe",
     Abstain.SLOW: "3 bars in a row decided after 500 ms",
     Abstain.OUT_OF_HULL: "the market is unlike any that the model was trained on",
+    Abstain.UNKNOWN_DOUBT: "the graph abstains for a reason that this runner does not know",
 }
+
+
+# What a graph says; that the kill switch is on is nothing that it could know.
+CODES = {Abstain.OUT_OF_HULL: 9, Abstain.UNKNOWN_DOUBT: Abstain.KILLED.value}
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +54,8 @@ def _arranged(abstain: Abstain, home: Path, warm: np.ndarray) -> Scene:
         forgetful = np.zeros(STATE_SIZE)
         forgetful[BARS_SEEN] = RULES_WARM_UP
         return Scene(home, Stream(forgetful))
-    if abstain is Abstain.OUT_OF_HULL:
-        return Scene(home, Stream(warm.copy()), bundle=_doubting(home))
+    if abstain in CODES:
+        return Scene(home, Stream(warm.copy()), bundle=_doubting(home, CODES[abstain]))
     lost = REASONS[Abstain.NO_BUNDLE] if abstain is Abstain.NO_BUNDLE else ""
     exits_only = abstain is Abstain.EXITS_ONLY
     scene = Scene(home, Stream(warm.copy()), lost, exits_only)
@@ -62,8 +67,8 @@ def _arranged(abstain: Abstain, home: Path, warm: np.ndarray) -> Scene:
     return scene
 
 
-def _doubting(home: Path) -> LoadedBundle:
-    """Return a bundle whose graph takes no row for one of those that it was trained on."""
+def _doubting(home: Path, code: int = Abstain.OUT_OF_HULL) -> LoadedBundle:
+    """Return a bundle whose graph abstains from every row, by this code."""
     folder = write_bundle(
         home / "bundles",
         "BTCUSDT",
@@ -71,7 +76,7 @@ def _doubting(home: Path) -> LoadedBundle:
         state=np.zeros(STATE_SIZE),
         state_open_ms=START_MS - BAR_MS,
         features=("rsi_14", "ema_stack"),
-        abstain=Abstain.OUT_OF_HULL,
+        abstain=code,
     )
     Publisher.make(home / "keys").publish(folder, "BTCUSDT", 1)
     return load_bundle(

@@ -14,6 +14,7 @@ from research.graphs.runtime import answers as answers_of
 from research.graphs.runtime import outputs
 from research.pipeline import Retrained
 from research.settings import Settings
+from research.training.candidate import from_files, to_files
 
 CERTIFICATE = LeakCertificate(
     symbol="BTCUSDT",
@@ -75,6 +76,14 @@ def test_bundle_is_one_the_kernel_verifies(tmp_path: Path, trained: Retrained, s
     proof = json.loads(found.files["parity_certificate.json"])
     assert proof["rows"] >= 20_000 + proof["split_rows"] + proof["infinite_rows"]
     assert proof["flipped_decisions"] == 0
+
+
+def test_a_candidate_that_was_stored_gives_the_same_bundle(
+    tmp_path: Path, trained: Retrained, small: Settings
+):
+    """What a file does not keep, such as the order of the bases, is not in the bundle."""
+    stored = dataclasses.replace(trained, candidate=from_files(to_files(trained.candidate)))
+    assert write(tmp_path, stored, small) == write(tmp_path, trained, small)
 
 
 def test_card_says_what_the_candidate_is(trained: Retrained, small: Settings):
