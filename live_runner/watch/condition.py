@@ -21,8 +21,8 @@ class SymbolCondition:
 
     - `status`: `trading` may open positions, `halted` may not, `starting` still reads its history.
     - `abstain`: `none`, or the reason in a word: `killed`, `no_bundle`, `stale_data`, `api_errors`,
-      `slow`, `not_warm`, `missing_feature`, `exits_only`; `silent` where no bar came for two bars
-      and more.
+      `slow`, `not_warm`, `missing_feature`, `exits_only`, `out_of_hull`, `unknown_doubt`; `silent`
+      where no bar came for two bars and more.
     - `reason`: the same in a sentence, or what is done without.
     - `stale`: each series that could not be read for the last bar, and why; one that the model
       does not read halts nothing.

@@ -37,6 +37,7 @@ def card(
         "",
         *_section("Data", _data(candidate, table)),
         *_section("Folds", _folds(candidate)),
+        *_section("Bases, in and out", _bases(candidate)),
         *_section("Skill, out of fold", _skill(candidate.scores, candidate.oof.y)),
         *_section("Calibration", [f"- {one.name}: off by {one.mae:.3f}" for one in curves]),
         "![predicted against observed](card-reliability.png)",
@@ -97,6 +98,17 @@ def _folds(candidate: Candidate) -> list[str]:
     judged = [f"{_day(fold.start_ms)} to {_day(fold.end_ms)}" for fold in candidate.folds]
     blocks = len(np.unique(candidate.oof.block))
     return [f"- {blocks} walk-forward blocks; the gates judge {'; '.join(judged)}"]
+
+
+def _bases(candidate: Candidate) -> list[str]:
+    """Return why each base is in the graph or not, as the training found it."""
+    asked = candidate.earning.verdicts if candidate.earning else ()
+    verdicts = [f"- {one.base} is {'in' if one.stays else 'out'}: {one.why}" for one in asked]
+    absent = [
+        f"- {one.base} took no part from {_day(one.from_ms)} on: {one.why}"
+        for one in candidate.absent
+    ]
+    return [*(verdicts or [f"- in: {', '.join(candidate.shipped)}"]), *absent]
 
 
 def _skill(scores: Sequence[BaseScore], y: np.ndarray) -> list[str]:

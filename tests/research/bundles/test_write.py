@@ -105,6 +105,9 @@ def test_card_says_what_the_candidate_is(trained: Retrained, small: Settings):
     assert f"{len(table.y):,} rows" in text
     for base in {score.base for score in trained.candidate.scores}:
         assert f"| {base} | " in text
+    assert trained.candidate.earning is not None
+    for verdict in trained.candidate.earning.verdicts:
+        assert f"{verdict.base} is {'in' if verdict.stays else 'out'}: {verdict.why}" in text
     assert f"{len(trained.candidate.signal):,} bytes" in text
     assert f"{trained.candidate.cost.cpu_ms:.4f}" not in text
     rates = hull_rates(trained.candidate, table)
