@@ -188,7 +188,7 @@ def _silence(evidence: Evidence, fold: int | None) -> str:
         place = f" in fold {fold}"
     if highest >= evidence.min_confidence:
         return ""
-    return f"no bar reached {evidence.min_confidence:.2f}{place}; highest {highest:.3f}: refused"
+    return f"no bar reached {evidence.min_confidence:.2f}{place}; highest {highest:.3f}"
 
 
 def _because(cause: str, outcome: Outcome) -> Outcome:

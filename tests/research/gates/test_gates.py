@@ -301,11 +301,11 @@ def test_one_cause_is_one_line():
         highest_confidence=(0.61, 0.641, 0.6),
     )  # fmt: skip
     report = evaluate(silent, None, SETTINGS)
-    assert report.refusals == ("no bar reached 0.70; highest 0.641: refused",)
+    assert report.refusals == ("no bar reached 0.70; highest 0.641",)
     assert sum(not one.passed for one in report.outcomes) == 10
     partly = evidence(
         folds=(metrics(), nothing, metrics(win_rate=0.1)), highest_confidence=(0.8, 0.5, 0.8)
     )
     first, second = evaluate(partly, None, SETTINGS).refusals
-    assert first == "no bar reached 0.70 in fold 1; highest 0.500: refused"
-    assert second.startswith("fold_win_rate of fold 2: found 0.1")
+    assert first == "no bar reached 0.70 in fold 1; highest 0.500"
+    assert second.startswith("fold_win_rate of fold 2 0.1 < 0.55")
