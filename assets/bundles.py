@@ -73,6 +73,7 @@ def bundle(
             "card": dg.MarkdownMetadataValue(card),
             **{name: picture(png, name) for name, png in pictures.items()},
             "bytes": sum(sizes.values()),
+            "inference_cpu_ms": tracked.candidate.cost.cpu_ms,
             "files": table({"file": key, "bytes": size} for key, size in sizes.items()),
         },
     )
