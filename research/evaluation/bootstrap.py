@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-DRAWS = 500
+DRAWS = 300
 BLOCK_HORIZONS = 4  # of labels, in a stretch: what follows it is taken to be independent
 Float64 = NDArray[np.float64]
 
@@ -25,8 +25,8 @@ class Interval:
     high: float
 
 
-def draws(rows: int, block_rows: int, seed: int, number: int = DRAWS) -> NDArray[np.float32]:
-    """Return how often each row is drawn, float32[number, rows]: the circular block bootstrap of
+def draws(rows: int, block_rows: int, seed: int, number: int = DRAWS) -> Float64:
+    """Return how often each row is drawn, float64[number, rows]: the circular block bootstrap of
     Politis and Romano, 1992.
 
     Rows `block_rows` apart are taken to be independent, so it must exceed the rows that a label
@@ -36,30 +36,30 @@ def draws(rows: int, block_rows: int, seed: int, number: int = DRAWS) -> NDArray
 
     block = max(1, min(block_rows, rows))
     bootstrap: Any = CircularBlockBootstrap(block, np.arange(rows), seed=seed)
-    found = np.empty((number, rows), np.float32)
+    found = np.empty((number, rows))
     for at, (positional, _) in enumerate(bootstrap.bootstrap(number)):
         found[at] = np.bincount(positional[0], minlength=rows)
     return found
 
 
-def means(values: Float64, drawn: NDArray[np.float32]) -> Float64:
+def means(values: Float64, drawn: Float64) -> Float64:
     """Return the mean of `values` float64[n] in each draw, float64[number]; NaN where a draw holds
     no row.
     """
-    weight = drawn.sum(axis=1, dtype=np.float64)
+    weight = drawn.sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return (drawn.astype(np.float64) @ values) / weight
+        return (drawn @ values) / weight
 
 
-def areas(score: Float64, hit: NDArray[np.bool_], drawn: NDArray[np.float32]) -> Float64:
+def areas(score: Float64, hit: NDArray[np.bool_], drawn: Float64) -> Float64:
     """Return the area under the ROC curve in each draw, float64[number]: the chance that a hit has
     the higher score, ties counting half; NaN where a draw holds only one kind.
     """
     order = np.argsort(score, kind="stable")
     begins = np.flatnonzero(np.diff(score[order], prepend=-np.inf) > 0)
-    weight = drawn[:, order].astype(np.float64)
+    weight = drawn[:, order]
     hits = np.add.reduceat(weight * hit[order], begins, axis=1)
-    misses = np.add.reduceat(weight * ~hit[order], begins, axis=1)
+    misses = np.add.reduceat(weight, begins, axis=1) - hits
     below = np.cumsum(misses, axis=1) - misses
     with np.errstate(invalid="ignore", divide="ignore"):
         won = (hits * (below + 0.5 * misses)).sum(axis=1)

@@ -128,6 +128,7 @@ def measure(
     at_block = block[labelled]
     against = {one.model: _losses(one.probabilities, truth) for one in known}
     rows: list[Skill] = []
+    drawn: dict[int, Float64] = {}  # by the number of rows: the same for all models
     for one in known:
         blocks = [None, *np.unique(at_block).tolist()] if one.kind == "stack" else [None]
         for number in blocks:
@@ -136,9 +137,12 @@ def measure(
                 inside &= at_block == number
             at = np.flatnonzero(inside)
             if len(at):
-                drawn = draws(len(at), block_rows, seed)
+                if len(at) not in drawn:
+                    drawn[len(at)] = draws(len(at), block_rows, seed)
                 held = (against[prior][at], against[calendar][at])
-                rows.append(_skill(one, number, one.probabilities[at], truth[at], held, drawn))
+                rows.append(
+                    _skill(one, number, one.probabilities[at], truth[at], held, drawn[len(at)])
+                )
     stack = next(one for one in rows if one.kind == "stack" and one.block is None)
     return SkillReport(tuple(rows), sentence(stack))
 
@@ -149,7 +153,7 @@ def _skill(
     p: Float64,
     y: NDArray[np.int8],
     references: tuple[Float64, Float64],
-    drawn: NDArray[np.float32],
+    drawn: Float64,
 ) -> Skill:
     losses = _losses(p, y)
     over_prior, over_calendar = (_saved(losses, reference, drawn) for reference in references)
@@ -182,17 +186,15 @@ def _two_way(p: Float64, hit: NDArray[np.bool_]) -> Float64:
     return -np.log(np.maximum(np.where(hit, p, 1.0 - p), LEAST_PROBABILITY))
 
 
-def _saved(losses: Float64, reference: Float64, drawn: NDArray[np.float32]) -> Interval:
+def _saved(losses: Float64, reference: Float64, drawn: Float64) -> Interval:
     shares = 1.0 - means(losses, drawn) / means(reference, drawn)
     return interval(1.0 - float(losses.mean() / reference.mean()), shares)
 
 
-def _area_under(
-    score: Float64, hit: NDArray[np.bool_], drawn: NDArray[np.float32]
-) -> Interval | None:
+def _area_under(score: Float64, hit: NDArray[np.bool_], drawn: Float64) -> Interval | None:
     if not 0 < int(hit.sum()) < len(hit):
         return None
-    whole = areas(score, hit, np.ones((1, len(hit)), np.float32))
+    whole = areas(score, hit, np.ones((1, len(hit))))
     return interval(float(whole[0]), areas(score, hit, drawn))
 
 

@@ -128,9 +128,7 @@ def choose(names: Sequence[str], seen: Seen, settings: Settings) -> Earning:
     return Earning(tuple(verdicts[name] for name in names), pairs, len(rows.y))
 
 
-def _eliminate(
-    asked: "_Asked", drawn: NDArray[np.float32], confidence: float
-) -> dict[str, Verdict]:
+def _eliminate(asked: "_Asked", drawn: Float64, confidence: float) -> dict[str, Verdict]:
     """Return a verdict on every base."""
     left = list(asked.names)
     verdicts: dict[str, Verdict] = {}
