@@ -11,7 +11,7 @@ PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loa
 
 # The extras of pyproject.toml, one stamp each; what they bring and add to the disk is said before pip starts.
 PLATFORM := $(addprefix .venv/.has-,runner market-data research platform)
-TOOLS := $(PLATFORM) .venv/.has-s3 .venv/.has-dev
+TOOLS := $(PLATFORM) .venv/.has-tuning .venv/.has-s3 .venv/.has-dev
 EVERYTHING := $(TOOLS) .venv/.has-deep
 about_runner := runner and venue (NumPy, ONNX Runtime, FastAPI), 0.2 GB
 about_market-data := market data (ccxt, DuckDB, pandas, Arrow, Great Expectations), 0.5 GB
@@ -19,14 +19,15 @@ about_research := models (scikit-learn, XGBoost, LightGBM, ONNX, Numba), 0.4 GB
 about_platform := platform (Dagster, dbt, MLflow), 0.3 GB
 about_s3 := a lake in an object store (s3fs), 0.1 GB
 about_dev := tests and checks (pytest, ruff, pyright, moto, a PostgreSQL), 0.7 GB
-about_deep := deep models and tuning (torch, pytorch-forecasting, shap, Optuna), 0.9 GB and more with CUDA
+about_tuning := searches (Optuna), 5 MB
+about_deep := deep models (torch, pytorch-forecasting, shap), 0.9 GB and more with CUDA
 LEAST_FREE_MB := 3072
 
 export DAGSTER_DISABLE_TELEMETRY := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help demo up test test-all check bench manifest install s3 deep docs clean
+.PHONY: help demo up test test-all check bench manifest install s3 tuning deep docs clean
 help:  ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -62,7 +63,8 @@ manifest: $(PLATFORM)  ## parse the dbt project, where it was edited since
 	@touch $(MANIFEST)
 install: $(EVERYTHING)  ## make .venv with every package, also those of make test and make deep
 s3: $(PLATFORM) .venv/.has-s3  ## add what a lake in an object store needs
-deep: $(PLATFORM) .venv/.has-deep  ## add torch, pytorch-forecasting, shap and Optuna
+tuning: $(PLATFORM) .venv/.has-tuning  ## add what `tidegate tune` and `tidegate study` need
+deep: $(PLATFORM) .venv/.has-deep  ## add torch, pytorch-forecasting and shap
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 not found: install it, or run make PYTHON=/path/to/python3.11"; exit 1; }

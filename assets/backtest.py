@@ -3,7 +3,7 @@
 import dagster as dg
 
 from market_data.storage.lake import Lake
-from orchestration.partitions import cutoff_ms, months_read, symbol, symbol_by_week
+from orchestration.partitions import cutoff_ms, months_read, symbol, symbol_by_week, week
 from orchestration.presentation.metadata import figures as numbers
 from orchestration.presentation.metadata import link, picture, short, span, table
 from orchestration.resources.blocking_checks import require_green
@@ -14,6 +14,7 @@ from orchestration.resources.feature_store import FeatureStore
 from orchestration.resources.promotion_store import PromotionStore
 from orchestration.resources.research_settings import ResearchSettings
 from orchestration.resources.tracking import Tracking
+from orchestration.resources.trial_ledger import TrialLedger
 from research.gates.accounts import Accounts
 from research.training.tracked import TrackedCandidate
 
@@ -38,6 +39,7 @@ def walk_forward(
     bundles: dg.ResourceParam[BundleStore],
     evidence: dg.ResourceParam[EvidenceReader],
     tracking: dg.ResourceParam[Tracking],
+    trial_ledger: dg.ResourceParam[TrialLedger],
     tracked: TrackedCandidate,
 ) -> dg.MaterializeResult[Accounts]:
     """Hold each fold's figures, one account through all, it under stress, and the champion's."""
@@ -46,12 +48,24 @@ def walk_forward(
     from research.datasets.matrix import rows_of
     from research.evaluation import figures
     from research.gates import comparison
+    from research.tuning.ledger import traded, weekly_trial
 
     require_green(context)
     name = symbol(context)
     until_ms = cutoff_ms(context)
     chosen = settings.load()
     bars = lake.bars(name, until_ms)
+    # Today's settings of costs and thresholds may be others than those that it was trained under:
+    # then this is another trial, and on record as one before it is looked at.
+    trial = trial_ledger.begin(
+        weekly_trial(
+            symbol=name,
+            week=week(context),
+            settings=chosen,
+            table_digest=tracked.candidate.table_digest,
+            window_ms=tracked.candidate.training_window_ms,
+        )
+    )
     champion = promotion_store.standing(name).champion
     held = comparison.predecessor_of(bundles.candidate(champion))
     wanted = comparison.features_needed(held)
@@ -64,6 +78,7 @@ def walk_forward(
         live=evidence.live_decisions(name, champion, until_ms, chosen.bar_ms),
         settings=chosen,
     )
+    trial.finish(traded(found.walk))
     plot = figures.equity_png(found.walk.result.rows[:, OPEN_TIME_MS], found.walk.result.equity)
     log = accounts_log(found, plot)
     tracking.add(tracked.tracking_run, log)

@@ -11,6 +11,7 @@ from orchestration.resources.blocking_checks import require_green
 from orchestration.resources.failures import PASSING_FAULTS, failures
 from orchestration.resources.research_settings import ResearchSettings
 from orchestration.resources.tracking import Tracking
+from orchestration.resources.trial_ledger import TrialLedger
 from research.datasets.files import TrainingSet
 from research.training.candidate import Candidate
 from research.training.tracked import TrackedCandidate
@@ -27,6 +28,7 @@ GROUP = "training"
 def stack(
     context: dg.AssetExecutionContext,
     settings: dg.ResourceParam[ResearchSettings],
+    trial_ledger: dg.ResourceParam[TrialLedger],
     training_set: TrainingSet,
 ) -> dg.MaterializeResult[Candidate]:
     """Hold signal.onnx, each gate fold's graph and the out-of-fold rows.
@@ -36,10 +38,23 @@ def stack(
     from orchestration.presentation.run_logs import training_figures
     from research.training import stack as stacks
     from research.training.candidate import base_rows
+    from research.tuning.ledger import weekly_trial
 
     require_green(context)
+    chosen = settings.load()
+    built = training_set.table
+    # Before anything is trained: a run that dies on the way has been a look all the same.
+    trial_ledger.begin(
+        weekly_trial(
+            symbol=symbol(context),
+            week=week(context),
+            settings=chosen,
+            table_digest=built.digest,
+            window_ms=(int(built.start_ms[0]), built.cutoff_ms),
+        )
+    )
     began = time.monotonic()
-    trained = stacks.train(training_set.table, settings.load())
+    trained = stacks.train(built, chosen)
     plots = training_figures(trained)
     return dg.MaterializeResult(
         value=trained,
@@ -75,13 +90,14 @@ def candidate(
     tracking: dg.ResourceParam[Tracking],
     trained: Candidate,
 ) -> dg.MaterializeResult[TrackedCandidate]:
-    """Hold the trained stack and the id of the MLflow run that shows it."""
+    """Hold the trained stack, the id of the MLflow run that shows it and that of its trial."""
     from orchestration.presentation.run_logs import (
         base_logs,
         parent_log,
         started_ms,
         training_figures,
     )
+    from research.tuning.ledger import weekly_trial
 
     require_green(context)
     chosen = settings.load()
@@ -96,13 +112,36 @@ def candidate(
         plots=training_figures(trained),
     )
     run_id = tracking.log(parent, base_logs(trained, chosen, parent))
+    trial = weekly_trial(
+        symbol=symbol(context),
+        week=week(context),
+        settings=chosen,
+        table_digest=trained.table_digest,
+        window_ms=trained.training_window_ms,
+    )
     return dg.MaterializeResult(
-        value=TrackedCandidate(candidate=trained, tracking_run=run_id),
+        value=TrackedCandidate(candidate=trained, tracking_run=run_id, trial=trial.id),
         metadata={
             **link("mlflow", tracking.page(run_id)),
             "tracking_run": run_id,
+            "trial": trial.id,
             "signal_bytes": len(trained.signal),
         },
+    )
+
+
+@dg.asset_check(asset=[GROUP, "candidate"], blocking=True, partitions_def=symbol_by_week)
+def candidate_is_in_the_ledger(
+    context: dg.AssetCheckExecutionContext,
+    trial_ledger: dg.ResourceParam[TrialLedger],
+    tracked: TrackedCandidate,
+) -> dg.AssetCheckResult:
+    """The trial that the candidate is was on record before its result was looked at."""
+    fault = trial_ledger.fault(symbol(context), tracked.trial)
+    return dg.AssetCheckResult(
+        passed=not fault,
+        description=fault or "found its trial on record in a sound ledger",
+        metadata={"trial": tracked.trial},
     )
 
 

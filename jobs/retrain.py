@@ -27,9 +27,8 @@ retrain_job = dg.define_asset_job(
     "retrain_job",
     selection=dg.AssetSelection.groups(*RETRAIN_GROUPS)
     - dg.AssetSelection.assets(["features", "matrix"])  # made by month, with the raw data
-    - dg.AssetSelection.assets(
-        ["datasets", "feature_proposals"]
-    ),  # made for a person, when asked for
+    # made for a person, when asked for
+    - dg.AssetSelection.assets(["datasets", "feature_proposals"], ["training", "search"]),
     executor_def=dg.in_process_executor,
     tags=LONG,
     description="Train, gate and request promotion for one symbol and week.",

@@ -17,6 +17,7 @@ from jobs.promotion import (
 )
 from jobs.rebuild import rebuild_job
 from jobs.retrain import retrain_job, weekly_retrain_schedule
+from jobs.tuning import tuning_job
 from market_data.quality.data_docs import DataDocs
 from market_data.sources.catalogue import Sources
 from market_data.storage.lake import Lake
@@ -30,7 +31,9 @@ from orchestration.resources.notifier import Notifier
 from orchestration.resources.promotion_store import APPROVAL_VALID_HOURS, PromotionStore
 from orchestration.resources.research_settings import ResearchSettings
 from orchestration.resources.runner_client import RunnerClient
+from orchestration.resources.studies import Studies
 from orchestration.resources.tracking import Tracking
+from orchestration.resources.trial_ledger import TrialLedger
 from orchestration.resources.warehouse import Warehouse
 from sensors.approval import approval_sensor
 from sensors.failures import failed_check_sensor, failed_run_sensor
@@ -58,6 +61,7 @@ def code_location(environment: Environment) -> dg.Definitions:
             retrain_job,
             monitor_job,
             feature_proposals_job,
+            tuning_job,
             approve_promotion_job,
             decline_promotion_job,
             publish_promotion_job,
@@ -91,6 +95,7 @@ def resources(environment: Environment) -> dict[str, Any]:
     lake = Lake(root=environment.lake_root)
     stored = LakeIOManager(root=environment.lake_root)
     bundles = BundleStore(home=str(home))
+    trials = TrialLedger(home=str(home))
     recordings = str(environment.recordings_dir.resolve())
     sources = Sources(folder=configs, venue_url=environment.venue_url, recordings=recordings)
     return {
@@ -104,7 +109,9 @@ def resources(environment: Environment) -> dict[str, Any]:
         "data_docs": DataDocs(folder=str(home / "data_docs")),
         "settings": ResearchSettings(folder=configs),
         "bundles": bundles,
-        "evidence": EvidenceReader(lake=lake, stored=stored, bundles=bundles),
+        "evidence": EvidenceReader(lake=lake, stored=stored, bundles=bundles, trials=trials),
+        "trial_ledger": trials,
+        "studies": Studies(home=str(home), database_url=environment.database_url),
         "promotion_store": PromotionStore(
             home=str(home), approval_valid_hours=APPROVAL_VALID_HOURS
         ),

@@ -6,7 +6,7 @@ from kernel.errors import TidegateError
 from orchestration.resources.clock import now_ms
 from orchestration.resources.notifier import Notifier
 from orchestration.resources.promotion_store import PromotionStore
-from research.promotion.audit import Entry
+from research.chain import Entry
 from research.promotion.records import Approval
 
 KINDS = ("requested", "approved", "declined", "published", "publish_refused", "rolled_back")

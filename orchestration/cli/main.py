@@ -175,6 +175,50 @@ def retrain(
 
 
 @app.command()
+def tune(
+    symbol: Annotated[str, typer.Argument(help="Symbol, e.g. BTCUSDT.")] = "",
+    week: Annotated[str, typer.Option(help="Its Sunday; empty takes the last whole one.")] = "",
+    base: Annotated[str, typer.Option(help="A base with a file in configs/tuning.")] = "lightgbm",
+    trials: Annotated[int, typer.Option(min=1, help="Trials that the search shall have.")] = 20,
+    adopt: Annotated[
+        Path | None, typer.Option(help="A proposal to write into configs/models instead.")
+    ] = None,
+    actor: Annotated[str, typer.Option("--as", help="Your name, to adopt; kept in the log.")] = "",
+) -> None:
+    """Search better settings of one base on the folds before the gates; or adopt what was found."""
+    from orchestration.cli import tuning
+
+    with _clean_exit():
+        if adopt is not None:
+            tuning.adopt(adopt, actor, console)
+        else:
+            tuning.tune(symbol=symbol, week=week, base=base, trials=trials, console=console)
+
+
+@app.command()
+def study(
+    path: Annotated[Path, typer.Argument(help="A study, e.g. configs/studies/example.yaml.")],
+) -> None:
+    """Compare named variants of features, labels, models and thresholds on the same bars."""
+    from orchestration.cli.study import study as compare
+
+    with _clean_exit():
+        compare(path, console)
+
+
+@app.command()
+def trials(
+    symbol: Annotated[list[str] | None, typer.Option(help="Only this; may be repeated.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every trial, not the newest only.")] = False,
+) -> None:
+    """List what was tried on each symbol: weekly candidates, searches and studies, all counted."""
+    from orchestration.cli.trials import print_trials
+
+    with _clean_exit():
+        print_trials(tuple(symbol or ()), every, console)
+
+
+@app.command()
 def doctor() -> None:
     """Check this machine and state: ports, disk, keys, leftovers of a kill, audit log, journal."""
     from orchestration.cli.doctor import diagnose

@@ -37,18 +37,18 @@ def ingest(symbols: tuple[str, ...], console: Console) -> None:
     from market_data.storage.lake import Lake
     from orchestration.partitions import FIRST_DAY, SYMBOLS, month_range
 
-    environment = _environment()
+    environment = environment_of_runs()
     lake = Lake(root=environment.lake_root)
-    for symbol in _chosen(symbols, SYMBOLS):
+    for symbol in chosen_symbols(symbols, SYMBOLS):
         tags = month_range([symbol], FIRST_DAY, _this_month())
-        with _instance(environment) as instance:
-            result = _run(environment, instance, "ingest_job", tags=tags)
-        red = _print_red(result, console)
+        with instance_of_runs(environment) as instance:
+            result = run_job(environment, instance, "ingest_job", tags=tags)
+        red = print_red(result, console)
         months = lake.months("candles", symbol)
         if not months:
             raise RunError(
                 f"ingest of {symbol}: found no candles in {lake.root}, expected some; "
-                f"{_failures(result) or red}"
+                f"{failures_of(result) or red}"
             )
         times = lake.event_times("candles", symbol)
         verdict = "nothing red" if result.success else "see above what is red"
@@ -65,34 +65,44 @@ def retrain(symbol: str, week: str, console: Console) -> None:
     Without `week` it is the last one that the candles fill. Raises RunError where no candidate
     came as far as the gates.
     """
-    from market_data.storage.lake import Lake
-    from orchestration.partitions import SYMBOLS, not_there_yet, symbol_by_week, week_key
+    from orchestration.partitions import SYMBOLS, week_key
     from research.gates.gates import GateReport
     from research.gates.judgement import sentence
 
-    _chosen((symbol,), SYMBOLS)
-    weeks = symbol_by_week.get_partitions_def_for_dimension("week").get_partition_keys()
-    if week and (ahead := not_there_yet(week)):
-        raise RunError(ahead)
-    if week and week not in weeks:
-        raise RunError(f"week: found {week!r}, expected a Sunday from {weeks[0]} to {weeks[-1]}")
-    environment = _environment()
-    week = week or _last_week(Lake(root=environment.lake_root), environment, symbol)
-    with _instance(environment) as instance:
-        result = _run(environment, instance, "retrain_job", partition_key=week_key(symbol, week))
-    red = _print_red(result, console)
+    chosen_symbols((symbol,), SYMBOLS)
+    environment = environment_of_runs()
+    week = chosen_week(environment, symbol, week)
+    with instance_of_runs(environment) as instance:
+        result = run_job(environment, instance, "retrain_job", partition_key=week_key(symbol, week))
+    red = print_red(result, console)
     path = environment.home / "lake" / "gates" / "report" / f"symbol={symbol}" / f"{week}.json"
     if not path.exists():
         raise RunError(
             f"retrain of {symbol}, week {week}: found no gate report, expected one; "
-            f"{_failures(result) or red}"
+            f"{failures_of(result) or red}"
         )
     report: dict[str, Any] = json.loads(path.read_text())
     _print_gates(symbol, week, report, console)
     console.print(shown(sentence(GateReport.from_dict(report), symbol, week)), soft_wrap=True)
 
 
-def _environment() -> Environment:
+def chosen_week(environment: Environment, symbol: str, week: str) -> str:
+    """Return the week that a person named, or the last one that a symbol's candles fill.
+
+    Raises RunError for one that is no Sunday of a whole week, and SettingsError without candles.
+    """
+    from market_data.storage.lake import Lake
+    from orchestration.partitions import not_there_yet, symbol_by_week
+
+    if week and (ahead := not_there_yet(week)):
+        raise RunError(ahead)
+    weeks = symbol_by_week.get_partitions_def_for_dimension("week").get_partition_keys()
+    if week and week not in weeks:
+        raise RunError(f"week: found {week!r}, expected a Sunday from {weeks[0]} to {weeks[-1]}")
+    return week or last_week(Lake(root=environment.lake_root), environment, symbol)
+
+
+def environment_of_runs() -> Environment:
     """Return this installation, with MLflow's own file in place of its server."""
     from orchestration.local.services import mlflow_store
     from orchestration.resources.promotion_store import ensure_keys
@@ -104,7 +114,7 @@ def _environment() -> Environment:
 
 
 @contextmanager
-def _instance(environment: Environment) -> "Iterator[dg.DagsterInstance]":
+def instance_of_runs(environment: Environment) -> "Iterator[dg.DagsterInstance]":
     import dagster as dg
 
     from orchestration.local.instance import write_instance
@@ -114,7 +124,7 @@ def _instance(environment: Environment) -> "Iterator[dg.DagsterInstance]":
         yield instance
 
 
-def _run(
+def run_job(
     environment: Environment, instance: "dg.DagsterInstance", job: str, **where: Any
 ) -> "dg.ExecuteInProcessResult":
     import warnings
@@ -124,14 +134,15 @@ def _run(
     from orchestration.definitions import code_location
 
     quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    config = {**quiet, **where.pop("run_config", {})}
     return (
         code_location(environment)
         .resolve_job_def(job)
-        .execute_in_process(instance=instance, raise_on_error=False, run_config=quiet, **where)
+        .execute_in_process(instance=instance, raise_on_error=False, run_config=config, **where)
     )
 
 
-def _print_red(result: "dg.ExecuteInProcessResult", console: Console) -> list[str]:
+def print_red(result: "dg.ExecuteInProcessResult", console: Console) -> list[str]:
     """Print what did not pass, and return it."""
     told = [
         f"{one.asset_key.to_user_string()} {one.check_name}: {one.description}"
@@ -143,7 +154,7 @@ def _print_red(result: "dg.ExecuteInProcessResult", console: Console) -> list[st
     return told
 
 
-def _failures(result: "dg.ExecuteInProcessResult") -> str:
+def failures_of(result: "dg.ExecuteInProcessResult") -> str:
     raised = [
         event.step_failure_data.error
         for event in result.all_events
@@ -165,7 +176,7 @@ def _print_gates(symbol: str, week: str, gate: Mapping[str, Any], console: Conso
     console.print(table)
 
 
-def _last_week(lake: Any, environment: Environment, symbol: str) -> str:
+def last_week(lake: Any, environment: Environment, symbol: str) -> str:
     times = lake.event_times("candles", symbol)
     if not len(times):
         raise SettingsError(
@@ -176,7 +187,7 @@ def _last_week(lake: Any, environment: Environment, symbol: str) -> str:
     return _day((end_ms - FIRST_SUNDAY_MS) // WEEK_MS * WEEK_MS + FIRST_SUNDAY_MS - WEEK_MS)
 
 
-def _chosen(symbols: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
+def chosen_symbols(symbols: tuple[str, ...], known: tuple[str, ...]) -> tuple[str, ...]:
     for symbol in symbols:
         if symbol not in known:
             raise SettingsError(f"symbol: found {symbol!r}, expected one of {', '.join(known)}")

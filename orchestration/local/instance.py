@@ -2,13 +2,12 @@
 
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit, urlunsplit
 
 from market_data.storage.locks import only_one
 from market_data.storage.parquet import replace_file
 from orchestration.environments import Environment
 from orchestration.queue import queue_settings
-from orchestration.resources.postgres import ensure_schema
+from orchestration.resources.postgres import in_schema, made_schema
 
 MLFLOW_SCHEMA = "mlflow"
 SKIPPED_TICKS_DAYS = 3  # sensors tick every 5 seconds
@@ -82,21 +81,10 @@ def instance_settings(environment: Environment) -> dict[str, Any]:
 
 
 def mlflow_database(database_url: str) -> str:
-    """Return the database URL for MLflow: the same database, tables in a schema of their own.
-
-    Dagster and MLflow both keep an `alembic_version` table, so one schema cannot hold the two.
-    """
-    parts = urlsplit(database_url)
-    option = "options=" + quote(f"-csearch_path={MLFLOW_SCHEMA}")
-    query = f"{parts.query}&{option}" if parts.query else option
-    return urlunsplit(parts._replace(query=query))
+    """Return the database URL for MLflow: the same database, tables in a schema of their own."""
+    return in_schema(database_url, MLFLOW_SCHEMA)
 
 
 def ensure_mlflow_schema(database_url: str) -> None:
     """Create MLflow's schema where it is absent."""
-    import sqlalchemy
-
-    engine = sqlalchemy.create_engine(database_url)
-    with engine.begin() as connection:
-        ensure_schema(connection.connection.cursor(), MLFLOW_SCHEMA)
-    engine.dispose()
+    made_schema(database_url, MLFLOW_SCHEMA)

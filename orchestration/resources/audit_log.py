@@ -11,7 +11,8 @@ from typing import Any
 from market_data.storage.locks import only_one
 from market_data.storage.parquet import replace_file
 from orchestration.resources.keys import Signer
-from research.promotion.audit import AuditBrokenError, Entry, Head, following, read, seal
+from research.chain import Entry, following
+from research.promotion.audit import AuditBrokenError, Head, read, seal
 
 LOG = "audit.jsonl"
 HEAD = "audit.head"

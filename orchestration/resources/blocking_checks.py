@@ -28,6 +28,7 @@ EVALUATION = "evaluation/report"
 WALK_FORWARD = "backtest/walk_forward"
 GATES = "gates/report"
 BUNDLE = "bundles/bundle"
+IN_THE_LEDGER = "candidate_is_in_the_ledger"
 
 RED = "red: "
 RUNS_AT_ONCE = 20  # the history is by when a run planned its checks: an older run may end later
@@ -46,7 +47,11 @@ CHECKS: Mapping[str, tuple[str, ...]] = {
         "series_cover_every_fold_they_enter",
         "chosen_features_change_in_every_fold",
     ),
-    CANDIDATE: ("graph_decides_as_its_parts_do", "no_fold_knows_a_later_label"),
+    CANDIDATE: (
+        IN_THE_LEDGER,
+        "graph_decides_as_its_parts_do",
+        "no_fold_knows_a_later_label",
+    ),
     EVALUATION: ("every_class_was_predicted_on_unseen_rows",),
     WALK_FORWARD: ("accounts_add_up",),
     GATES: ("candidate_passes_every_gate",),

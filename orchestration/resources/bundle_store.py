@@ -10,6 +10,7 @@ from kernel.bundle import SIGNATURE, BundleRefused, verify_contents
 from kernel.digest import canonical_json
 from kernel.errors import MissingError
 from market_data.storage.parquet import replace_file
+from research.training.tracked import TRIAL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +61,11 @@ class BundleStore:
         """Keep the candidate that a bundle was made of."""
         for name, content in files.items():
             replace_file(Path(self.home) / "candidates" / digest / name, content)
+
+    def trial(self, digest: str) -> str:
+        """Return the id of the trial that a bundle's candidate was, '' where none is kept."""
+        path = Path(self.home) / "candidates" / digest / TRIAL
+        return path.read_text() if digest and path.exists() else ""
 
     def candidate(self, digest: str) -> dict[str, bytes] | None:
         """Return the candidate behind a bundle, None for the digest '' of no bundle."""

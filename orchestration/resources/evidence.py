@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import dagster as dg
 
@@ -10,9 +11,12 @@ from orchestration.io_managers import LakeIOManager
 from orchestration.partitions import week_key
 from orchestration.resources import blocking_checks
 from orchestration.resources.bundle_store import BundleStore
+from orchestration.resources.trial_ledger import TrialLedger
 from research.gates.gates import GateReport
 from research.promotion.records import PromotionRequest
 from research.promotion.rules import FoundEvidence
+from research.training.tracked import TrackedCandidate
+from research.tuning.ledger import LedgerError
 
 if TYPE_CHECKING:
     from research.gates.comparison import Decisions
@@ -30,6 +34,7 @@ class EvidenceReader:
     lake: Lake
     stored: LakeIOManager
     bundles: BundleStore
+    trials: TrialLedger
 
     def live_decisions(self, symbol: str, digest: str, until_ms: int, bar_ms: int) -> "Decisions":
         """Return what a bundle decided live by `until_ms`, from the weeks that were monitored."""
@@ -62,7 +67,8 @@ class EvidenceReader:
 
     def judged(self, symbol: str, week: str) -> dict[str, str]:
         """Return every blocking check that a request rests on, each with the digest of what is
-        stored of the asset that it judges. Report and bundle are named by their own digests.
+        stored of the asset that it judges. Report and bundle are named by their own digests, and
+        the ledger by the hash that everything tried before the candidate, and it, come to.
         """
         found: dict[str, str] = {}
         bound = {
@@ -73,7 +79,18 @@ class EvidenceReader:
             key = dg.AssetKey.from_user_string(asset)
             digest = bound.get(asset) or self.stored.digest(key, week_key(symbol, week))
             found |= {f"{asset} {check}": digest for check in blocking_checks.CHECKS[asset]}
+        candidate = dg.AssetKey.from_user_string(blocking_checks.CANDIDATE)
+        on_record = f"{blocking_checks.CANDIDATE} {blocking_checks.IN_THE_LEDGER}"
+        found[on_record] = self._anchor(symbol, candidate, week_key(symbol, week))
         return found
+
+    def _anchor(self, symbol: str, candidate: dg.AssetKey, partition: str) -> str:
+        """Return what the ledger comes to at a stored candidate's trial, 'nothing' without it."""
+        try:
+            tracked = self.stored.read(candidate, partition, TrackedCandidate)
+            return self.trials.anchor(symbol, tracked.trial) or "nothing"
+        except (FileNotFoundError, KeyError, ValueError, BadZipFile, LedgerError):
+            return "nothing"
 
     def derive(
         self, request: PromotionRequest, instance: dg.DagsterInstance | None = None
@@ -100,4 +117,5 @@ class EvidenceReader:
             data=self.lake.digest(request.symbol, request.as_of_ms),
             judged=self.judged(request.symbol, request.week),
             red=blocking_checks.red(instance, REQUEST, partition) if instance else {},
+            ledger=self.trials.fault(request.symbol, self.bundles.trial(request.bundle_digest)),
         )

@@ -17,7 +17,7 @@ from orchestration.resources.keys import (
     withdraw_public_key,
 )
 from orchestration.resources.promotion_store import complete
-from research.promotion.audit import Entry
+from research.chain import Entry
 from research.promotion.publication import publication
 from research.promotion.rules import KEY_REVOKED, newest_publications
 

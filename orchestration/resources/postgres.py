@@ -4,6 +4,7 @@ import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from kernel.errors import TidegateError
 from market_data.storage.lake import DERIVED_TABLES, LakeError
@@ -125,6 +126,27 @@ def ensure_schema(cursor: Any, name: str) -> None:
     cursor.execute("SELECT 1 FROM pg_namespace WHERE nspname = %s", [name])
     if cursor.fetchone() is None:
         cursor.execute(f'CREATE SCHEMA "{name}"')
+
+
+def in_schema(database_url: str, name: str) -> str:
+    """Return the URL of the same database, tables in a schema of their own.
+
+    Dagster, MLflow and Optuna each keep an `alembic_version` table: one schema holds one of them.
+    """
+    parts = urlsplit(database_url)
+    option = "options=" + quote(f"-csearch_path={name}")
+    query = f"{parts.query}&{option}" if parts.query else option
+    return urlunsplit(parts._replace(query=query))
+
+
+def made_schema(database_url: str, name: str) -> None:
+    """Create a schema in a database where it is absent."""
+    import sqlalchemy
+
+    engine = sqlalchemy.create_engine(database_url)
+    with engine.begin() as connection:
+        ensure_schema(connection.connection.cursor(), name)
+    engine.dispose()
 
 
 def copy_lake(lake: Storage, url: str) -> int:

@@ -15,7 +15,7 @@ from market_data.storage.parquet import replace_file
 from orchestration.resources.audit_log import AuditLog, AuditSession
 from orchestration.resources.bundle_store import BundleStore
 from orchestration.resources.keys import Signer, admin_token, signer
-from research.promotion.audit import Entry
+from research.chain import Entry
 from research.promotion.publication import publication
 from research.promotion.records import (
     Approval,

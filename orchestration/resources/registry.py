@@ -7,7 +7,7 @@ from typing import Any
 from kernel.errors import TidegateError
 from orchestration.resources.promotion_store import PromotionStore
 from orchestration.resources.tracking import Tracking, TrackingUnreachableError, model_name
-from research.promotion.audit import Entry
+from research.chain import Entry
 from research.promotion.records import Approval
 from research.promotion.rules import PUBLISHING, newest_publications, published
 

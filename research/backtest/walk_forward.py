@@ -1,6 +1,6 @@
 """Trading what the gate folds predicted: fold by fold, in one account, and in a harder world."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,12 +10,16 @@ from kernel.bars import Bars
 from kernel.decision import Abstain
 from kernel.features.registry import warmup_bars
 from kernel.holes import let_out
+from kernel.observation import Series, settled_by_hour
 from research.backtest.run import BacktestResult, run
 from research.backtest.scrutiny import Scrutiny, scrutinize
 from research.backtest.worlds import AS_ASSUMED, World
+from research.datasets.matrix import Table, atr
 from research.evaluation.metrics import Metrics, summarize
 from research.settings import Settings
 from research.training.candidate import FoldModel
+
+FUNDING = "funding_rate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,14 @@ class TradedMarket:
         return TradedMarket(
             self.bars.slice(start, stop), self.atr[start:stop], self.funding[start:stop]
         )
+
+
+def market_of(bars: Bars, series: Mapping[str, Series], matrix: Table, bar_ms: int) -> TradedMarket:
+    """Return what is traded on: `matrix` holds `atr_14` of every bar, and of the series only the
+    funding rate is looked at.
+    """
+    settled = settled_by_hour(series[FUNDING], bars.open_time_ms + bar_ms)
+    return TradedMarket(bars, atr(matrix), settled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,20 +98,8 @@ def backtest_stream(
     abstains from each bar of the market, 0 where it does not; a hole is the graver reason.
     """
     gates = settings.gates
-    first = int(parts[0][0][0])
-    stop = int(parts[-1][0][-1]) + 1
-    probabilities = np.full((len(market.bars), 3), np.nan)
-    for bar, p in parts:
-        probabilities[bar] = p
-    after_hole = let_out(
-        open_time_ms=market.bars.open_time_ms,
-        bar_ms=settings.bar_ms,
-        warmup_bars=warmup_bars(feature_names),
-        silent_bars=settings.silent_bars,
-    )
-    otherwise = np.zeros(len(market.bars)) if doubt is None else doubt.astype(np.float64)
-    abstain = np.where(after_hole, float(Abstain.NOT_WARM), otherwise)
-    accounts = _Accounts(market, probabilities, abstain, settings)
+    first, stop = _span(parts)
+    accounts = _accounts(market, parts, feature_names, settings, doubt)
     result = accounts.trade(first, stop)
     stress = World(
         "under stress",
@@ -124,6 +124,43 @@ def backtest_stream(
             settings.bar_ms,
         ),
     )
+
+
+def account(
+    market: TradedMarket,
+    parts: Sequence[tuple[NDArray[np.int64], NDArray[np.float32]]],
+    feature_names: Sequence[str],
+    settings: Settings,
+) -> BacktestResult:
+    """Return the one account of `backtest_stream` alone, without looking at harder worlds."""
+    return _accounts(market, parts, feature_names, settings, None).trade(*_span(parts))
+
+
+def _span(parts: Sequence[tuple[NDArray[np.int64], NDArray[np.float32]]]) -> tuple[int, int]:
+    """Return the first bar of the first part, and the one after the last bar of the last."""
+    return int(parts[0][0][0]), int(parts[-1][0][-1]) + 1
+
+
+def _accounts(
+    market: TradedMarket,
+    parts: Sequence[tuple[NDArray[np.int64], NDArray[np.float32]]],
+    feature_names: Sequence[str],
+    settings: Settings,
+    doubt: NDArray[np.int64] | None,
+) -> "_Accounts":
+    """Return what accounts of these parts trade on; arguments as those of `backtest_stream`."""
+    probabilities = np.full((len(market.bars), 3), np.nan)
+    for bar, p in parts:
+        probabilities[bar] = p
+    after_hole = let_out(
+        open_time_ms=market.bars.open_time_ms,
+        bar_ms=settings.bar_ms,
+        warmup_bars=warmup_bars(feature_names),
+        silent_bars=settings.silent_bars,
+    )
+    otherwise = np.zeros(len(market.bars)) if doubt is None else doubt.astype(np.float64)
+    abstain = np.where(after_hole, float(Abstain.NOT_WARM), otherwise)
+    return _Accounts(market, probabilities, abstain, settings)
 
 
 @dataclass(frozen=True, slots=True)

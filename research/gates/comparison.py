@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kernel.bars import Bars
-from kernel.observation import Series, settled_by_hour
+from kernel.observation import Series
 from research.backtest.run import run
-from research.backtest.walk_forward import TradedMarket, WalkForward, backtest
-from research.datasets.matrix import Table, atr, feature_values
+from research.backtest.walk_forward import TradedMarket, WalkForward, backtest, market_of
+from research.datasets.matrix import Table, feature_values
 from research.evaluation.metrics import Metrics, summarize
 from research.gates.accounts import Accounts, Contest, Curves
 from research.gates.gates import NO_CHAMPION, NOT_COMPARED
@@ -25,7 +25,6 @@ from research.training.candidate import (
     predecessor,
 )
 
-FUNDING = "funding_rate"
 DAY_MS = 86_400_000
 
 
@@ -128,8 +127,7 @@ def compare(
     `matrix` holds, of every bar, `atr_14` and the champion's features; of the series only the
     funding rate is looked at. `live` are the champion's recorded decisions.
     """
-    settled = settled_by_hour(series[FUNDING], bars.open_time_ms + settings.bar_ms)
-    market = TradedMarket(bars, atr(matrix), settled)
+    market = market_of(bars, series, matrix, settings.bar_ms)
     walk = backtest(market, candidate.folds, candidate.feature_names, settings)
     alone = Comparison(
         walk, None, _daily(market, candidate.folds, {"candidate": walk.result.equity})

@@ -5,38 +5,12 @@ after the entry, so a process that dies in between leaves one entry beyond it: t
 """
 
 import base64
-import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import lru_cache
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from kernel.digest import canonical_json, sha256_hex
+from kernel.digest import canonical_json
 from kernel.errors import TidegateError
-
-GENESIS = "0" * 64
-ENTRY_KEYS = {"seq", "prev", "at_ms", "kind", "body", "hash"}
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """Hold one line of the log: the `seq`-th thing that happened, at `at_ms` (milliseconds UTC)."""
-
-    seq: int
-    prev: str
-    at_ms: int
-    kind: str
-    body: Mapping[str, Any]
-
-    @property
-    def hash(self) -> str:
-        """Return sha256(prev ‖ canonical JSON of everything else)."""
-        content = {"seq": self.seq, "at_ms": self.at_ms, "kind": self.kind, "body": self.body}
-        return sha256_hex(self.prev.encode() + canonical_json(content))
-
-    def line(self) -> bytes:
-        """Return the entry as one line of canonical JSON, newline included."""
-        return canonical_json({**asdict(self), "hash": self.hash}) + b"\n"
+from research.chain import Break, Entry, chained
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,33 +22,12 @@ class Head:
     signature: str
 
 
-@dataclass(frozen=True, slots=True)
-class Break:
-    """Name the first entry that does not stand: its place, what was found and expected."""
-
-    seq: int
-    found: str
-    expected: str
-    remedy: str = "restore promotion/ from a copy before anything is published"
-
-    def __str__(self) -> str:
-        return (
-            f"audit log: entry {self.seq} is broken: found {self.found}, expected {self.expected}"
-        )
-
-
 class AuditBrokenError(TidegateError):
     """Refuse to go on from a log whose chain is broken; `.at` is the first broken entry."""
 
     def __init__(self, at: Break) -> None:
         super().__init__(f"{at}; {at.remedy}")
         self.at = at
-
-
-def following(entries: Sequence[Entry], at_ms: int, kind: str, body: Mapping[str, Any]) -> Entry:
-    """Return the entry that continues the chain of `entries`."""
-    prev = entries[-1].hash if entries else GENESIS
-    return Entry(seq=len(entries), prev=prev, at_ms=at_ms, kind=kind, body=body)
 
 
 def head_message(seq: int, entry_hash: str) -> bytes:
@@ -96,50 +49,8 @@ def read(
     `verify(signature, message)` answers for the head. A last line without a newline was never
     finished; it is a break only where the head already names it.
     """
-    chain, broken = _chain(log)
-    entries = list(chain)
+    entries, broken = chained(log)
     return entries, broken or _head_break(entries, head, verify)
-
-
-@lru_cache(maxsize=1)
-def _chain(log: bytes) -> tuple[tuple[Entry, ...], Break | None]:
-    """Return the entries that follow from each other, and the first that does not.
-
-    The same bytes are the same chain: a log of years is looked at every few seconds.
-    """
-    entries: list[Entry] = []
-    prev = GENESIS
-    for seq, line in enumerate(log.split(b"\n")[:-1]):
-        entry = _parse(line, seq, prev)
-        if isinstance(entry, Break):
-            return tuple(entries), entry
-        entries.append(entry)
-        prev = entry.hash
-    return tuple(entries), None
-
-
-def _parse(line: bytes, seq: int, prev: str) -> Entry | Break:
-    try:
-        fields: dict[str, Any] = dict(json.loads(line, parse_constant=_refuse_constant))
-        claimed = fields.pop("hash")
-        entry = Entry(**fields)
-        expected = entry.hash
-        canonical = entry.line()
-    except (ValueError, TypeError, KeyError):
-        return Break(seq, repr(line[:80]), "one entry as canonical JSON on one line")
-    if entry.seq != seq:
-        return Break(seq, f"entry {entry.seq!r} in its place", f"entry {seq}")
-    if entry.prev != prev:
-        return Break(seq, f"prev {entry.prev!r}", f"prev {prev!r}")
-    if claimed != expected:
-        return Break(seq, f"hash {claimed!r}", f"hash {expected!r}")
-    if line + b"\n" != canonical:
-        return Break(seq, repr(line[:80]), "canonical JSON")
-    return entry
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"audit log: found the number {name}, expected a finite one")
 
 
 def _head_break(

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from kernel.errors import TidegateError
-from research.promotion.audit import Entry
+from research.chain import Entry
 from research.promotion.records import Approval, PromotionRequest
 
 PUBLISHING = ("published", "rolled_back")
@@ -30,6 +30,7 @@ class Rule(StrEnum):
     CHECK_RED = "check_red"
     CHECK_STALE = "check_stale"
     CHECK_MISSING = "check_missing"
+    NOT_IN_THE_LEDGER = "not_in_the_ledger"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,8 @@ class FoundEvidence:
     `bundle` is the digest of the folder when every file in it still matches, else the sentence that
     says what does not; `gate_report` and `data` are digests. `judged` names every blocking check
     that the bundle rests on with the digest of what is stored now of the asset that it judges, and
-    `red` those whose last verdict is red, with what they said.
+    `red` those whose last verdict is red, with what they said. `ledger` says why the candidate's
+    trial is not on record, '' where it is.
     """
 
     bundle: str
@@ -48,6 +50,7 @@ class FoundEvidence:
     data: str
     judged: Mapping[str, str] = field(default_factory=dict[str, str])
     red: Mapping[str, str] = field(default_factory=dict[str, str])
+    ledger: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +141,9 @@ def broken_by_evidence(
     ]
     if not evidence.gates_accepted:
         broken.append(Broken(Rule.GATES_REFUSED, "a gate report that refuses", "one that accepts"))
+    if evidence.ledger:
+        on_record = "the candidate's trial on record in a sound ledger"
+        broken.append(Broken(Rule.NOT_IN_THE_LEDGER, evidence.ledger, on_record))
     return [*broken, *_broken_by_checks(request, evidence)]
 
 

@@ -317,30 +317,42 @@ class _Trials:
         self._seen.add(tuple(names))
         columns = np.array([self._data.names.index(name) for name in names], np.intp)
         seeds = range(self._seed, self._seed + REPEATS)
-        return [
-            [
-                self._fit(fold, weights, columns, seed)
-                for fold, weights in zip(self._data.folds, self._data.weights, strict=True)
-            ]
-            for seed in seeds
-        ]
+        places = range(len(self._data.folds))
+        return [[self._fit(place, columns, seed) for place in places] for seed in seeds]
 
     def losses_without(self, left_out: Sequence[str]) -> Float64:
         """Return the log-loss of every test row under models that lack these features."""
         return _mean_losses(self.fits([name for name in self._data.names if name not in left_out]))
 
-    @pinned_threads()
-    def _fit(self, fold: Fold, worth: Float64, columns: NDArray[np.intp], seed: int) -> _Fit:
-        x = self._data.x[np.ix_(fold.train, columns)]
-        y = self._data.y[fold.train]
-        medians = column_medians(x)
-        weights = with_even_sides(worth, y)
-        chosen: list[int] = columns.tolist()
-        names = tuple(self._data.names[column] for column in chosen)
-        rows = TrainingRows(fusion.impute(x, medians), y, weights / weights.mean(), names)
-        fitted = self._base.fit(with_every_class(rows), seed, self._n_jobs)
-        unseen = fusion.impute(self._data.x[np.ix_(fold.test, columns)], medians)
-        return _Fit(fitted, unseen, self._data.y[fold.test])
+    def _fit(self, place: int, columns: NDArray[np.intp], seed: int) -> _Fit:
+        return _fitted(self._data, place, self._base, columns, seed=seed, n_jobs=self._n_jobs)
+
+
+@pinned_threads()
+def _fitted(
+    data: Inner, place: int, base: Base, columns: NDArray[np.intp], *, seed: int, n_jobs: int
+) -> _Fit:
+    """Return a base fitted on the training rows of a fold, in these columns of theirs."""
+    fold = data.folds[place]
+    x = data.x[np.ix_(fold.train, columns)]
+    y = data.y[fold.train]
+    medians = column_medians(x)
+    weights = with_even_sides(data.weights[place], y)
+    chosen: list[int] = columns.tolist()
+    names = tuple(data.names[column] for column in chosen)
+    rows = TrainingRows(fusion.impute(x, medians), y, weights / weights.mean(), names)
+    fitted = base.fit(with_every_class(rows), seed, n_jobs)
+    unseen = fusion.impute(data.x[np.ix_(fold.test, columns)], medians)
+    return _Fit(fitted, unseen, data.y[fold.test])
+
+
+def probabilities(data: Inner, place: int, base: Base, *, seed: int, n_jobs: int) -> Float64:
+    """Return what a base that learnt the training rows of the fold in a place says of its test
+    rows, float64[m,3].
+    """
+    columns = np.arange(len(data.names))
+    fit = _fitted(data, place, base, columns, seed=seed, n_jobs=n_jobs)
+    return fit.fitted.native(fit.x)
 
 
 def _mean_losses(fits: Sequence[Sequence[_Fit]]) -> Float64:

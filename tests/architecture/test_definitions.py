@@ -33,7 +33,8 @@ STAGES = (
     "promotion",
     "monitoring",
 )
-FURTHER_FILES = {"feature_insight"}  # of the stage datasets: too much for one file
+# of the stages datasets and training: what a person asks for, beside what a retrain makes
+FURTHER_FILES = {"feature_insight", "tuning"}
 HEAVY = (
     "ccxt",
     "duckdb",

@@ -26,6 +26,7 @@ OURS = tuple(room for rooms in ROOMS.values() for room in rooms)
 WHERE_INSTALLED = {
     "numba",  # the kernel compiles its steps where it is there
     "pyarrow",  # the venue plays recorded files where it is there
+    "optuna",  # draws the trials of a search: `make tuning`
     "s3fs",  # opens s3:// only: `make s3`
 }
 WITHOUT_IT = ("torch", "shap", "optuna", "pytorch-forecasting", "pytest", "polars", "ruff")

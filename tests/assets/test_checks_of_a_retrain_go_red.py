@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 
 import dagster as dg
 import pytest
@@ -17,7 +18,7 @@ from research.gates.evidence import Evaluation
 from research.promotion.records import PromotionRequest
 from research.training.tracked import TrackedCandidate
 from tests.assets.red import answered, evaluations
-from tests.installation import CUTOFF_MS, Installation, partition
+from tests.installation import CUTOFF_MS, SYMBOL, Installation, partition
 
 TRIPLE_BARRIER = dg.AssetKey(["labels", "triple_barrier"])
 VERIFIES = "bundle_verifies_before_anyone_signs_it"
@@ -165,6 +166,27 @@ def test_a_fold_that_knew_a_later_label_is_refused(retrained: Installation) -> N
             for tracked in (sound, wise)
         ],
     )
+
+
+@pytest.mark.red("candidate_is_in_the_ledger")
+@pytest.mark.parametrize("fault", ["another trial", "no trial", "the ledger was rewritten"])
+def test_a_candidate_that_is_not_on_record_goes_no_further(
+    copied: Installation, fault: str
+) -> None:
+    """One whose trial the ledger does not hold, one of before there was a ledger, and any in a
+    ledger whose chain is broken are refused.
+    """
+    sound = copied.stored(TrackedCandidate, "training", "candidate")
+    ledger = copied.resources["trial_ledger"]
+    context = SimpleNamespace(partition_key=partition())
+    check = training.candidate_is_in_the_ledger.op.compute_fn.decorated_fn
+    before = check(context, ledger, sound)
+    trial = {"another trial": "0" * 64, "no trial": ""}.get(fault, sound.trial)
+    if trial == sound.trial:
+        log = copied.home / "trials" / SYMBOL / "ledger.jsonl"
+        log.write_bytes(log.read_bytes().replace(b'"weekly"', b'"search"', 1))
+    bad = check(context, ledger, replace(sound, trial=trial))
+    _both("candidate_is_in_the_ledger", [before, bad])
 
 
 @pytest.mark.red("every_class_was_predicted_on_unseen_rows")

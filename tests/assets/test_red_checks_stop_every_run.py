@@ -1,5 +1,6 @@
 """A red blocking check stops what rests on it in whichever run that is launched."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -173,6 +174,28 @@ def test_what_was_materialized_after_its_verdict_is_not_published(
     request = approved(copied)
     (path,) = (copied.home / "lake" / "training" / "candidate").rglob("*.zip")
     path.write_bytes(path.read_bytes() + b"\0")
+    assert refused_rules(copied, request, instance) == {Rule.CHECK_STALE}
+
+
+def test_a_bundle_whose_trial_is_no_more_on_record_is_not_published(
+    copied: Installation, instance: dg.DagsterInstance
+) -> None:
+    """Without the ledger nobody knows how often the data were looked at before this one passed."""
+    request = approved(copied)
+    shutil.rmtree(copied.home / "trials")
+    assert refused_rules(copied, request, instance) == {Rule.NOT_IN_THE_LEDGER, Rule.CHECK_STALE}
+
+
+def test_a_ledger_that_was_written_anew_is_not_the_one_of_the_request(
+    copied: Installation, instance: dg.DagsterInstance
+) -> None:
+    """The same trial on record again, with another past, is sound in itself and refused."""
+    request = approved(copied)
+    ledger = copied.resources["trial_ledger"]
+    (row,) = ledger.rows(SYMBOL).values()
+    shutil.rmtree(copied.home / "trials")
+    ledger.begin(row.trial)
+    assert ledger.fault(SYMBOL, row.trial.id) == ""
     assert refused_rules(copied, request, instance) == {Rule.CHECK_STALE}
 
 

@@ -9,7 +9,10 @@ from typer.testing import CliRunner
 from orchestration.cli.main import app
 from orchestration.resources.promotion_store import ensure_keys
 
-COMMANDS = ("demo", "up", "status", "show", "approve", "decline", "rollback", "keys", "doctor")
+COMMANDS = (
+    "demo", "up", "status", "show", "approve", "decline", "rollback", "keys", "doctor", "trials",
+    "tune", "study",
+)  # fmt: skip
 
 
 @pytest.fixture

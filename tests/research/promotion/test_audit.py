@@ -4,7 +4,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from kernel.digest import sha256_hex
-from research.promotion.audit import Entry, Head, following, read, seal
+from research.chain import Entry, following
+from research.promotion.audit import Head, read, seal
 
 
 def sign(message: bytes) -> bytes:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from research.promotion.audit import Entry, following
+from research.chain import Entry, following
 from research.promotion.records import Approval, PromotionRequest
 from research.promotion.rules import (
     FoundEvidence,
@@ -70,6 +70,7 @@ def test_an_approved_request_on_unchanged_evidence_breaks_no_rule() -> None:
         ({"evidence": replace(EVIDENCE, gate_report="x")}, Rule.GATE_REPORT_CHANGED),
         ({"evidence": replace(EVIDENCE, gates_accepted=False)}, Rule.GATES_REFUSED),
         ({"evidence": replace(EVIDENCE, data="x")}, Rule.DATA_CHANGED),
+        ({"evidence": replace(EVIDENCE, ledger="no trial x")}, Rule.NOT_IN_THE_LEDGER),
         ({"champion": "new"}, Rule.CHAMPION_CHANGED),
         ({"champion": ""}, Rule.CHAMPION_CHANGED),
     ],
