@@ -80,8 +80,7 @@ def walk_forward(
     )
     trial.finish(traded(found.walk))
     plot = figures.equity_png(found.walk.result.rows[:, OPEN_TIME_MS], found.walk.result.equity)
-    log = accounts_log(found, plot)
-    tracking.add(tracked.tracking_run, log)
+    tracking.add(tracked.tracking_run, accounts_log(found, plot))
     return dg.MaterializeResult(
         value=found.figures(champion),
         metadata={

@@ -110,8 +110,7 @@ def adopt(path: Path, actor: str, console: Console) -> None:
     against.
     """
     from research.models.bases import load
-    from research.strict import content
-    from research.tuning.spaces import with_parameters
+    from research.tuning.spaces import parameters_of, with_parameters
 
     person = plain(actor)
     if not person:
@@ -119,18 +118,21 @@ def adopt(path: Path, actor: str, console: Console) -> None:
     proposal = _read(path)
     environment = Environment.from_environ()
     target = environment.config_dir / "models" / f"{proposal.base}.yaml"
-    found = content(target)
+    base = load(proposal.base, target.parent)
+    found = parameters_of(base)
     if found == dict(proposal.proposed):
         console.print(shown(f"{target}: these are its settings already"), soft_wrap=True)
         return
     if found != dict(proposal.current):
-        changed = sorted(k for k in proposal.current if found.get(k) != proposal.current[k])
+        changed = sorted(k for k in found if found[k] != proposal.current.get(k))
         raise SettingsError(
-            f"{target}: found {changed[0]} {found.get(changed[0])!r}, expected "
-            f"{proposal.current[changed[0]]!r}, against which the proposal was judged: search again"
+            f"{target}: found {changed[0]} {found[changed[0]]!r}, expected "
+            f"{proposal.current.get(changed[0])!r}, against which the proposal was judged: search "
+            "again"
         )
-    with_parameters(load(proposal.base, target.parent), proposal.proposed)
-    text = with_values(target.read_text(encoding="utf-8"), proposal.proposed)
+    wanted = {k: v for k, v in proposal.proposed.items() if v != found[k]}
+    with_parameters(base, wanted)
+    text = with_values(target.read_text(encoding="utf-8"), wanted)
     _note(environment, proposal, person)
     replace_file(target, text.encode())
     console.print(shown(f"{target} written in the name of {person}; the next retrain reads it"))
@@ -141,11 +143,12 @@ def with_values(text: str, values: Mapping[str, Any]) -> str:
 
     Raises SettingsError where the text does not name each of them on a line of its own.
     """
+    wanted = {**yaml.safe_load(text), **values}
     for name, value in values.items():
         text = re.sub(
             rf"^({re.escape(name)}:\s*)([^\s#]+)", rf"\g<1>{_scalar(value)}", text, flags=re.M
         )
-    if yaml.safe_load(text) != dict(values):
+    if yaml.safe_load(text) != wanted:
         raise SettingsError(
             f"adopt: found a settings file whose lines are not {', '.join(values)}, expected each "
             "as `name: value`: write the values by hand"

@@ -1,6 +1,7 @@
 """What a search may try of a base, and how it judges: `tuning.yaml` and `tuning/<base>.yaml`."""
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Annotated, Any, Literal, Protocol
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from kernel.digest import canonical_json
 from kernel.errors import SettingsError
 from kernel.trading_settings import TradingSettings
 from research.models.base import Base
@@ -130,8 +132,8 @@ def with_parameters(base: Base, parameters: Mapping[str, Value]) -> Base:
 
 
 def parameters_of(base: Base) -> dict[str, Any]:
-    """Return the settings of a base by name."""
-    return asdict(base.settings)
+    """Return the settings of a base by name, lists as a file of settings has them."""
+    return json.loads(canonical_json(asdict(base.settings)))
 
 
 def suggest(space: Space, trial: Suggester) -> dict[str, Value]:
