@@ -52,7 +52,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Installation:
 
 
 def metadata(result: dg.ExecuteInProcessResult, name: str) -> dict[str, Any]:
-    events = result.asset_materializations_for_node(f"features__{name}")
+    events = result.asset_materializations_for_node(f"datasets__feature_{name}")
     return {key: shown(one) for key, one in events[0].metadata.items()}
 
 
