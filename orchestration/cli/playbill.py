@@ -21,7 +21,7 @@ from orchestration.cli.doctor import require_able
 from orchestration.environments import Environment
 from orchestration.local.dagster_client import ANSWER_SECONDS, DagsterClient
 from orchestration.local.instance import ensure_instance, ensure_mlflow_schema
-from orchestration.local.orchestrator import Calendar, reload
+from orchestration.local.orchestrator import OfferedPartitions, reload
 from orchestration.local.processes import RECORD, ServiceError, Supervisor
 from orchestration.local.recovery import recover
 from orchestration.local.services import (
@@ -128,7 +128,7 @@ def stand(*, ports: Ports, recorded: Path | None, speed: float | None, console: 
             "Ctrl-C stops all of it; the next start goes on from here. What to do first: "
             "docs/first-hour.md"
         )
-        weeks = Calendar(environment, partial(reload, f"http://127.0.0.1:{ports.dagster}"))
+        weeks = OfferedPartitions(environment, partial(reload, f"http://127.0.0.1:{ports.dagster}"))
         supervisor.watch(weeks.follow)
     except KeyboardInterrupt:
         _ignore_signals()

@@ -56,7 +56,7 @@ class Orchestrator:
 
 
 @dataclass(slots=True)
-class Calendar:
+class OfferedPartitions:
     """Have Dagster offer the weeks and months that a replayed market has come to, and no others.
 
     Partitions end where the market's clock stood when the code location loaded: `load_anew` has it

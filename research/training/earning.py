@@ -29,7 +29,7 @@ Float64 = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class SeenRows:
     """Out-of-fold rows, ascending in time: votes float32[n, 3·bases], class, worth, and the span of
     the label.
     """
@@ -53,7 +53,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class BaseVerdict:
     """Whether a base stays, and why.
 
     `missed` is the log-loss without it minus the log-loss with it, among the bases that were left
@@ -83,7 +83,7 @@ class Pair:
 class Earning:
     """The verdict on each base, in the order of the votes, each pair, and the rows asked."""
 
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[BaseVerdict, ...]
     pairs: tuple[Pair, ...]
     rows: int
 
@@ -96,7 +96,7 @@ class Earning:
     def from_record(cls, raw: dict[str, Any]) -> Self:
         """Return what `asdict` made of an earning."""
         verdicts = (
-            Verdict(**one | {"missed": Interval(**one["missed"]) if one["missed"] else None})
+            BaseVerdict(**one | {"missed": Interval(**one["missed"]) if one["missed"] else None})
             for one in raw["verdicts"]
         )
         pairs = (Pair(**one) for one in raw["pairs"])
@@ -107,7 +107,7 @@ class Earning:
         return asdict(self)
 
 
-def choose(names: Sequence[str], seen: Seen, settings: Settings) -> Earning:
+def choose(names: Sequence[str], seen: SeenRows, settings: Settings) -> Earning:
     """Return which of `names`, the voters of `seen`, earn their place; at least one does.
 
     Of the bases that are not missed with the confidence of `stay_confidence`, the least missed
@@ -120,7 +120,7 @@ def choose(names: Sequence[str], seen: Seen, settings: Settings) -> Earning:
     pairs = tuple(_pair(rows, names, one, other) for one, other in combinations(names, 2))
     if len(names) == 1 or len(rows.y) < PARTS * LEAST_ROWS:
         why = "alone" if len(names) == 1 else f"{len(rows.y)} rows are too few to choose by"
-        verdicts = {name: Verdict(name, True, why, None, asked.own(name)) for name in names}
+        verdicts = {name: BaseVerdict(name, True, why, None, asked.own(name)) for name in names}
     else:
         block_rows = BLOCK_HORIZONS * horizon // stride
         drawn = draws(len(rows.y), block_rows, settings.models.stack.seed)
@@ -128,10 +128,10 @@ def choose(names: Sequence[str], seen: Seen, settings: Settings) -> Earning:
     return Earning(tuple(verdicts[name] for name in names), pairs, len(rows.y))
 
 
-def _eliminate(asked: "_Asked", drawn: Float64, confidence: float) -> dict[str, Verdict]:
+def _eliminate(asked: "_Asked", drawn: Float64, confidence: float) -> dict[str, BaseVerdict]:
     """Return a verdict on every base."""
     left = list(asked.names)
-    verdicts: dict[str, Verdict] = {}
+    verdicts: dict[str, BaseVerdict] = {}
     losses = asked.losses(left)
     while len(left) > 1:
         without = {name: asked.losses([one for one in left if one != name]) for name in left}
@@ -151,20 +151,20 @@ def _eliminate(asked: "_Asked", drawn: Float64, confidence: float) -> dict[str, 
         losses = without[out]
         left.remove(out)
     (last,) = left
-    verdicts[last] = Verdict(last, True, "the last one left", None, asked.own(last))
+    verdicts[last] = BaseVerdict(last, True, "the last one left", None, asked.own(last))
     return verdicts
 
 
-def _verdict(name: str, asked: "_Asked", missed: Interval, *, stays: bool) -> Verdict:
+def _verdict(name: str, asked: "_Asked", missed: Interval, *, stays: bool) -> BaseVerdict:
     told = f"{1e3 * missed.value:+.2f} ({1e3 * missed.low:+.2f} to {1e3 * missed.high:+.2f})"
     why = f"without it the log-loss ×1000 changes by {told}"
-    return Verdict(name, stays, why, missed, asked.own(name))
+    return BaseVerdict(name, stays, why, missed, asked.own(name))
 
 
 class _Asked:
     """Log-losses of sets of bases on the same rows, each part by meta-learners of the others."""
 
-    def __init__(self, rows: Seen, names: tuple[str, ...], settings: Settings) -> None:
+    def __init__(self, rows: SeenRows, names: tuple[str, ...], settings: Settings) -> None:
         self.names = names
         self._rows = rows
         self._prior_labels = settings.models.meta.prior_labels
@@ -203,7 +203,7 @@ class _Asked:
         return np.concatenate([np.arange(at, at + len(CLASSES)) for at in first])
 
 
-def _pair(rows: Seen, names: Sequence[str], one: str, other: str) -> Pair:
+def _pair(rows: SeenRows, names: Sequence[str], one: str, other: str) -> Pair:
     votes = rows.votes.reshape(len(rows.y), len(names), len(CLASSES))
     p, q = votes[:, names.index(one)], votes[:, names.index(other)]
     at = np.arange(len(rows.y))

@@ -33,7 +33,7 @@ from research.training.candidate import (
     FoldModel,
     OutOfFold,
 )
-from research.training.earning import Earning, Seen, choose
+from research.training.earning import Earning, SeenRows, choose
 from research.training.references import references
 from research.training.sides import with_even_sides
 from research.validation.folds import Fold, resolved_before, split_in_time
@@ -70,7 +70,7 @@ class Fitted:
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
+class Settled:
     """What is settled before a graph is fused: which bases stay, and what weighs their votes."""
 
     earning: Earning
@@ -277,7 +277,7 @@ def _gate_model(
 
 def _decide(
     table: TrainingTable, oof: OutOfFold, until_ms: int, settings: Settings, names: Sequence[str]
-) -> Decided:
+) -> Settled:
     """Choose among the bases `names`, and fit meta and curves on the votes of those that stay: on
     out-of-fold rows resolved by `until_ms`, the curves on later ones than the meta.
     """
@@ -287,7 +287,7 @@ def _decide(
     y = table.y[oof.rows]
     start = oof.start_ms
     end = table.end_ms[oof.rows]
-    seen = Seen(
+    seen = SeenRows(
         votes=oof.votes[known][:, columns],
         y=y[known],
         worth=worth[known],
@@ -301,7 +301,7 @@ def _decide(
         TrainingRows(oof.votes[part][:, kept], y[part], with_even_sides(worth[part], y[part]))
         for part in (earlier, later)
     ]
-    return Decided(earning, fit_meta(parts[0], parts[1], settings.models.meta))
+    return Settled(earning, fit_meta(parts[0], parts[1], settings.models.meta))
 
 
 def _meta_rows(
@@ -324,7 +324,7 @@ def _candidate(
     settings: Settings,
     signal: bytes,
     fits: Sequence[Fitted],
-    decided: Decided,
+    decided: Settled,
     models: tuple[FoldModel, ...],
     oof: OutOfFold,
 ) -> Candidate:

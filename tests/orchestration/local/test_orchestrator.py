@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 
 from orchestration.environments import Environment
-from orchestration.local.orchestrator import Calendar, look
+from orchestration.local.orchestrator import OfferedPartitions, look
 from orchestration.local.processes import free_port
 
 
@@ -34,7 +34,7 @@ def test_a_new_week_or_month_of_the_market_loads_the_code_location_anew(tmp_path
             raise httpx.ConnectError("away")
         loads.append(moment)
 
-    calendar = Calendar(environment_of(tmp_path), load)
+    calendar = OfferedPartitions(environment_of(tmp_path), load)
     moments = ("2025-12-22T01:00", "2025-12-27T23:59", "2025-12-28T00:00", "2026-01-01T00:00",
                "2026-01-04T01:00", "2026-01-04T01:00", "2026-01-04T01:00")  # fmt: skip
     for moment in moments:
@@ -46,7 +46,7 @@ def test_a_new_week_or_month_of_the_market_loads_the_code_location_anew(tmp_path
 def test_a_market_that_goes_with_ours_needs_no_loading(tmp_path: Path) -> None:
     """Dagster knows our own clock."""
     loads: list[int] = []
-    calendar = Calendar(environment_of(tmp_path), lambda: loads.append(1))
+    calendar = OfferedPartitions(environment_of(tmp_path), lambda: loads.append(1))
     calendar.follow()
     for moment in ("2025-12-27T23:59", "2025-12-28T00:00"):
         at(tmp_path, moment, real_time=True)

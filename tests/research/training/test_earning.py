@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from research.settings import Settings
-from research.training.earning import Earning, Seen, choose
+from research.training.earning import Earning, SeenRows, choose
 from tests.research.worlds import settings
 
 SETTINGS = settings()
@@ -12,7 +12,7 @@ BAR_MS = SETTINGS.bar_ms
 ROWS = 12_000
 
 
-def seen(*sharpness: float, seed: int = 1, twin: bool = False) -> Seen:
+def seen(*sharpness: float, seed: int = 1, twin: bool = False) -> SeenRows:
     """Return rows whose class a hidden score tells, and a voter that sees so much of it each.
 
     Each voter has a noise of its own; a twin says what the first says.
@@ -24,7 +24,7 @@ def seen(*sharpness: float, seed: int = 1, twin: bool = False) -> Seen:
     if twin:
         votes.append(votes[0] * 0.999 + 0.001 / 3)
     start = np.arange(ROWS, dtype=np.int64) * BAR_MS
-    return Seen(
+    return SeenRows(
         votes=np.concatenate(votes, axis=1).astype(np.float32),
         y=y,
         worth=np.full(ROWS, 0.1),
