@@ -6,7 +6,7 @@ from dataclasses import asdict
 import dagster as dg
 
 from orchestration.partitions import symbol, symbol_by_week, week
-from orchestration.presentation.metadata import figures, link, picture, table
+from orchestration.presentation.metadata import figures, link, picture, short, table
 from orchestration.resources.blocking_checks import require_green
 from orchestration.resources.failures import PASSING_FAULTS, failures
 from orchestration.resources.research_settings import ResearchSettings
@@ -124,7 +124,7 @@ def candidate(
         metadata={
             **link("mlflow", tracking.page(run_id)),
             "tracking_run": run_id,
-            "trial": trial.id,
+            "trial": short(trial.id),
             "signal_bytes": len(trained.signal),
         },
     )
@@ -141,7 +141,7 @@ def candidate_is_in_the_ledger(
     return dg.AssetCheckResult(
         passed=not fault,
         description=fault or "found its trial on record in a sound ledger",
-        metadata={"trial": tracked.trial},
+        metadata={"trial": short(tracked.trial)},
     )
 
 

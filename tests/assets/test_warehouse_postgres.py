@@ -17,6 +17,7 @@ from market_data.storage.objects import storage
 from market_data.tables import TABLES
 from orchestration.resources import postgres
 from orchestration.resources.warehouse import Warehouse
+from tests.assets.shown import shown
 from tests.assets.small_lake import (
     LATER_MS,
     build,
@@ -78,7 +79,7 @@ def test_both_databases_pass_the_same_checks(built: Any):
         event.asset_key.path[1]: event.materialization.metadata
         for event in result.get_asset_materialization_events()
     }
-    assert "| 1 | BTCUSDT |" in made["universe"]["first rows"].value
+    assert "| 1 | BTCUSDT |" in shown(made["universe"]["first rows"])
 
 
 @pytest.mark.parametrize("name", [*MARTS, *(f"stg_{table}" for table in TABLES)])
