@@ -114,7 +114,12 @@ def test_a_hole_is_let_out_for_as_long_as_it_was(
     )
     told = {
         bar: entries.permission(
-            model=model, open_time_ms=bar * BAR_MS, features=(), stale={}, journal=journal
+            model=model,
+            open_time_ms=bar * BAR_MS,
+            features=(),
+            doubt=Abstain.NONE,
+            stale={},
+            journal=journal,
         ).abstain
         for bar in range(1, 600)
         if bar not in holes

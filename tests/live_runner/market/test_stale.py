@@ -147,7 +147,14 @@ def test_a_model_reads_the_series_of_its_inputs_and_of_the_costs(
     bundle = None
     if features:
         folder = _published(tmp_path, features)
-        bundle = load_bundle(folder, SYMBOL, "15m", tmp_path / "keys", 0)
+        bundle = load_bundle(
+            folder,
+            symbol=SYMBOL,
+            timeframe="15m",
+            keys_dir=tmp_path / "keys",
+            above_epoch=0,
+            now_ms=STATE_OPEN_MS,
+        )
     model = Model(
         bundle=bundle,
         settings=TRADING,
