@@ -199,6 +199,7 @@ def fit_bases(
     )
 
 
+@pinned_threads()
 def _attempt(base: Base, training: TrainingRows, stack: StackSettings) -> FittedBase | str:
     """Return the fitted base, or why there is none."""
     try:
