@@ -25,7 +25,7 @@ from live_runner.candles import Candle
 from live_runner.market.recorder import DEPTH_EVERY_S, Recorder
 from live_runner.market.recordings import RecordingWriter
 from live_runner.market.series import SeriesBook
-from live_runner.market.venue import DAY_MS, Pauses, ServedVenue
+from live_runner.market.venue import DAY_MS, Pauses, Venue
 from live_runner.market.venue_clock import VenueClock
 from live_runner.settings import RunnerSettings
 from market_data.sources.protocol import Wanted
@@ -38,7 +38,7 @@ from replay_venue.market.series import OnChain
 from replay_venue.serving.app import application
 from replay_venue.serving.clock import Clock
 from replay_venue.serving.faults.faults import Faults
-from replay_venue.serving.venue import ServedVenue as PlayedVenue
+from replay_venue.serving.venue import ServedVenue
 from tests.live_runner.inside import desk_settings
 from tests.live_runner.stage import BAR_MS, LAGS_MS, ONCHAIN, SEED, START_MS, SYMBOLS
 
@@ -66,7 +66,7 @@ class Hands:
     def client(self) -> httpx.AsyncClient:
         """Return a client of the venue's REST, without a socket in between."""
         clock = Clock(START_MS, 1.0, real=lambda: self.seconds)
-        played = PlayedVenue(self.market, clock, Faults(0), START_MS - 9 * DAY_MS)
+        played = ServedVenue(self.market, clock, Faults(0), START_MS - 9 * DAY_MS)
         transport = httpx.ASGITransport(application(played))
         return httpx.AsyncClient(transport=transport, base_url="http://venue.test")
 
@@ -77,7 +77,7 @@ class Process:
     def __init__(self, settings: RunnerSettings, client: httpx.AsyncClient, hands: Hands) -> None:
         self.errors: list[str] = []
         rng = random.Random(1)
-        self.venue = ServedVenue(client, Pauses(0.0, 0.0, 1), rng, self.errors.append)
+        self.venue = Venue(client, Pauses(0.0, 0.0, 1), rng, self.errors.append)
         self.series = SeriesBook(SYMBOL, settings, self.venue)
         assert settings.recordings is not None
         self.recordings = RecordingWriter(settings.recordings)
