@@ -204,7 +204,7 @@ def _announce(market: VenueMarket, days: int, console: Console) -> None:
     console.print(
         f"{', '.join(market.symbols)} from {market.history_start}: ingest, features, retrain, "
         f"gates, approval, publication, hot swap, {days} days of trading, and a replay of them.\n"
-        "Some four minutes on two idle cores; a busy machine takes longer and comes to the same "
+        "Some seven minutes on two idle cores; a busy machine takes longer and comes to the same "
         "end. Each line below is a step that is done.",
         soft_wrap=True,
     )
