@@ -280,9 +280,11 @@ def _rows(run: Run, asset: str) -> int:
 
 
 def _mark(outcome: Mapping[str, Any]) -> str:
+    from research.gates.gates import BELIEVABLE
+
     if not outcome["passed"]:
         return "[red]refused[/red]"
-    noted = outcome["gate"] == "believable_sharpe" and outcome["value"] > outcome["threshold"]
+    noted = outcome["gate"] == BELIEVABLE and outcome["value"] > outcome["threshold"]
     return "[yellow]noted: too good[/yellow]" if noted else "[green]passed[/green]"
 
 

@@ -1,7 +1,7 @@
 """What else is asked of an account: harder worlds, what trading may cost, and how much is luck."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Self
 
 from kernel.trading_settings import TradingSettings
@@ -43,7 +43,7 @@ class Scrutiny:
             "skill": self.skill,
             "days": self.days,
             "least_days": self.least_days if self.least_days < float("inf") else None,
-            "luck": asdict(self.luck) if self.luck else None,
+            "luck": self.luck.to_dict() if self.luck else None,
         }
 
     @classmethod
